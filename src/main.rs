@@ -1,0 +1,2 @@
+//! shardlet
+fn main() {}
