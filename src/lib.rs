@@ -1,1 +1,3 @@
 //! shardlet
+
+pub mod shard;
