@@ -1,1 +1,2 @@
 //! shardlet
+pub mod config;
