@@ -1,1 +1,4 @@
 //! shardlet
+pub mod metrics;
+pub mod respond;
+pub mod shard;
