@@ -1,6 +1,6 @@
 //! What the listeners, the probes and the admin page of one member share.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use arc_swap::ArcSwapOption;
 use ipnet::IpNet;
@@ -31,12 +31,10 @@ pub struct State {
     pub health: HealthTable,
     /// What we count.
     pub metrics: Metrics,
-    /// Where requests are logged; none when the operator does not want it.
-    pub access_log: Option<AccessLog>,
+    /// Where requests are logged, if the operator wants it.
+    pub access_log: AccessLog,
     /// Whether this member takes no new work.
     pub draining: AtomicBool,
-    /// Rises with every change of certificates, for the status page.
-    pub tls_generation: AtomicU64,
 }
 
 impl State {

@@ -13,5 +13,5 @@ mod refusal;
 mod stream;
 
 pub use connection::{Gate, GateLimits};
-pub use refusal::Refused;
+pub use refusal::{Refused, answer};
 pub use stream::GatedStream;

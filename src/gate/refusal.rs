@@ -33,7 +33,7 @@ pub struct Refused<'a> {
 /// Writes the answer and closes, leaving the client time to read it: closing with unread bytes in
 /// the receive buffer would reset the connection and may take the answer away again.
 /// Returns the body bytes written.
-pub(super) async fn answer(
+pub async fn answer(
     stream: &mut Stream,
     failure: &Failure,
     request_id: &str,

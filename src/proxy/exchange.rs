@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::metrics::Held;
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, TraceParent};
 use crate::respond::Failure;
 use crate::shard::{MemberIndex, Operation, Plan};
 use crate::upstream::Permit;
@@ -14,6 +14,8 @@ pub struct Exchange {
     pub started: Instant,
     /// Kept from the client or made; the same in answer, log and error detail.
     pub request_id: RequestId,
+    /// The trace it belongs to, kept or made; none before the head was looked at.
+    pub trace: Option<TraceParent>,
     /// What is asked for.
     pub operation: Operation,
     /// In which repository.
@@ -48,7 +50,8 @@ impl Exchange {
     pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
-            request_id: RequestId::default(),
+            request_id: RequestId::make(),
+            trace: None,
             operation: Operation::Other,
             repository: None,
             owner: None,

@@ -10,10 +10,13 @@ use pingora::proxy::Session;
 use super::{Exchange, headers, wire};
 use crate::config::Timeouts;
 use crate::gate::head;
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, TraceParent};
 use crate::respond::{Failure, Malformed, REQUEST_ID_HEADER};
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
 use crate::state::State;
+
+/// W3C Trace Context, level 1.
+pub const TRACE_HEADER: &str = "traceparent";
 
 /// How long a client that is turned away may go on sending its body, which is read and thrown
 /// away: closing at once could take the answer away from it.
@@ -63,8 +66,9 @@ pub fn take_in(
     ctx: &mut Exchange,
 ) -> Result<(), Failure> {
     let request = session.req_header();
-    let offered = request.headers.get(REQUEST_ID_HEADER).map(|id| id.as_bytes());
-    ctx.request_id = RequestId::keep_or_make(offered);
+    let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
+    ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
+    ctx.trace = Some(TraceParent::keep_or_make(sent(TRACE_HEADER)));
     // The gate has done this for HTTP/1; HTTP/2 comes here directly.
     head::check_method(request.method.as_str())?;
     let target = request.raw_path();

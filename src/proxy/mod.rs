@@ -31,7 +31,6 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::metrics::Upstream;
 use crate::respond::{Failure, REQUEST_ID_HEADER};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
@@ -141,6 +140,9 @@ impl ProxyHttp for Proxy {
             headers::set_forwarded(request, &intake::downstream(&self.state, session))?;
         }
         request.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
+        if let Some(trace) = &ctx.trace {
+            request.insert_header(intake::TRACE_HEADER, trace.as_str())?;
+        }
         if let Some(Plan::Forward(_)) = ctx.plan {
             let view = &self.state.view;
             request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
@@ -154,7 +156,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
@@ -165,7 +167,7 @@ impl ProxyHttp for Proxy {
             let after = *ctx.first_byte.get_or_insert(asked.elapsed());
             self.state.metrics.first_byte(verdict::upstream_of(ctx), after);
         }
-        verdict::on_response(&self.state, response, ctx)
+        verdict::on_response(&self.state, session, response, ctx)
     }
 
     async fn response_filter(
@@ -296,10 +298,4 @@ fn give_up(ctx: &mut Exchange, failure: Failure) -> Box<Error> {
     let mut error = Error::new(ErrorType::Custom("given up"));
     error.set_retry(false);
     error
-}
-
-impl From<&Exchange> for Upstream {
-    fn from(ctx: &Exchange) -> Self {
-        verdict::upstream_of(ctx)
-    }
 }

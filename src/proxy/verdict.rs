@@ -34,11 +34,13 @@ pub fn upstream_of(ctx: &Exchange) -> Upstream {
 /// because the request goes elsewhere.
 pub fn on_response(
     state: &State,
+    session: &Session,
     response: &mut ResponseHeader,
     ctx: &mut Exchange,
 ) -> pingora::Result<()> {
     let rejected = response.remove_header(wire::REJECT);
     let told_view = response.remove_header(wire::VIEW);
+    let untouched = session.body_bytes_read() == 0;
     match ctx.plan {
         Some(Plan::Forward(owner)) if rejected.is_some() => {
             if let Some(view) = told_view.and_then(|view| view.to_str().ok()?.parse().ok()) {
@@ -48,7 +50,7 @@ pub fn on_response(
                 let owner = state.view.members().get(owner).id.clone();
                 return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
             }
-            if response.status.is_server_error() && may_fall_back(state, owner, ctx) {
+            if untouched && response.status.is_server_error() && may_fall_back(state, owner, ctx) {
                 ctx.try_elsewhere(Plan::Fallback { owner });
                 return Err(elsewhere());
             }
@@ -56,7 +58,7 @@ pub fn on_response(
         }
         // Storage is shared, but a replica may have cached that the blob was not there.
         Some(Plan::Spread { owner })
-            if response.status == StatusCode::NOT_FOUND && ctx.retries < RETRIES =>
+            if untouched && response.status == StatusCode::NOT_FOUND && ctx.retries < RETRIES =>
         {
             ctx.permit = None;
             ctx.try_elsewhere(Plan::Forward(owner));
@@ -86,7 +88,7 @@ pub fn on_connect_error(
         return error;
     }
     let untouched = session.body_bytes_read() == 0;
-    if may_fall_back(state, owner, ctx) {
+    if untouched && may_fall_back(state, owner, ctx) {
         ctx.try_elsewhere(Plan::Fallback { owner });
         error.set_retry(true);
     } else if matches!(error.etype(), ErrorType::TLSHandshakeFailure) && untouched {

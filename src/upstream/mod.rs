@@ -5,8 +5,10 @@
 //! is answered that nothing is.
 
 mod admission;
+mod ask;
 mod target;
 
+pub use ask::Asker;
 pub use admission::{Admission, Permit};
 pub use target::{Credentials, DialError};
 
