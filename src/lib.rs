@@ -1,2 +1,4 @@
 //! shardlet
+
 pub mod config;
+pub mod shard;
