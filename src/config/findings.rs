@@ -1,8 +1,10 @@
 //! Collects what is wrong while a configuration is read, so that reading can go on.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::environment::Files;
 use super::problem::{Excerpt, Place, Problem, Problems, Severity};
 use super::source::SourceName;
 use super::yaml::{Kind, Mark, Node};
@@ -22,13 +24,21 @@ pub(super) struct Findings<'t> {
     /// Bytes of the text that are never shown.
     hidden: Vec<Range<usize>>,
     list: Vec<Problem>,
+    disk: &'t dyn Files,
     files: Vec<PathBuf>,
 }
 
 impl<'t> Findings<'t> {
-    pub(super) fn new(source: &'t SourceName, text: &'t str) -> Self {
+    pub(super) fn new(source: &'t SourceName, text: &'t str, disk: &'t dyn Files) -> Self {
         let files = source.path().map(Path::to_owned).into_iter().collect();
-        Self { source, text, hidden: Vec::new(), list: Vec::new(), files }
+        Self {
+            source,
+            text,
+            hidden: Vec::new(),
+            list: Vec::new(),
+            disk,
+            files,
+        }
     }
 
     /// The tree of the text, with its secrets marked.
@@ -44,7 +54,9 @@ impl<'t> Findings<'t> {
                     Some(mark) => {
                         self.problem(&mark, message, None);
                         if !secret::may_show(self.text, mark.line) {
-                            self.list.iter_mut().for_each(|problem| problem.excerpt = None);
+                            self.list
+                                .iter_mut()
+                                .for_each(|problem| problem.excerpt = None);
                         }
                     }
                     None => self.whole(message, None),
@@ -72,7 +84,13 @@ impl<'t> Findings<'t> {
 
     /// Something wrong outside of the text.
     pub(super) fn elsewhere(&mut self, place: Place, message: String, help: Option<String>) {
-        self.push(Problem { severity: Severity::Problem, place, message, excerpt: None, help });
+        self.push(Problem {
+            severity: Severity::Problem,
+            place,
+            message,
+            excerpt: None,
+            help,
+        });
     }
 
     /// A wrong value: names it, unless it is a secret, and says what was expected instead.
@@ -92,7 +110,9 @@ impl<'t> Findings<'t> {
             return None;
         }
         Some(match &node.kind {
-            Kind::Scalar(text) if text.chars().count() <= MAX_SHOWN_VALUE => format!("`{}`", printable(text)),
+            Kind::Scalar(text) if text.chars().count() <= MAX_SHOWN_VALUE => {
+                format!("`{}`", printable(text))
+            }
             Kind::Scalar(text) => {
                 let start: String = text.chars().take(MAX_SHOWN_VALUE).collect();
                 format!("`{}…`", printable(&start))
@@ -110,36 +130,78 @@ impl<'t> Findings<'t> {
         path
     }
 
+    /// The content of a file that the text names.
+    pub(super) fn read(&self, path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+        self.disk.read(path, limit)
+    }
+
     /// Whether reading found problems, remarks aside.
     pub(super) fn failed(&self) -> bool {
-        self.list.iter().any(|problem| problem.severity == Severity::Problem)
+        self.list
+            .iter()
+            .any(|problem| problem.severity == Severity::Problem)
     }
 
     /// All files named, and the remarks; or all problems with the remarks after them.
     pub(super) fn finish(mut self) -> Result<(Vec<PathBuf>, Vec<Problem>), Problems> {
-        self.list.sort_by_key(|problem| match (&problem.severity, &problem.place) {
-            (severity, Place::Text { line, column, .. }) => (*severity == Severity::Remark, *line, *column),
-            (severity, Place::Whole { .. } | Place::Variable(_) | Place::Flag(_)) => {
-                (*severity == Severity::Remark, usize::MAX, 0)
-            }
-        });
-        if !self.failed() {
-            return Ok((self.files, self.list));
+        self.list
+            .sort_by_key(|problem| match (&problem.severity, &problem.place) {
+                (severity, Place::Text { line, column, .. }) => {
+                    (*severity == Severity::Remark, *line, *column)
+                }
+                (severity, Place::Whole { .. } | Place::Variable(_) | Place::Flag(_)) => {
+                    (*severity == Severity::Remark, usize::MAX, 0)
+                }
+            });
+        if self.failed() {
+            Err(Problems::new(self.list))
+        } else {
+            Ok((self.files, self.list))
         }
-        Problems::new(self.list).map_or_else(|| Ok((self.files, Vec::new())), Err)
     }
 
     fn push_at(&mut self, severity: Severity, mark: &Mark, message: String, help: Option<String>) {
-        let Mark { line, column, bytes: _ } = *mark;
-        let place = Place::Text { source: self.source.to_string(), line, column };
+        let Mark {
+            line,
+            column,
+            bytes: _,
+        } = *mark;
+        let place = Place::Text {
+            source: self.source.to_string(),
+            line,
+            column,
+        };
         let excerpt = self.excerpt(mark);
-        self.push(Problem { severity, place, message, excerpt, help });
+        self.push(Problem {
+            severity,
+            place,
+            message,
+            excerpt,
+            help,
+        });
     }
 
     fn push(&mut self, problem: Problem) {
         // An alias is read each time it is used, but is wrong once.
-        if self.list.len() < MAX_PROBLEMS && !self.list.contains(&problem) {
-            self.list.push(problem);
+        if self.list.contains(&problem) {
+            return;
+        }
+        match self.list.len().cmp(&MAX_PROBLEMS) {
+            Ordering::Less => self.list.push(problem),
+            Ordering::Equal => {
+                let place = Place::Whole {
+                    source: self.source.to_string(),
+                };
+                let message = format!("there is more; the first {MAX_PROBLEMS} are shown");
+                self.list.push(Problem {
+                    severity: Severity::Problem,
+                    place,
+                    message,
+                    excerpt: None,
+                    help: None,
+                });
+            }
+            Ordering::Greater => {}
         }
     }
 
@@ -150,7 +212,13 @@ impl<'t> Findings<'t> {
         let shown: Vec<char> = line
             .char_indices()
             .map(|(at, c)| match c {
-                _ if self.hidden.iter().any(|range| range.contains(&(start + at))) => '*',
+                _ if self
+                    .hidden
+                    .iter()
+                    .any(|range| range.contains(&(start + at))) =>
+                {
+                    '*'
+                }
                 // A tab would put the caret elsewhere than the reader expects.
                 '\t' => ' ',
                 c if c.is_control() => char::REPLACEMENT_CHARACTER,
@@ -159,11 +227,18 @@ impl<'t> Findings<'t> {
             .collect();
         let before = (mark.column - 1).min(shown.len());
         let marked = self.text.get(mark.bytes.clone()).unwrap_or_default();
-        let width = marked.lines().next().map_or(1, |first| first.chars().count());
+        let width = marked
+            .lines()
+            .next()
+            .map_or(1, |first| first.chars().count());
         let first = before.saturating_sub(MAX_SHOWN_LINE / 2);
         let line: String = shown.iter().skip(first).take(MAX_SHOWN_LINE).collect();
         let room = line.chars().count().saturating_sub(before - first);
-        Some(Excerpt { line, before: before - first, width: width.min(room).max(1) })
+        Some(Excerpt {
+            line,
+            before: before - first,
+            width: width.min(room).max(1),
+        })
     }
 }
 
@@ -178,15 +253,29 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn expected(expected: impl Into<String>) -> Self {
-        Self { expected: expected.into(), help: None }
+        Self {
+            expected: expected.into(),
+            help: None,
+        }
     }
 
     pub(super) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
     }
 }
 
 /// Text from outside, without what a terminal would obey.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }

@@ -66,17 +66,28 @@ pub fn by_address(
     resolved: &Resolved,
 ) -> Result<(MemberId, IpAddr), Unidentified> {
     // The whole of 127.0.0.0/8 is local: Debian has the machine's own name at 127.0.1.1.
-    let is_local = |ip: &IpAddr| ip.is_loopback() || local.iter().any(|own| own.to_canonical() == ip.to_canonical());
+    let is_local = |ip: &IpAddr| {
+        ip.is_loopback()
+            || local
+                .iter()
+                .any(|own| own.to_canonical() == ip.to_canonical())
+    };
     let candidates = members.iter().filter(|member| member.address.port == port);
     let matches: Vec<(MemberId, IpAddr)> = candidates
         .filter_map(|member| {
-            let found = addresses_of(&member.address.host, resolved).into_iter().find(is_local)?;
+            let found = addresses_of(&member.address.host, resolved)
+                .into_iter()
+                .find(is_local)?;
             Some((member.id.clone(), found))
         })
         .collect();
     match matches.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Unidentified::NoMatch { port, local: local.to_vec(), tried: tried(members, port, resolved) }),
+        [] => Err(Unidentified::NoMatch {
+            port,
+            local: local.to_vec(),
+            tried: tried(members, port, resolved),
+        }),
         [_, _, ..] => Err(Unidentified::Ambiguous { port, matches }),
     }
 }
@@ -106,7 +117,10 @@ fn tried(members: &[Member], port: u16, resolved: &Resolved) -> Vec<String> {
             },
         }
     };
-    members.iter().map(|member| format!("{} ({}: {})", member.id, member.address, verdict(member))).collect()
+    members
+        .iter()
+        .map(|member| format!("{} ({}: {})", member.id, member.address, verdict(member)))
+        .collect()
 }
 
 /// Why the local member is unknown.
@@ -142,8 +156,15 @@ impl fmt::Display for Unidentified {
                 list(tried)
             ),
             Self::Ambiguous { port, matches } => {
-                let matches: Vec<_> = matches.iter().map(|(id, ip)| format!("{id} (by {ip})")).collect();
-                write!(f, "more than one member has an address of this machine with port {port}: {}", list(&matches))
+                let matches: Vec<_> = matches
+                    .iter()
+                    .map(|(id, ip)| format!("{id} (by {ip})"))
+                    .collect();
+                write!(
+                    f,
+                    "more than one member has an address of this machine with port {port}: {}",
+                    list(&matches)
+                )
             }
         }
     }
@@ -155,7 +176,11 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
     if items.is_empty() {
         return "none".to_owned();
     }
-    let mut shown: Vec<String> = items.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+    let mut shown: Vec<String> = items
+        .iter()
+        .take(MAX_LISTED)
+        .map(ToString::to_string)
+        .collect();
     if items.len() > MAX_LISTED {
         shown.push(format!("and {} more", items.len() - MAX_LISTED));
     }

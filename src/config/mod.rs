@@ -14,7 +14,6 @@
 
 mod cluster;
 mod environment;
-mod files;
 mod findings;
 mod hash_key;
 pub mod identity;
@@ -35,8 +34,9 @@ pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, ME
 pub use identity::{Identified, Surroundings};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen, Log, LogFormat, PeerListener,
-    Probes, Queue, Registry, RegistryAddress, RegistryTls, Resolve, Sticky, Timeouts,
+    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen, Log,
+    LogFormat, PeerListener, Probes, Queue, Registry, RegistryAddress, RegistryTls, Resolve,
+    Sticky, Timeouts,
 };
 pub use source::SourceName;
 
@@ -54,7 +54,7 @@ pub const MAX_FILE_BYTES: usize = yaml::MAX_BYTES;
 /// # Errors
 /// Everything that is wrong with it, at once, each with its place.
 pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Config, Problems> {
-    let mut out = Findings::new(source, text);
+    let mut out = Findings::new(source, text, env.files);
     let tree = out.parse();
     let draft = tree.and_then(|tree| {
         let root = Section::open(&schema::ROOT, Some(&tree), &mut out);
@@ -87,9 +87,12 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             remarks: Vec::new(),
         })
     });
-    if let Some(config) = &draft {
-        files::inspect(config, env, &mut out);
-        remarks::reachable(config, &mut out);
-    }
-    out.conclude(draft)
+    let (files, remarks) = out.finish()?;
+    // Without a problem there is a draft; the other way round would be a reader that failed silently.
+    let draft = draft.ok_or_else(|| Problems::silent(source))?;
+    Ok(Config {
+        files,
+        remarks,
+        ..draft
+    })
 }

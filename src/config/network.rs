@@ -9,7 +9,8 @@ use super::findings::{Findings, Wrong};
 use super::schema;
 use super::section::Section;
 use super::settings::{
-    AdminListener, ClientListener, KeyPairPaths, Listen, PeerListener, Queue, Registry, RegistryAddress, RegistryTls,
+    AdminListener, ClientListener, KeyPairPaths, Listen, PeerListener, Queue, Registry,
+    RegistryAddress, RegistryTls,
 };
 use super::values::{duration, number, parsed, path, socket_address};
 use crate::shard::{Host, MemberAddress};
@@ -21,6 +22,10 @@ const REPLICA_PORT: u16 = 5001;
 const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 const QUEUE_LIMIT: usize = 1024;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest PEM file that is looked into, in bytes.
+const MAX_PEM_BYTES: usize = 1024 * 1024;
+/// What every PEM file has (RFC 7468).
+const PEM_MARK: &[u8] = b"-----BEGIN ";
 
 /// Reads `listen`. Listeners that would collide are a problem here, not at the start.
 pub(super) fn listen(root: &Section<'_>, out: &mut Findings<'_>) -> Listen {
@@ -41,9 +46,16 @@ pub(super) fn listen(root: &Section<'_>, out: &mut Findings<'_>) -> Listen {
     collisions(&listen, [&clients, &peers, &admin], addresses, out);
     let [client_address, peer_address, admin_address] = addresses;
     Listen {
-        clients: ClientListener { address: client_address, tls: key_pair(&clients, out) },
-        peers: PeerListener { address: peer_address },
-        admin: AdminListener { address: admin_address },
+        clients: ClientListener {
+            address: client_address,
+            tls: key_pair(&clients, out),
+        },
+        peers: PeerListener {
+            address: peer_address,
+        },
+        admin: AdminListener {
+            address: admin_address,
+        },
     }
 }
 
@@ -54,16 +66,45 @@ fn key_pair(clients: &Section<'_>, out: &mut Findings<'_>) -> Option<KeyPairPath
     }
     let cert = required_file(&tls, "cert", out);
     let key = required_file(&tls, "key", out);
-    Some(KeyPairPaths { cert: cert?, key: key? })
+    Some(KeyPairPaths {
+        cert: cert?,
+        key: key?,
+    })
 }
 
 /// A file that must be named.
-pub(super) fn required_file(section: &Section<'_>, key: &'static str, out: &mut Findings<'_>) -> Option<PathBuf> {
+pub(super) fn required_file(
+    section: &Section<'_>,
+    key: &'static str,
+    out: &mut Findings<'_>,
+) -> Option<PathBuf> {
     let written = section.required(key, out, path)?;
-    Some(out.file(&written))
+    let file = out.file(&written);
+    // A remark only: a configuration is often checked on another machine than the one that has the
+    // keys. Whoever starts with it must load the files anyway.
+    let fault = match out.read(&file, MAX_PEM_BYTES) {
+        Ok(content)
+            if content
+                .windows(PEM_MARK.len())
+                .any(|window| window == PEM_MARK) =>
+        {
+            None
+        }
+        Ok(_) => Some("is no PEM file".to_owned()),
+        Err(error) => Some(format!("cannot be read: {error}")),
+    };
+    if let (Some(fault), Some(node)) = (fault, section.node(key)) {
+        out.remark(&node.mark, format!("{} {fault}", file.display()), None);
+    }
+    Some(file)
 }
 
-fn collisions(listen: &Section<'_>, sections: [&Section<'_>; 3], addresses: [SocketAddr; 3], out: &mut Findings<'_>) {
+fn collisions(
+    listen: &Section<'_>,
+    sections: [&Section<'_>; 3],
+    addresses: [SocketAddr; 3],
+    out: &mut Findings<'_>,
+) {
     const NAMES: [&str; 3] = ["clients", "peers", "admin"];
     for (second, b) in addresses.iter().enumerate() {
         for (first, a) in addresses.iter().enumerate().take(second) {
@@ -74,11 +115,19 @@ fn collisions(listen: &Section<'_>, sections: [&Section<'_>; 3], addresses: [Soc
             }
             let message = format!(
                 "`listen.{}` and `listen.{}` both listen on port {}: {a} and {b}",
-                NAMES[first], NAMES[second], a.port()
+                NAMES[first],
+                NAMES[second],
+                a.port()
             );
-            let written = sections[second].node("address").or(sections[first].node("address"));
+            let written = sections[second]
+                .node("address")
+                .or(sections[first].node("address"));
             match written.map(|node| &node.mark).or(listen.mark()) {
-                Some(mark) => out.problem(mark, message, Some("give each listener its own port".into())),
+                Some(mark) => out.problem(
+                    mark,
+                    message,
+                    Some("give each listener its own port".into()),
+                ),
                 None => out.whole(message, None),
             }
         }
@@ -88,8 +137,16 @@ fn collisions(listen: &Section<'_>, sections: [&Section<'_>; 3], addresses: [Soc
 /// Reads `registry`.
 pub(super) fn registry(root: &Section<'_>, out: &mut Findings<'_>) -> Registry {
     let registry = root.section("registry", &schema::REGISTRY, out);
-    let default = MemberAddress { host: Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: REPLICA_PORT };
-    let address = registry.or("address", out, RegistryAddress::Tcp(default), registry_address);
+    let default = MemberAddress {
+        host: Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port: REPLICA_PORT,
+    };
+    let address = registry.or(
+        "address",
+        out,
+        RegistryAddress::Tcp(default),
+        registry_address,
+    );
     let tls = registry_tls(&registry, &address, out);
     let max_in_flight = registry.or("max_in_flight", out, MAX_IN_FLIGHT, |text| {
         number(1..=1_000_000)(text).map(|limit| NonZeroUsize::MIN.saturating_add(limit - 1))
@@ -97,9 +154,19 @@ pub(super) fn registry(root: &Section<'_>, out: &mut Findings<'_>) -> Registry {
     let queue = registry.section("queue", &schema::REGISTRY_QUEUE, out);
     let queue = Queue {
         limit: queue.or("limit", out, QUEUE_LIMIT, number(0..=1_000_000)),
-        timeout: queue.or("timeout", out, QUEUE_TIMEOUT, duration(Duration::from_millis(1)..=Duration::from_secs(600))),
+        timeout: queue.or(
+            "timeout",
+            out,
+            QUEUE_TIMEOUT,
+            duration(Duration::from_millis(1)..=Duration::from_secs(600)),
+        ),
     };
-    Registry { address, tls, max_in_flight, queue }
+    Registry {
+        address,
+        tls,
+        max_in_flight,
+        queue,
+    }
 }
 
 fn registry_address(text: &str) -> Result<RegistryAddress, Wrong> {
@@ -107,7 +174,8 @@ fn registry_address(text: &str) -> Result<RegistryAddress, Wrong> {
     if let Some(socket) = text.strip_prefix("unix:") {
         // What the system can bind at most, with its closing zero byte.
         const MAX_SOCKET_PATH: usize = 107;
-        let legal = socket.starts_with('/') && socket.len() <= MAX_SOCKET_PATH && !socket.contains('\0');
+        let legal =
+            socket.starts_with('/') && socket.len() <= MAX_SOCKET_PATH && !socket.contains('\0');
         return if legal {
             Ok(RegistryAddress::Unix(PathBuf::from(socket)))
         } else {
@@ -130,20 +198,35 @@ fn registry_address(text: &str) -> Result<RegistryAddress, Wrong> {
     parsed(expected)(text).map(RegistryAddress::Tcp)
 }
 
-fn registry_tls(registry: &Section<'_>, address: &RegistryAddress, out: &mut Findings<'_>) -> Option<RegistryTls> {
+fn registry_tls(
+    registry: &Section<'_>,
+    address: &RegistryAddress,
+    out: &mut Findings<'_>,
+) -> Option<RegistryTls> {
     let tls = registry.section("tls", &schema::REGISTRY_TLS, out);
     if !tls.is_written() {
         return None;
     }
     let ca = required_file(&tls, "ca", out);
-    let server_name = tls.value("server_name", out, parsed("the name in the replica's certificate"));
+    let server_name = tls.value(
+        "server_name",
+        out,
+        parsed("the name in the replica's certificate"),
+    );
     let server_name = match address {
         RegistryAddress::Tcp(address) => server_name.or_else(|| Some(address.host.clone())),
         RegistryAddress::Unix(_) if tls.node("server_name").is_some() => server_name,
         RegistryAddress::Unix(_) => {
-            tls.lacks("server_name", out, Some("a socket has no host whose name could be checked".into()));
+            tls.lacks(
+                "server_name",
+                out,
+                Some("a socket has no host whose name could be checked".into()),
+            );
             None
         }
     };
-    Some(RegistryTls { ca: ca?, server_name: server_name? })
+    Some(RegistryTls {
+        ca: ca?,
+        server_name: server_name?,
+    })
 }

@@ -3,9 +3,11 @@
 //! A problem carries its place, the line it stands on and a way out. It owns all of its text, with
 //! secrets already blotted out, so that it can be logged, shown by the admin API and compared.
 
+mod render;
+
 use std::fmt;
 
-mod render;
+use super::source::SourceName;
 
 /// How much is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,11 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text { source, line, column } => write!(f, "{source}:{line}:{column}"),
+            Self::Text {
+                source,
+                line,
+                column,
+            } => write!(f, "{source}:{line}:{column}"),
             Self::Whole { source } => f.write_str(source),
             Self::Variable(name) | Self::Flag(name) => f.write_str(name),
         }
@@ -85,7 +91,13 @@ impl Problem {
 /// `place: message`, in one line, for logs.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { severity, place, message, excerpt: _, help } = self;
+        let Self {
+            severity,
+            place,
+            message,
+            excerpt: _,
+            help,
+        } = self;
         let word = match severity {
             Severity::Problem => "",
             Severity::Remark => "remark: ",
@@ -102,9 +114,26 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// `None` when nothing is wrong.
-    pub(super) fn new(list: Vec<Problem>) -> Option<Self> {
-        (!list.is_empty()).then_some(Self { list })
+    /// The caller saw at least one problem among them.
+    pub(super) fn new(list: Vec<Problem>) -> Self {
+        Self { list }
+    }
+
+    /// For a reader that failed without a word: a mistake of ours, yet no reason to panic.
+    pub(super) fn silent(source: &SourceName) -> Self {
+        let place = Place::Whole {
+            source: source.to_string(),
+        };
+        let message = "not understood, for a reason that was lost; please report this".to_owned();
+        Self {
+            list: vec![Problem {
+                severity: Severity::Problem,
+                place,
+                message,
+                excerpt: None,
+                help: None,
+            }],
+        }
     }
 
     /// Each problem, then the remarks.
@@ -114,12 +143,19 @@ impl Problems {
 
     /// How many are problems, not remarks.
     pub fn count(&self) -> usize {
-        self.list.iter().filter(|problem| problem.severity == Severity::Problem).count()
+        self.list
+            .iter()
+            .filter(|problem| problem.severity == Severity::Problem)
+            .count()
     }
 
     /// All of them for people.
     pub fn render(&self, color: bool) -> String {
-        self.list.iter().map(|problem| problem.render(color)).collect::<Vec<_>>().join("\n")
+        self.list
+            .iter()
+            .map(|problem| problem.render(color))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 

@@ -45,7 +45,11 @@ schemas! {
 impl Schema {
     /// The dotted path of one of its keys.
     pub(super) fn dotted(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     /// What the writer of an unknown key may have meant.
@@ -55,7 +59,9 @@ impl Schema {
         }
         let elsewhere = ALL.iter().find(|schema| schema.keys.contains(&unknown));
         match elsewhere {
-            Some(schema) if schema.path.is_empty() => format!("`{unknown}` stands at the top level"),
+            Some(schema) if schema.path.is_empty() => {
+                format!("`{unknown}` stands at the top level")
+            }
             Some(schema) => format!("`{unknown}` stands under `{}`", schema.path),
             None => format!("known here: {}", self.keys.join(", ")),
         }
@@ -63,12 +69,20 @@ impl Schema {
 }
 
 /// The candidate that a misspelled word most likely stands for.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let word = plain(word);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &plain(candidate)), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&word, &plain(candidate)),
+                candidate,
+            )
+        })
         .filter(|(edits, candidate)| *edits <= allowed_edits(candidate))
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)

@@ -26,7 +26,9 @@ fn visit(node: &mut Node, secret: bool, hidden: &mut Vec<Range<usize>>) {
     }
     match &mut node.kind {
         Kind::Null | Kind::Scalar(_) => {}
-        Kind::Sequence(items) => items.iter_mut().for_each(|item| visit(item, secret, hidden)),
+        Kind::Sequence(items) => items
+            .iter_mut()
+            .for_each(|item| visit(item, secret, hidden)),
         Kind::Mapping(entries) => {
             for (key, value) in entries {
                 visit(key, secret, hidden);
@@ -52,7 +54,10 @@ fn holds_assignment(text: &str) -> bool {
 }
 
 fn letters(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    text.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// Whether a line (from 1) of a file that does not parse may be shown.
@@ -76,12 +81,18 @@ pub(super) fn may_show(text: &str, line: usize) -> bool {
 }
 
 fn begins_key(line: &str) -> bool {
-    let word = line.trim_start().trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_');
+    let word = line
+        .trim_start()
+        .trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_');
     word.starts_with(':') && word.len() < line.trim_start().len()
 }
 
 fn looks_secret(line: &str) -> bool {
     let words = letters(line).replace("hashkeyfile", "");
     // Whatever is called a key, and keys whose name is misspelled.
-    words.contains("hash") || words.contains("key:") || line.split([':', '{', ',', '"', '\'', ' ']).any(names_secret)
+    words.contains("hash")
+        || words.contains("key:")
+        || line
+            .split([':', '{', ',', '"', '\'', ' '])
+            .any(names_secret)
 }

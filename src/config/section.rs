@@ -17,8 +17,17 @@ pub(super) struct Section<'n> {
 
 impl<'n> Section<'n> {
     /// Unknown and duplicate keys, and keys that are no text, are complained about right here.
-    pub(super) fn open(schema: &'static Schema, node: Option<&'n Node>, out: &mut Findings<'_>) -> Self {
-        let mut section = Self { schema, entries: Vec::new(), mark: None, broken: false };
+    pub(super) fn open(
+        schema: &'static Schema,
+        node: Option<&'n Node>,
+        out: &mut Findings<'_>,
+    ) -> Self {
+        let mut section = Self {
+            schema,
+            entries: Vec::new(),
+            mark: None,
+            broken: false,
+        };
         let Some(node) = node else { return section };
         match &node.kind {
             Kind::Mapping(entries) => {
@@ -28,8 +37,16 @@ impl<'n> Section<'n> {
             // `timeouts:` with all of its keys commented out.
             Kind::Null => {}
             Kind::Scalar(_) | Kind::Sequence(_) => {
-                let name = if schema.path.is_empty() { "the file" } else { schema.path };
-                out.bad_value(node, name, Wrong::expected(format!("a mapping with {}", schema.keys.join(", "))));
+                let name = if schema.path.is_empty() {
+                    "the file"
+                } else {
+                    schema.path
+                };
+                out.bad_value(
+                    node,
+                    name,
+                    Wrong::expected(format!("a mapping with {}", schema.keys.join(", "))),
+                );
                 section.broken = true;
             }
         }
@@ -46,7 +63,11 @@ impl<'n> Section<'n> {
             };
             if let Some((_, first)) = marks.iter().find(|(seen, _)| seen == name) {
                 let message = match out.shown(key) {
-                    Some(_) => format!("duplicate key `{}`, first on line {}", printable(name), first.line),
+                    Some(_) => format!(
+                        "duplicate key `{}`, first on line {}",
+                        printable(name),
+                        first.line
+                    ),
                     None => format!("duplicate key, first on line {}", first.line),
                 };
                 out.problem(&key.mark, message, Some("keep one of them".into()));
@@ -62,7 +83,11 @@ impl<'n> Section<'n> {
                 path => format!(" in `{path}`"),
             };
             match out.shown(key) {
-                Some(shown) => out.problem(&key.mark, format!("unknown key {shown}{place}"), Some(self.schema.advice(name))),
+                Some(shown) => out.problem(
+                    &key.mark,
+                    format!("unknown key {shown}{place}"),
+                    Some(self.schema.advice(name)),
+                ),
                 None => out.problem(&key.mark, format!("unknown key{place}"), None),
             }
         }
@@ -80,24 +105,49 @@ impl<'n> Section<'n> {
 
     /// The value of a key, whatever it is.
     pub(super) fn node(&self, key: &'static str) -> Option<&'n Node> {
-        debug_assert!(self.schema.keys.contains(&key), "{key} is missing from the schema");
-        self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node)
+        debug_assert!(
+            self.schema.keys.contains(&key),
+            "{key} is missing from the schema"
+        );
+        self.entries
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, node)| *node)
     }
 
     /// The mapping under a key.
-    pub(super) fn section(&self, key: &'static str, schema: &'static Schema, out: &mut Findings<'_>) -> Section<'n> {
-        debug_assert!(schema.path == self.schema.dotted(key), "{key} is misplaced in the schema");
+    pub(super) fn section(
+        &self,
+        key: &'static str,
+        schema: &'static Schema,
+        out: &mut Findings<'_>,
+    ) -> Section<'n> {
+        debug_assert!(
+            schema.path == self.schema.dotted(key),
+            "{key} is misplaced in the schema"
+        );
         Section::open(schema, self.node(key), out)
     }
 
     /// The items under a key; none if it is not there.
-    pub(super) fn items(&self, key: &'static str, expected: &str, out: &mut Findings<'_>) -> &'n [Node] {
-        let Some(node) = self.node(key) else { return &[] };
+    pub(super) fn items(
+        &self,
+        key: &'static str,
+        expected: &str,
+        out: &mut Findings<'_>,
+    ) -> &'n [Node] {
+        let Some(node) = self.node(key) else {
+            return &[];
+        };
         match &node.kind {
             Kind::Sequence(items) => items,
             Kind::Null => &[],
             Kind::Scalar(_) | Kind::Mapping(_) => {
-                out.bad_value(node, &self.schema.dotted(key), Wrong::expected(format!("a list of {expected}")));
+                out.bad_value(
+                    node,
+                    &self.schema.dotted(key),
+                    Wrong::expected(format!("a list of {expected}")),
+                );
                 &[]
             }
         }

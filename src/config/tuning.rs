@@ -10,7 +10,9 @@ use super::findings::Findings;
 use super::schema;
 use super::section::{Section, scalar};
 use super::settings::{Limits, Log, LogFormat, Probes, Resolve, Sticky, Timeouts};
-use super::values::{boolean, choice, duration, log_filter, network, number, size, token, url_path};
+use super::values::{
+    boolean, choice, duration, log_filter, network, number, size, token, url_path,
+};
 use crate::shard::{BlobReads, OwnerDown, Policy, Thresholds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -34,7 +36,10 @@ pub(super) fn reads(root: &Section<'_>, out: &mut Findings<'_>) -> Policy {
             "owner_down",
             out,
             OwnerDown::Fallback,
-            choice(&[("fallback", OwnerDown::Fallback), ("reject", OwnerDown::Reject)]),
+            choice(&[
+                ("fallback", OwnerDown::Fallback),
+                ("reject", OwnerDown::Reject),
+            ]),
         ),
     }
 }
@@ -51,10 +56,16 @@ pub(super) fn sticky(root: &Section<'_>, out: &mut Findings<'_>) -> Sticky {
 /// Reads `timeouts`.
 pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
     let timeouts = root.section("timeouts", &schema::TIMEOUTS, out);
-    let mut of = |key, default: Duration, range: RangeInclusive<Duration>| timeouts.or(key, out, default, duration(range));
+    let mut of = |key, default: Duration, range: RangeInclusive<Duration>| {
+        timeouts.or(key, out, default, duration(range))
+    };
     Timeouts {
         connect: of("connect", 2 * SECOND, 10 * MILLISECOND..=5 * MINUTE),
-        request_header: of("request_header", 10 * SECOND, 100 * MILLISECOND..=10 * MINUTE),
+        request_header: of(
+            "request_header",
+            10 * SECOND,
+            100 * MILLISECOND..=10 * MINUTE,
+        ),
         keepalive: of("keepalive", 75 * SECOND, SECOND..=24 * HOUR),
         idle: of("idle", MINUTE, SECOND..=24 * HOUR),
         // Nothing in flight may be waited for: 0s is a fair wish.
@@ -67,7 +78,9 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
     let limits = root.section("limits", &schema::LIMITS, out);
     let connections = |text: &str| number(1..=10_000_000)(text).map(at_least_one);
     // The ranges keep every result far below what the narrower types hold.
-    let bytes = |range| move |text: &str| size(range)(text).map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+    let bytes = |range| {
+        move |text: &str| size(range)(text).map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
+    };
     let mut length = |key, default: u64, range: RangeInclusive<u64>| {
         let default = u32::try_from(default).unwrap_or(u32::MAX);
         limits.or(key, out, default, bytes(range))
@@ -83,7 +96,10 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
             "requests_per_connection",
             out,
             NonZeroU32::MIN.saturating_add(9_999),
-            |text| number(1..=1_000_000_000)(text).map(|requests: u32| NonZeroU32::MIN.saturating_add(requests - 1)),
+            |text| {
+                number(1..=1_000_000_000)(text)
+                    .map(|requests: u32| NonZeroU32::MIN.saturating_add(requests - 1))
+            },
         ),
         request_line,
         header_count: limits.or("header_count", out, 100, number(8..=1_000)),
@@ -95,7 +111,11 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
     if let (Some(each), Some(node)) = (each, limits.node("connections_per_address"))
         && each > all
     {
-        out.remark(&node.mark, format!("no address can have {each} connections: all together may have {all}"), None);
+        out.remark(
+            &node.mark,
+            format!("no address can have {each} connections: all together may have {all}"),
+            None,
+        );
     }
     limits_of
 }
@@ -108,10 +128,16 @@ fn at_least_one(number: usize) -> NonZeroUsize {
 pub(super) fn trusted_proxies(root: &Section<'_>, out: &mut Findings<'_>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for node in root.items("trusted_proxies", "networks, such as `10.0.0.0/8`", out) {
-        let Some(net) = scalar(node, "trusted_proxies", out, network) else { continue };
+        let Some(net) = scalar(node, "trusted_proxies", out, network) else {
+            continue;
+        };
         if net.prefix_len() == 0 {
             let help = "any client can then forge its address and the scheme in `Location`";
-            out.remark(&node.mark, format!("{net} trusts everybody's forwarding headers"), Some(help.into()));
+            out.remark(
+                &node.mark,
+                format!("{net} trusts everybody's forwarding headers"),
+                Some(help.into()),
+            );
         }
         networks.push(net);
     }
@@ -121,12 +147,21 @@ pub(super) fn trusted_proxies(root: &Section<'_>, out: &mut Findings<'_>) -> Vec
 /// Reads `probes`.
 pub(super) fn probes(root: &Section<'_>, out: &mut Findings<'_>) -> Probes {
     let probes = root.section("probes", &schema::PROBES, out);
-    let times = |text: &str| number(1..=100_u8)(text).map(|times| NonZeroU8::MIN.saturating_add(times - 1));
+    let times =
+        |text: &str| number(1..=100_u8)(text).map(|times| NonZeroU8::MIN.saturating_add(times - 1));
     let two = NonZeroU8::MIN.saturating_add(1);
     Probes {
         interval: probes.or("interval", out, SECOND, duration(100 * MILLISECOND..=HOUR)),
-        timeout: probes.or("timeout", out, SECOND, duration(10 * MILLISECOND..=5 * MINUTE)),
-        thresholds: Thresholds { rise: probes.or("rise", out, two, times), fall: probes.or("fall", out, two, times) },
+        timeout: probes.or(
+            "timeout",
+            out,
+            SECOND,
+            duration(10 * MILLISECOND..=5 * MINUTE),
+        ),
+        thresholds: Thresholds {
+            rise: probes.or("rise", out, two, times),
+            fall: probes.or("fall", out, two, times),
+        },
         path: probes.or("path", out, "/v2/".to_owned(), url_path),
     }
 }
@@ -134,13 +169,19 @@ pub(super) fn probes(root: &Section<'_>, out: &mut Findings<'_>) -> Probes {
 /// Reads `resolve`.
 pub(super) fn resolve(root: &Section<'_>, out: &mut Findings<'_>) -> Resolve {
     let resolve = root.section("resolve", &schema::RESOLVE, out);
-    Resolve { interval: resolve.or("interval", out, 10 * SECOND, duration(SECOND..=HOUR)) }
+    Resolve {
+        interval: resolve.or("interval", out, 10 * SECOND, duration(SECOND..=HOUR)),
+    }
 }
 
 /// Reads `log`.
 pub(super) fn log(root: &Section<'_>, out: &mut Findings<'_>) -> Log {
     let log = root.section("log", &schema::LOG, out);
-    let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let formats = [
+        ("auto", LogFormat::Auto),
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+    ];
     Log {
         format: log.or("format", out, LogFormat::Auto, choice(&formats)),
         level: log.or("level", out, "info".to_owned(), log_filter),

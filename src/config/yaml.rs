@@ -46,6 +46,20 @@ pub(super) struct Node {
     pub(super) secret: bool,
 }
 
+impl Node {
+    /// The value under a key, if this is a mapping that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let Kind::Mapping(entries) = &self.kind else {
+            return None;
+        };
+        let named = |name: &Self| matches!(&name.kind, Kind::Scalar(name) if name == key);
+        entries
+            .iter()
+            .find(|(name, _)| named(name))
+            .map(|(_, value)| value)
+    }
+}
+
 /// What YAML calls the kind of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
@@ -119,27 +133,48 @@ fn syntax_error(text: &str, error: &serde_saphyr::Error) -> SyntaxError {
         let message = error.to_string();
         // The place is told in front of the message already.
         let place = location.map(|at| format!(" at line {}, column {}", at.line(), at.column()));
-        place.and_then(|place| message.strip_suffix(&place).map(str::to_owned)).unwrap_or(message)
+        place
+            .and_then(|place| message.strip_suffix(&place).map(str::to_owned))
+            .unwrap_or(message)
     };
-    SyntaxError { mark: location.map(|location| mark(text, location)), message }
+    SyntaxError {
+        mark: location.map(|location| mark(text, location)),
+        message,
+    }
 }
 
 /// Moves the places into the nodes, and the spelling of untyped scalars out of the text.
 fn locate(node: Spanned<Raw>, text: &str) -> Node {
-    let Spanned { value, referenced, defined } = node;
+    let Spanned {
+        value,
+        referenced,
+        defined,
+    } = node;
     let kind = match value {
         Raw::Null => Kind::Null,
         Raw::Text(value) => Kind::Scalar(value),
         // Of an alias, the spelling is at the anchor.
-        Raw::Plain => Kind::Scalar(text.get(mark(text, defined).bytes).unwrap_or_default().to_owned()),
+        Raw::Plain => Kind::Scalar(
+            text.get(mark(text, defined).bytes)
+                .unwrap_or_default()
+                .to_owned(),
+        ),
         Raw::Sequence(items) => {
             Kind::Sequence(items.into_iter().map(|item| locate(item, text)).collect())
         }
         Raw::Mapping(entries) => Kind::Mapping(
-            entries.into_iter().map(|(key, value)| (locate(key, text), locate(value, text))).collect(),
+            entries
+                .into_iter()
+                .map(|(key, value)| (locate(key, text), locate(value, text)))
+                .collect(),
         ),
     };
-    Node { mark: mark(text, referenced), defined: mark(text, defined).bytes, kind, secret: false }
+    Node {
+        mark: mark(text, referenced),
+        defined: mark(text, defined).bytes,
+        kind,
+        secret: false,
+    }
 }
 
 fn mark(text: &str, location: Location) -> Mark {
@@ -149,8 +184,12 @@ fn mark(text: &str, location: Location) -> Mark {
     let start = start.unwrap_or(0).min(text.len());
     let end = start.saturating_add(len.unwrap_or(0)).min(text.len());
     Mark {
-        line: usize::try_from(location.line()).unwrap_or(usize::MAX).max(1),
-        column: usize::try_from(location.column()).unwrap_or(usize::MAX).max(1),
+        line: usize::try_from(location.line())
+            .unwrap_or(usize::MAX)
+            .max(1),
+        column: usize::try_from(location.column())
+            .unwrap_or(usize::MAX)
+            .max(1),
         bytes: start..end,
     }
 }

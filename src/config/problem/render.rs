@@ -9,18 +9,44 @@ struct Style {
     reset: &'static str,
 }
 
-const PLAIN: Style = Style { bold: "", word: "", dim: "", reset: "" };
-const PROBLEM: Style = Style { bold: "\x1b[1m", word: "\x1b[1;31m", dim: "\x1b[34m", reset: "\x1b[0m" };
-const REMARK: Style = Style { bold: "\x1b[1m", word: "\x1b[1;33m", dim: "\x1b[34m", reset: "\x1b[0m" };
+const PLAIN: Style = Style {
+    bold: "",
+    word: "",
+    dim: "",
+    reset: "",
+};
+const PROBLEM: Style = Style {
+    bold: "\x1b[1m",
+    word: "\x1b[1;31m",
+    dim: "\x1b[34m",
+    reset: "\x1b[0m",
+};
+const REMARK: Style = Style {
+    bold: "\x1b[1m",
+    word: "\x1b[1;33m",
+    dim: "\x1b[34m",
+    reset: "\x1b[0m",
+};
 
 pub(super) fn problem(problem: &Problem, color: bool) -> String {
-    let Problem { severity, place, message, excerpt, help } = problem;
+    let Problem {
+        severity,
+        place,
+        message,
+        excerpt,
+        help,
+    } = problem;
     let style = match (color, severity) {
         (false, _) => PLAIN,
         (true, Severity::Problem) => PROBLEM,
         (true, Severity::Remark) => REMARK,
     };
-    let Style { bold, word, dim, reset } = style;
+    let Style {
+        bold,
+        word,
+        dim,
+        reset,
+    } = style;
     let remark = match severity {
         Severity::Problem => String::new(),
         Severity::Remark => format!("{word}remark:{reset} "),
