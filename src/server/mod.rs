@@ -3,7 +3,7 @@
 
 mod doors;
 mod listener;
-mod observe;
+//ADMIN mod observe;
 mod serving;
 mod start;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,7 +14,6 @@ use super::{LogOutput, Server};
 use crate::access_log::AccessLog;
 use crate::config::{ClusterTls, Config, Probes, RegistryAddress, Resolve};
 use crate::metrics::{Certificate, Metrics};
-use crate::shard::MemberAddress;
 use crate::state::{HealthTable, State};
 use crate::tls::{self, TlsFileError, TlsFiles, TlsMaterial};
 use crate::upstream::{Admission, Asker, Credentials, DialError, Upstreams};

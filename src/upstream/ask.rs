@@ -8,7 +8,7 @@ use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{HttpPeer, Peer};
-use pingora::{Error, ErrorType, OrErr};
+use pingora::{Error, ErrorType};
 
 /// The most that an answer may have, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -55,7 +55,9 @@ impl Asker {
         session.write_request_header(Box::new(request)).await?;
         session.finish_body().await?;
         session.read_response().await?;
-        let status = session.get_status().or_err(ErrorType::InvalidHTTPHeader, "no status")?;
+        let status = session
+            .get_status()
+            .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))?;
         let mut body = BytesMut::new();
         while let Some(part) = session.read_body_bytes().await? {
             if body.len() + part.len() > ANSWER_LIMIT {
