@@ -156,60 +156,8 @@ fn right() -> BoxedStrategy<String> {
     let endpoint = prop_oneof![
         4 => (select(&["manifests", "blobs", "referrers", "blobs/uploads"][..]), last)
             .prop_map(|(keyword, last)| format!("{keyword}/{last}")),
-        1 => select(&["tags/list", "blobs/uploads/", "blobs/uploads"][..]).prop_map(str::to_owned),
-    ];
-    prop_oneof![
-        12 => (name, endpoint).prop_map(|(name, endpoint)| format!("/v2/{}/{endpoint}", name.join("/"))),
-        1 => select(WITHOUT_REPOSITORY).prop_map(str::to_owned),
-        2 => (select(PAGES), vec(prop_oneof![4 => select(COMPONENTS), 1 => select(FRAGMENTS)], 0..5))
-            .prop_map(|(page, parts)| format!("{page}/{}", parts.join("/"))),
-        1 => (select(PAGES), vec(prop_oneof![select(COMPONENTS), select(FRAGMENTS)], 0..6))
-            .prop_map(|(page, parts)| format!("{page}/{}", parts.join("%2F"))),
-    ]
-    .boxed()
-}
-
-const WITHOUT_REPOSITORY: &[&str] = &[
-    "/v2",
-    "/v2/",
-    "/v2/_catalog",
-    "/v2/_oci/ext/discover",
-    "/v2/_zot/ext/search",
-    "/v2/_zot/ext/mgmt",
-    "/v2/_zot/pprof/",
-    "/v2/_zot/debug/graphql-playground",
-    "/zot/auth/token",
-    "/zot/auth/login",
-    "/metrics",
-    "/swagger/v2/index.html",
-    "/readyz",
-    "/",
-];
-
-const PAGES: &[&str] = &[
-    "/image", "/home", "/explore", "/user", "/x", "/v2x", "/V2", "/v", "/static", "",
-];
-
-/// A change to a path.
-#[derive(Clone, Debug)]
-enum Fault {
-    Insert(Index, &'static str),
-    Replace(Index, &'static str),
-    Delete(Index),
-    /// Escapes one byte.
-    Escape(Index),
-    /// Puts something before the path.
-    Prefix(&'static str),
-}
-
-fn fault() -> impl Strategy<Value = Fault> {
-    let part = || prop_oneof![3 => select(FRAGMENTS), 1 => select(COMPONENTS)];
-    prop_oneof![
-        4 => (proptest::arbitrary::any::<Index>(), part()).prop_map(|(at, part)| Fault::Insert(at, part)),
-        3 => (proptest::arbitrary::any::<Index>(), part()).prop_map(|(at, part)| Fault::Replace(at, part)),
-        2 => proptest::arbitrary::any::<Index>().prop_map(Fault::Delete),
-        2 => proptest::arbitrary::any::<Index>().prop_map(Fault::Escape),
-        1 => select(&["/", "/.", "/x/..", "/%2e", "/x/%2e%2e", "http://h", "/x", "%2F"][..]).prop_map(Fault::Prefix),
+        2 => select(PREFIXES).prop_map(Fault::Prefix),
+        4 => (proptest::arbitrary::any::<Index>(), select(SLASHES)).prop_map(|(at, slash)| Fault::Slash(at, slash)),
     ]
 }
 
@@ -240,6 +188,13 @@ fn apply(mut path: String, faults: &[Fault]) -> String {
                 path.replace_range(at..at + width(at), &escaped);
             }
             Fault::Prefix(part) => path.insert_str(0, part),
+            Fault::Slash(at, slash) => {
+                let slashes: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
+                if !slashes.is_empty() {
+                    let at = slashes[at.index(slashes.len())];
+                    path.replace_range(at..=at, slash);
+                }
+            }
         }
     }
     path
