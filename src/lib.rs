@@ -1,4 +1,6 @@
 //! shardlet
 
+pub mod cli;
 pub mod config;
+pub mod machine;
 pub mod shard;
