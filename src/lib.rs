@@ -1,8 +1,11 @@
 //! shardlet: a sidecar sharding proxy for OCI registry replicas.
 
 pub mod access_log;
+pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod gate;
+pub mod machine;
 pub mod metrics;
 pub mod probe;
 pub mod proxy;

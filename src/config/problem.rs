@@ -6,6 +6,8 @@
 mod render;
 
 use std::fmt;
+use std::io;
+use std::string::FromUtf8Error;
 
 use super::source::SourceName;
 
@@ -121,13 +123,31 @@ impl Problems {
 
     /// For a reader that failed without a word: a mistake of ours, yet no reason to panic.
     pub(super) fn silent(source: &SourceName) -> Self {
+        let message = "not understood, for a reason that was lost; please report this";
+        Self::whole(source, message.to_owned())
+    }
+
+    /// A file that cannot be read.
+    pub fn unreadable(source: &SourceName, error: &io::Error) -> Self {
+        Self::whole(source, format!("cannot be read: {error}"))
+    }
+
+    /// A file that is not UTF-8.
+    pub fn no_text(source: &SourceName, error: &FromUtf8Error) -> Self {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(good);
+        let line = 1 + before.filter(|&&byte| byte == b'\n').count();
+        Self::whole(source, format!("is no text: line {line} is not UTF-8"))
+    }
+
+    fn whole(source: &SourceName, message: String) -> Self {
         let place = Place::Whole {
             source: source.to_string(),
         };
-        let message = "not understood, for a reason that was lost; please report this".to_owned();
+        let severity = Severity::Problem;
         Self {
             list: vec![Problem {
-                severity: Severity::Problem,
+                severity,
                 place,
                 message,
                 excerpt: None,
