@@ -1,6 +1,8 @@
 //! shardlet
 
 pub mod access_log;
+pub mod admin;
+pub mod human;
 pub mod metrics;
 pub mod request_id;
 pub mod respond;
