@@ -8,6 +8,7 @@ mod mask;
 mod tests;
 mod time;
 
+use crate::human::Bytes;
 use crate::metrics::{PlanKind, arrival_text};
 use crate::respond::Failure;
 use crate::shard::plan::Arrival;
@@ -235,26 +236,4 @@ fn ended(record: &AccessRecord<'_>) -> &'static str {
 /// Milliseconds with three decimals: microseconds are the best that a clock tells.
 fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
-}
-
-/// A number of bytes with a unit that a person can read.
-struct Bytes(u64);
-
-impl std::fmt::Display for Bytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-        if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
-        }
-        let mut value = self.0 as f64;
-        let mut unit = "B";
-        for next in UNITS {
-            if value < 1024.0 {
-                break;
-            }
-            value /= 1024.0;
-            unit = next;
-        }
-        write!(f, "{value:.1} {unit}")
-    }
 }

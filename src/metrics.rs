@@ -23,7 +23,7 @@ use crate::shard::route::Operation;
 use crate::shard::view::View;
 use cells::{Maker, series};
 use groups::{Cluster, Own, Replica, Sockets, Traffic, request_index};
-use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use std::time::{Duration, Instant};
 
 /// The metrics of one member.
@@ -55,6 +55,19 @@ pub struct RequestEnd {
     pub received: u64,
     /// Response body bytes written to downstream.
     pub sent: u64,
+}
+
+/// Sums over all labels since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that ended.
+    pub ended: u64,
+    /// Failures that were answered or ended a response.
+    pub rejected: u64,
+    /// Reads served for an owner that was down.
+    pub fallbacks: u64,
+    /// Second attempts.
+    pub retries: u64,
 }
 
 /// Counts itself as long as it lives: a request in flight, a connection, a place in the queue.
@@ -188,6 +201,23 @@ impl Metrics {
             .map(IntGauge::get)
             .sum::<i64>();
         u64::try_from(sum).unwrap_or(0)
+    }
+
+    /// Sums for the status page.
+    pub fn totals(&self) -> Totals {
+        let sum = |counters: &[IntCounter]| counters.iter().map(IntCounter::get).sum();
+        let traffic = &self.traffic;
+        Totals {
+            ended: traffic
+                .seconds
+                .iter()
+                .flatten()
+                .map(Histogram::get_sample_count)
+                .sum(),
+            rejected: sum(&traffic.rejects),
+            fallbacks: traffic.fallbacks.get(),
+            retries: sum(&traffic.retries),
+        }
     }
 
     /// The local replica's verdict changed.

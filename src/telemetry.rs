@@ -89,7 +89,7 @@ pub fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryError> {
             .try_init(),
     }
     .map_err(|_| TelemetryError::AlreadySet)?;
-    Ok(Telemetry { writer: writer })
+    Ok(Telemetry { writer })
 }
 
 /// Reads a level or a list of `target=level`.
@@ -97,7 +97,7 @@ pub fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryError> {
 /// # Errors
 /// If it is neither.
 pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    if level.contains('=') {
+    if level.contains(['=', ',']) {
         return EnvFilter::builder().parse(level);
     }
     EnvFilter::builder().parse(format!("{LIBRARIES},shardlet={level}"))

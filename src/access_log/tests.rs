@@ -139,13 +139,3 @@ fn dropped_lines_are_counted() {
     AccessLog::off(dropped.clone()).write(&forwarded());
     assert_eq!(dropped.get(), 1);
 }
-
-#[test]
-fn sizes_have_readable_units() {
-    let shown = |bytes| Bytes(bytes).to_string();
-    assert_eq!(
-        [shown(0), shown(1023), shown(1024)],
-        ["0 B", "1023 B", "1.0 KiB"]
-    );
-    assert_eq!([shown(300 << 20), shown(5 << 40)], ["300.0 MiB", "5.0 TiB"]);
-}
