@@ -3,7 +3,7 @@
 
 mod doors;
 mod listener;
-//ADMIN mod observe;
+mod observe;
 mod serving;
 mod start;
 
