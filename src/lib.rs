@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod banner;
 pub mod human;
 pub mod metrics;
 pub mod request_id;
