@@ -8,8 +8,9 @@ mod page;
 mod query;
 pub mod serve;
 pub mod status;
+pub mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use status::{OwnerAnswer, Status};
 

@@ -2,7 +2,7 @@
 
 use super::Check;
 use super::status::{HealthStatus, MemberStatus, ReplicaStatus, RequestTotals, Status};
-use crate::human::{duration, percent};
+use crate::human::{day, duration, percent};
 use std::fmt::{self, Write as _};
 
 const STYLE: &str = include_str!("page.css");
@@ -36,6 +36,7 @@ impl Page {
         self.owner_form()?;
         self.replica(&status.replica, checks)?;
         self.listeners(status)?;
+        self.certificates(status)?;
         self.pins(status)?;
         self.0.push_str(
             "<p class=soft><a href=/api/v1/status>status as JSON</a> · <a href=/metrics>metrics</a> · \
@@ -215,6 +216,20 @@ impl Page {
                 Escaped(&listener.address),
                 listener.connections
             )?;
+        }
+        self.0.push_str("</table></section>");
+        Ok(())
+    }
+
+    fn certificates(&mut self, status: &Status) -> fmt::Result {
+        if status.certificates.is_empty() {
+            return Ok(());
+        }
+        self.0
+            .push_str("<section><h2>Certificates</h2><table><tr><th>for<th>expires</tr>");
+        for certificate in &status.certificates {
+            let (name, expires) = (Escaped(&certificate.name), day(certificate.expires_unix));
+            write!(self.0, "<tr><td>{name}<td>{expires}</tr>")?;
         }
         self.0.push_str("</table></section>");
         Ok(())

@@ -1,8 +1,9 @@
 use super::status::*;
 use super::*;
 
-struct Fixed {
-    ready: bool,
+/// A server of which nothing but the readiness changes.
+pub(crate) struct Fixed {
+    pub(crate) ready: bool,
 }
 
 impl Observed for Fixed {
