@@ -71,12 +71,8 @@ fn serve(config: Config) -> Result<(), String> {
 async fn until_told(config: Config, log: LogOutput) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
     let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-    for remark in &config.remarks {
-        tracing::warn!("{remark}");
-    }
-    let banner = banner::Facts::of(&config);
     let server = Server::start(config, Some(log)).await.map_err(|error| error.to_string())?;
-    output::message(&banner.render(&server.addresses()));
+    output::message(&banner::render(&server.status()));
     signals.next().await;
     tracing::info!("draining: requests in flight are finished, new connections are not taken");
     tokio::select! {

@@ -89,7 +89,7 @@ impl Doors<'_> {
         background: &mut JoinSet<()>,
         sockets: Sockets,
         serving: Serving,
-        observer: Observer,
+        observer: Arc<Observer>,
         shutdown: &ShutdownWatch,
     ) {
         let Sockets { clients, peers, admin } = sockets;
@@ -98,7 +98,7 @@ impl Doors<'_> {
         background.spawn(door.open(clients, shutdown.clone()));
         let door = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
         background.spawn(door.open(peers, shutdown.clone()));
-        let app = HttpServer::new_app(AdminApp::new(Arc::new(observer)));
+        let app = HttpServer::new_app(AdminApp::new(observer));
         let state = self.state.clone();
         let gate = Gate::new(Arc::new(app), self.gate_limits(), move |refused: &Refused<'_>| {
             state.metrics.reject(refused.failure);

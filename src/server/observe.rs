@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Addresses;
 use crate::admin::status::{
-    CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
+    ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
 };
 use crate::admin::{Check, Observed, OwnerAnswer, Status};
-use crate::config::{ClusterTls, Config};
+use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::metrics::Listener;
 use crate::shard::MemberIndex;
 use crate::shard::repository::NameError;
@@ -39,13 +39,16 @@ impl Shown {
         };
         Self {
             security: (clients, peers),
-            replica: config.registry.address.to_string(),
+            replica: match &config.registry.address {
+                RegistryAddress::Tcp(address) => address.to_string(),
+                RegistryAddress::Unix(path) => format!("unix:{}", path.display()),
+            },
             remarks: config.remarks.iter().map(ToString::to_string).collect(),
         }
     }
 
-    pub(super) fn observer(self, state: &Arc<State>, addresses: Addresses) -> Observer {
-        Observer { state: state.clone(), addresses, shown: self }
+    pub(super) fn observer(self, state: &Arc<State>, addresses: Addresses) -> Arc<Observer> {
+        Arc::new(Observer { state: state.clone(), addresses, shown: self })
     }
 }
 

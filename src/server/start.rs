@@ -87,8 +87,8 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
     let connections = TaskTracker::new();
     let observer = shown.observer(&state, addresses);
     let doors = Doors { state: &state, limits: &limits, authority_file, tasks: &connections };
-    doors.open(&mut background, sockets, serving, observer, &draining);
-    Ok(Server { addresses, state, shutdown, connections, _background: background })
+    doors.open(&mut background, sockets, serving, observer.clone(), &draining);
+    Ok(Server { addresses, state, observer, shutdown, connections, _background: background })
 }
 
 fn tls_files(config: &Config) -> TlsFiles {
