@@ -101,7 +101,11 @@ pub fn handle(
         _ => AdminResponse {
             status: 200,
             content_type: HTML,
-            body: page::render(&observed.status(), &observed.readiness()),
+            body: page::render(
+                &observed.status(),
+                &observed.readiness(),
+                query::has(query, "live"),
+            ),
         },
     }
 }

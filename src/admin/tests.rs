@@ -248,3 +248,10 @@ fn the_page_shows_the_member_and_escapes_what_it_shows() {
         assert!(!answer.body.contains(elsewhere), "{elsewhere}");
     }
 }
+
+#[test]
+fn only_a_live_page_reloads_itself_and_it_has_no_form() {
+    let (still, live) = (get("/").body, get("/?live").body);
+    assert!(still.contains("<form") && !still.contains("http-equiv=refresh"));
+    assert!(!live.contains("<form") && live.contains("http-equiv=refresh"));
+}
