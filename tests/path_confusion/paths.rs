@@ -48,7 +48,14 @@ const SLASHES: &[&str] = &[
 #[rustfmt::skip]
 const PREFIXES: &[&str] = &[
     "/", "/.", "/x/..", "/%2e", "/x/%2e%2e", "/x/%252e%252e", "/x/y%2F..%2F..", "/x/%2F..%2f..", "/x%2F..",
-    "/x\\..", "/x/%5C..%5C..", "/x/..;y", "http://h", "/x", "%2F",
+    "/x\\..", "/x/%5C..%5C..", "/x/..;y", "/x/..%3By", "http://h", "/x", "%2F",
+];
+
+/// What may turn all before it into a name.
+#[rustfmt::skip]
+const SUFFIXES: &[&str] = &[
+    "%2Fmanifests%2Flatest", "%2ftags%2flist", "%2Fblobs%2Fuploads%2F", "%5Ctags%5Clist", "%252Ftags%252Flist", "/",
+    "%2F", ";x", "%3A", "%3F/manifests/x", "/tags/list",
 ];
 
 /// First components of paths that are not under `/v2`.
@@ -106,6 +113,8 @@ enum Fault {
     Escape(Index),
     /// Puts something before the path.
     Prefix(&'static str),
+    /// Puts something behind the path.
+    Suffix(&'static str),
     /// Takes something else for a slash.
     Slash(Index, &'static str),
 }
@@ -118,6 +127,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => any::<Index>().prop_map(Fault::Delete),
         2 => any::<Index>().prop_map(Fault::Escape),
         3 => select(PREFIXES).prop_map(Fault::Prefix),
+        2 => select(SUFFIXES).prop_map(Fault::Suffix),
         6 => (any::<Index>(), select(SLASHES)).prop_map(|(at, slash)| Fault::Slash(at, slash)),
     ]
 }
@@ -144,6 +154,7 @@ fn apply(mut path: String, faults: &[Fault]) -> String {
                 path.replace_range(at, &escaped);
             }
             Fault::Prefix(part) => path.insert_str(0, part),
+            Fault::Suffix(part) => path.push_str(part),
             Fault::Slash(at, slash) => {
                 path.replace_range(slashes[at.index(slashes.len())].clone(), slash);
             }
