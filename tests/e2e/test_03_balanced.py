@@ -15,7 +15,9 @@ from lib.client import Registry
 from lib.cluster import PUBLIC_NAME, Cluster
 from lib.haproxy import HAProxy
 from lib.image import MIB
+from lib.process import wait_until
 
+LOG_SECONDS = 10.0
 LAYERS = (2 * MIB, 300 << 10, 64 << 10)
 
 
@@ -36,7 +38,8 @@ def test_chunked_upload_behind_haproxy_round_robin(cluster: Cluster, haproxy: HA
         with Registry([haproxy.base]) as registry:
             digest = registry.push_blob(repository, blob, chunk=6 * MIB)
             assert registry.blob(repository, digest).content == blob
-    assert len(haproxy.servers_used()) == len(cluster.members)
+    # HAProxy writes of a connection when that has ended.
+    wait_until("all sidecars to be used", lambda: len(haproxy.servers_used()) == len(cluster.members), LOG_SECONDS)
     assert cluster.touched(repository) == [cluster.owner(repository)]
 
 

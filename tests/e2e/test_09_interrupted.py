@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from lib.client import Registry, digest_of, manifest_of
+from lib.client import OCI_MANIFEST, Registry, digest_of, manifest_of
 from lib.cluster import Cluster, Member
 from lib.image import MIB
 from lib.process import wait_until
@@ -24,7 +24,8 @@ def test_a_client_that_goes_away_in_an_upload_leaves_nothing(cluster: Cluster) -
             _send_half(member, location)
             assert registry.blob(repository, digest, method="HEAD").status_code == 404
             manifest = manifest_of(b"{}", [BLOB])
-            refused = registry.send("PUT", f"/v2/{repository}/manifests/half", content=manifest)
+            target = f"/v2/{repository}/manifests/half"
+            refused = registry.send("PUT", target, content=manifest, headers={"Content-Type": OCI_MANIFEST})
             assert refused.status_code in (400, 404), refused.text
     with Registry(cluster.bases) as registry:
         pushed = registry.push_image(repository, "whole", [BLOB])
