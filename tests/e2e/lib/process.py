@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.05
 STOP_GRACE_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
+_FOREIGN = re.compile(r"AWS_|SHARDLET_|REGISTRY_|https?_proxy$|all_proxy$", re.IGNORECASE)
 
 
 class Process:
@@ -116,9 +118,12 @@ def attempt(
 
 
 def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """Ours, without what would send a child somewhere else than the loopback or make docker-registry's S3 driver fail."""
-    unwanted = {"AWS_CA_BUNDLE", "SHARDLET_MEMBER", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}
-    return {key: value for key, value in os.environ.items() if key not in unwanted} | dict(extra or {})
+    """Ours, without what would configure a child behind the test's back.
+
+    With AWS_CA_BUNDLE set, docker-registry's S3 driver does not even start.
+    """
+    kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    return kept | dict(extra or {})
 
 
 def wait_until(what: str, condition: Callable[[], T], timeout: float) -> T:

@@ -171,6 +171,10 @@ class Zot(Replica):
                 "rootDirectory": str(self.place.directory / self.name),
                 "dedupe": False,
                 "gc": False,
+                # A rule makes zot keep its metadata in DynamoDB; without garbage collection it deletes nothing.
+                "retention": {
+                    "policies": [{"repositories": ["**"], "keepTags": [{"patterns": [".*"], "pushedWithin": "24h"}]}]
+                },
             }
             | self._storage(),
             "http": {"address": self.place.host, "port": str(self.place.port)},
