@@ -2,9 +2,11 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod banner;
 pub mod cli;
 pub mod config;
 pub mod gate;
+pub mod human;
 pub mod machine;
 pub mod metrics;
 pub mod probe;
