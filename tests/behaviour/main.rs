@@ -4,4 +4,6 @@
 #[path = "../cluster/mod.rs"]
 mod cluster;
 
+mod bodies;
+mod headers;
 mod routing;

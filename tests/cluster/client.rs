@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf,
+    WriteHalf, split,
+};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
@@ -45,7 +48,8 @@ pub enum End {
 
 /// A connection to a member.
 pub struct Connection {
-    io: BufReader<Box<dyn Io>>,
+    reader: BufReader<ReadHalf<Box<dyn Io>>>,
+    writer: WriteHalf<Box<dyn Io>>,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -121,9 +125,16 @@ impl Answer {
         document["errors"][0].clone()
     }
 
-    /// Why it was answered here, as the error document says.
-    pub fn reason(&self) -> String {
-        self.oci_error()["detail"]["reason"].as_str().unwrap().to_owned()
+    /// Status and reason of an answer of our own, which keeps what all of them promise.
+    pub fn refused(&self) -> (u16, String) {
+        let error = self.oci_error();
+        let detail = &error["detail"];
+        assert!(error["code"].is_string() && error["message"].is_string(), "{error}");
+        assert_eq!(detail["request_id"].as_str(), self.field("x-request-id"), "{self:?}");
+        assert_eq!(self.end, End::Whole);
+        let waits = self.field("retry-after").is_some_and(|wait| wait.parse::<u32>().unwrap() > 0);
+        assert_eq!(waits, matches!(self.status, 429 | 503), "Retry-After: {self:?}");
+        (self.status, detail["reason"].as_str().unwrap().to_owned())
     }
 }
 
@@ -145,7 +156,8 @@ impl Connection {
     }
 
     fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { io: BufReader::new(Box::new(stream)) }
+        let (reader, writer) = split(Box::new(stream) as Box<dyn Io>);
+        Self { reader: BufReader::new(reader), writer }
     }
 
     /// Sends a request and reads its answer.
@@ -158,15 +170,28 @@ impl Connection {
     /// may still be there to be read.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = within("send", async {
-            self.io.write_all(bytes.as_ref()).await?;
-            self.io.flush().await
+            self.writer.write_all(bytes.as_ref()).await?;
+            self.writer.flush().await
         })
         .await;
     }
 
-    /// Sends bytes; false if the connection does not take them all any more.
-    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.io.write_all(bytes.as_ref()).await.is_ok() && self.io.flush().await.is_ok()
+    /// Reads an answer while the request is still being sent, as clients with large bodies do.
+    pub async fn ask_while_sending(&mut self, request: &Request) -> Answer {
+        let bytes = request.bytes();
+        let Self { reader, writer } = self;
+        tokio::select! {
+            answer = read_answer(reader, &request.method, true) => {
+                let (answer, body) = answer;
+                Answer { body: body.bytes, ..answer }
+            }
+            () = send_for_ever(writer, &bytes) => unreachable!(),
+        }
+    }
+
+    /// Closes our direction only.
+    pub async fn end_sending(&mut self) {
+        let _ = self.writer.shutdown().await;
     }
 
     /// The answer to a request with any method but HEAD.
@@ -187,41 +212,23 @@ impl Connection {
     }
 
     async fn read(&mut self, method: &str, keep: bool) -> (Answer, Body) {
-        let (head, interim) = self.answer_head().await;
-        let status = status(&head);
-        let bodiless = method == "HEAD" || status == 204 || status == 304;
-        let framing = match head.framing() {
-            _ if bodiless => Framing::Length(0),
-            Some(framing) => framing,
-            None => Framing::UntilClose,
-        };
-        let body = within("response body", read_body(&mut self.io, framing, keep)).await;
-        let end = if body.whole { End::Whole } else { End::Cut };
-        (Answer { status, head, body: Vec::new(), end, interim }, body)
+        read_answer(&mut self.reader, method, keep).await
     }
 
     /// The head of the next final response, and the informational ones before it.
     pub async fn answer_head(&mut self) -> (Head, Vec<u16>) {
-        let mut interim = Vec::new();
-        loop {
-            let head = within("response head", read_head(&mut self.io)).await;
-            let head = head.unwrap().expect("a response, but the connection was closed");
-            match status(&head) {
-                informational @ 100..200 => interim.push(informational),
-                _ => return (head, interim),
-            }
-        }
+        final_head(&mut self.reader).await
     }
 
     /// The next head, informational or not.
     pub async fn next_head(&mut self) -> Head {
-        let head = within("response head", read_head(&mut self.io)).await;
+        let head = within("response head", read_head(&mut self.reader)).await;
         head.unwrap().expect("a response, but the connection was closed")
     }
 
     /// Whether a byte comes, rather than the end.
     pub async fn speaks(&mut self) -> bool {
-        let first = within("a byte or the end", self.io.fill_buf()).await;
+        let first = within("a byte or the end", self.reader.fill_buf()).await;
         first.is_ok_and(|bytes| !bytes.is_empty())
     }
 
@@ -229,8 +236,44 @@ impl Connection {
     pub async fn until_closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is an end as well.
-        let _ = within("the connection to be closed", self.io.read_to_end(&mut rest)).await;
+        let _ = within("the connection to be closed", self.reader.read_to_end(&mut rest)).await;
         rest
+    }
+}
+
+/// Sends all of it, then waits for ever.
+async fn send_for_ever(writer: &mut WriteHalf<Box<dyn Io>>, bytes: &[u8]) {
+    if writer.write_all(bytes).await.is_ok() {
+        let _ = writer.flush().await;
+    }
+    std::future::pending().await
+}
+
+type Reader = BufReader<ReadHalf<Box<dyn Io>>>;
+
+async fn read_answer(reader: &mut Reader, method: &str, keep: bool) -> (Answer, Body) {
+    let (head, interim) = final_head(reader).await;
+    let status = status(&head);
+    let bodiless = method == "HEAD" || status == 204 || status == 304;
+    let framing = match head.framing() {
+        _ if bodiless => Framing::Length(0),
+        Some(framing) => framing,
+        None => Framing::UntilClose,
+    };
+    let body = within("response body", read_body(reader, framing, keep)).await;
+    let end = if body.whole { End::Whole } else { End::Cut };
+    (Answer { status, head, body: Vec::new(), end, interim }, body)
+}
+
+async fn final_head(reader: &mut Reader) -> (Head, Vec<u16>) {
+    let mut interim = Vec::new();
+    loop {
+        let head = within("response head", read_head(reader)).await;
+        let head = head.unwrap().expect("a response, but the connection was closed");
+        match status(&head) {
+            informational @ 100..200 => interim.push(informational),
+            _ => return (head, interim),
+        }
     }
 }
 

@@ -22,6 +22,9 @@ const BACKLOG: u32 = 1024;
 pub enum Program {
     /// Answers as a registry does.
     Registry,
+    /// Answers the first request of a connection as a registry does, and closes without a word
+    /// when the second comes: as a server that was just about to close an idle connection.
+    ClosesOnReuse,
     /// Goes through these steps, then reads away what is left of the request and takes the next.
     Steps(Vec<Step>),
 }

@@ -41,6 +41,7 @@ struct Pending {
 
 impl Conversation<'_> {
     async fn serve(&mut self) -> io::Result<()> {
+        let mut served = 0;
         while let Some(head) = read_head(&mut self.reader).await? {
             if head.one("user-agent").is_some_and(|agent| agent.starts_with("shardlet/")) {
                 self.answer_probe().await?;
@@ -49,8 +50,10 @@ impl Conversation<'_> {
             let mut pending = Pending::of(&head);
             self.note(head.clone());
             let program = self.shared.program.lock().unwrap().clone();
+            served += 1;
             match program {
-                Program::Registry => self.answer_as_registry(&head, &mut pending).await?,
+                Program::ClosesOnReuse if served > 1 => return Ok(()),
+                Program::Registry | Program::ClosesOnReuse => self.answer_as_registry(&head, &mut pending).await?,
                 Program::Steps(steps) => {
                     for step in steps {
                         self.take(step, &mut pending).await?;
