@@ -181,6 +181,7 @@ impl ProxyHttp for Proxy {
         }
         // Only now: the framework would take a `100 Continue` before the body for an early answer.
         session.set_close_on_response_before_downstream_finish(true);
+        headers::drop_hop_by_hop(response);
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {
             let view = &self.state.view;

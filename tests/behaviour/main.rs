@@ -5,5 +5,8 @@
 mod cluster;
 
 mod bodies;
+mod cuts;
 mod headers;
+mod owner_down;
+mod peers;
 mod routing;
