@@ -1,6 +1,6 @@
 //! `shardlet run`: the sidecar itself.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::{FAILED, output};
@@ -14,7 +14,7 @@ use crate::config::CONFIG_VARIABLE;
 pub(super) struct Args {
     /// The configuration; `proxy.yaml` if nothing is named.
     #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses.
     #[arg(long, value_name = "ID")]
     member: Option<String>,
