@@ -128,9 +128,9 @@ impl<'t> Findings<'t> {
         path
     }
 
-    /// The content of a file that the text names.
-    pub(super) fn read(&self, path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
-        self.disk.read(path, limit)
+    /// Reads the files that the text names.
+    pub(super) fn files(&self) -> &'t dyn Files {
+        self.disk
     }
 
     /// Whether reading found problems, remarks aside.

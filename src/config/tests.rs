@@ -5,6 +5,7 @@ mod identity;
 mod problems;
 mod properties;
 mod reference;
+mod values;
 
 use std::collections::HashMap;
 use std::io;
