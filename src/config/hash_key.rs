@@ -32,8 +32,9 @@ pub(super) fn read(
         (None, Some(node), None) => {
             let path = cluster.value("hash_key_file", out, path)?;
             let path = out.file(&path);
-            let complain = |message| out.problem(&node.mark, message, None);
-            from_file(&path, out.files()).map_err(complain).ok()
+            let key = from_file(&path, out.files());
+            key.map_err(|message| out.problem(&node.mark, message, None))
+                .ok()
         }
         (None, None, Some(bytes)) => {
             let key = decode(bytes);

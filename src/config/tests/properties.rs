@@ -40,8 +40,6 @@ fn shown(text: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn any_text_is_answered(text in any::<String>()) {
         shown(&text);
