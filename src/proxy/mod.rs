@@ -24,14 +24,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderValue;
-use http::header::SET_COOKIE;
+use http::header::{CONNECTION, SET_COOKIE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::respond::{Failure, REQUEST_ID_HEADER};
+use crate::respond::{Connection, Failure, REQUEST_ID_HEADER};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
 
@@ -59,6 +59,11 @@ impl Proxy {
             let _ = response.insert_header(wire::REJECT, reason);
             let _ = response.insert_header(wire::VIEW, view);
         }
+        if failure.answer().connection == Connection::Close {
+            session.set_keepalive(None);
+        }
+        // HTTP/1 gets its own from the framework, and HTTP/2 has none (RFC 9113 §8.2.2).
+        response.remove_header(&CONNECTION);
         intake::leave_time_to_read(session);
         ctx.failure = Some(failure);
         let end = body.is_empty();

@@ -104,8 +104,10 @@ impl Doors<'_> {
             state.metrics.reject(refused.failure);
         });
         let caps = Caps::new(ADMIN_CONNECTIONS, None);
-        let door = Arc::new(self.door(Listener::Admin, gate, None, caps));
-        // The admin listener outlives the others, to tell how the drain goes.
+        let mut door = self.door(Listener::Admin, gate, None, caps);
+        // The admin listener outlives the others, to tell how the drain goes; nothing waits for it.
+        door.tasks = TaskTracker::new();
+        let door = Arc::new(door);
         background.spawn(door.open(admin, never()));
     }
 
