@@ -284,7 +284,14 @@ fn status(head: &Head) -> u16 {
     words.next().unwrap().parse().unwrap()
 }
 
-/// A TLS connection to the name `registry.example`, or the error of the handshake.
+/// The leaf certificate that a TLS server shows, in DER.
+pub async fn certificate_shown(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Vec<u8>> {
+    let stream = tls_stream(address, config).await?;
+    let (_, session) = stream.get_ref();
+    Ok(session.peer_certificates().unwrap()[0].to_vec())
+}
+
+/// A TLS connection to whoever is at this address, or the error of the handshake.
 pub(super) async fn tls_stream(
     address: SocketAddr,
     config: Arc<ClientConfig>,

@@ -93,6 +93,11 @@ impl Cluster {
         self.members[index].take().unwrap().server.drain().await;
     }
 
+    /// Hands a member over, to be ended by the test itself.
+    pub fn take(&mut self, index: usize) -> Member {
+        self.members[index].take().unwrap()
+    }
+
     /// Starts a member that was stopped.
     pub async fn restart(&mut self, index: usize) {
         assert!(self.members[index].is_none(), "member {index} runs already");

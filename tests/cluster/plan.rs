@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 /// Timeouts that a healthy test never meets and a broken one does not wait for long.
@@ -18,6 +18,7 @@ pub struct Plan {
     ip: Ipv4Addr,
     ports: Vec<u16>,
     hosts: BTreeMap<usize, String>,
+    peer_ips: BTreeMap<usize, IpAddr>,
     certificate_names: BTreeMap<usize, Vec<String>>,
     insecure: bool,
     client_tls: bool,
@@ -39,6 +40,7 @@ impl Plan {
             ip: Ipv4Addr::LOCALHOST,
             ports: vec![0; members],
             hosts: BTreeMap::new(),
+            peer_ips: BTreeMap::new(),
             certificate_names: BTreeMap::new(),
             insecure: false,
             client_tls: false,
@@ -82,7 +84,13 @@ impl Plan {
         self
     }
 
-    /// The names in a member's certificate, instead of its id and IP address.
+    /// The IP address of a member's peer listener, instead of the cluster's.
+    pub fn listening_at(mut self, index: usize, ip: IpAddr) -> Self {
+        self.peer_ips.insert(index, ip);
+        self
+    }
+
+    /// The names in a member's certificate, instead of its id and IP address; `IP` stands for that.
     pub fn certificate_of(mut self, index: usize, names: &[&str]) -> Self {
         let names = names.iter().map(|&name| name.to_owned()).collect();
         self.certificate_names.insert(index, names);
@@ -125,7 +133,8 @@ impl Plan {
 
     /// Where a member listens for peers.
     pub fn peer_address(&self, index: usize) -> SocketAddr {
-        (self.ip, self.ports[index]).into()
+        let ip = self.peer_ips.get(&index).copied().unwrap_or(IpAddr::V4(self.ip));
+        SocketAddr::new(ip, self.ports[index])
     }
 
     /// Whether clients speak TLS.
@@ -135,7 +144,11 @@ impl Plan {
 
     pub(super) fn certificate_names(&self, index: usize) -> Vec<String> {
         let usual = || vec![self.id(index), self.ip.to_string()];
-        self.certificate_names.get(&index).cloned().unwrap_or_else(usual)
+        let mut names = self.certificate_names.get(&index).cloned().unwrap_or_else(usual);
+        for name in names.iter_mut().filter(|name| *name == "IP") {
+            *name = self.ip.to_string();
+        }
+        names
     }
 
     /// A member's proxy.yaml.
