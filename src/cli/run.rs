@@ -55,11 +55,17 @@ fn serve(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let diagnostics = telemetry::init(&config.log.level, format(config.log.format, &std::io::stderr()))
-        .map_err(|error| error.to_string())?;
+    let diagnostics = telemetry::init(
+        &config.log.level,
+        format(config.log.format, &std::io::stderr()),
+    )
+    .map_err(|error| error.to_string())?;
     let requests = LineWriter::start(std::io::stdout())
         .map_err(|error| format!("the log thread cannot be started: {error}"))?;
-    let log = (requests.sender(), format(config.log.format, &std::io::stdout()));
+    let log = (
+        requests.sender(),
+        format(config.log.format, &std::io::stdout()),
+    );
     let served = runtime.block_on(until_told(config, log));
     // Connections that a drain has cut are dropped here.
     runtime.shutdown_background();
@@ -71,7 +77,9 @@ fn serve(config: Config) -> Result<(), String> {
 async fn until_told(config: Config, log: LogOutput) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
     let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-    let server = Server::start(config, Some(log)).await.map_err(|error| error.to_string())?;
+    let server = Server::start(config, Some(log))
+        .await
+        .map_err(|error| error.to_string())?;
     output::message(&banner::render(&server.status()));
     signals.next().await;
     tracing::info!("draining: requests in flight are finished, new connections are not taken");

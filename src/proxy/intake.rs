@@ -45,8 +45,11 @@ pub fn downstream(state: &State, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
-        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-        trusted: address.is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
+        tls: session
+            .digest()
+            .is_some_and(|digest| digest.ssl_digest.is_some()),
+        trusted: address
+            .is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
     }
 }
 
@@ -72,7 +75,10 @@ pub fn take_in(
     // The gate has done this for HTTP/1; HTTP/2 comes here directly.
     head::check_method(request.method.as_str())?;
     let target = request.raw_path();
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = target
+        .split(|byte| *byte == b'?')
+        .next()
+        .unwrap_or_default();
     if arrival == Arrival::Peer {
         if path == wire::STATE_PATH.as_bytes() && request.method == Method::GET {
             ctx.is_state_probe = true;
@@ -137,9 +143,9 @@ fn plan(
 fn failure_of(reject: Reject, state: &State) -> Failure {
     let members = state.view.members();
     match reject {
-        Reject::OwnerDown { owner } => {
-            Failure::OwnerDown { owner: members.get(owner).id.clone() }
-        }
+        Reject::OwnerDown { owner } => Failure::OwnerDown {
+            owner: members.get(owner).id.clone(),
+        },
         Reject::Misdirected { owner } => Failure::Misdirected {
             owner: members.get(owner).id.clone(),
             view: state.view.fingerprint().clone(),
