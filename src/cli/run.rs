@@ -1,7 +1,7 @@
 //! `shardlet run`: the sidecar itself.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(super) struct Args {
     /// The configuration; `proxy.yaml` if nothing is named.
     #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses.
     #[arg(long, value_name = "ID")]
     member: Option<String>,
@@ -36,7 +36,7 @@ pub(super) struct Args {
 /// Starts the sidecar, and ends with it.
 pub(super) fn run(args: &Args) -> ExitCode {
     let Args { config, member } = args;
-    let source = source(config.as_ref());
+    let source = source(config.as_deref());
     let config = match load(&source, member.as_deref(), Identity::Needed) {
         Ok(config) => config,
         Err(problems) => return output::rejected(&problems),
