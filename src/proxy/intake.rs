@@ -33,8 +33,9 @@ pub fn set_limits(session: &mut Session, timeouts: &Timeouts, draining: bool) {
     }
 }
 
-/// Keeps the connection, within [`DRAIN_REJECTED`], for a client that is still sending, unless it
-/// waits for a `100 Continue` and will send nothing.
+/// For an answer before the body was read: keeps the connection, within [`DRAIN_REJECTED`], for a
+/// client that is still sending, and closes it at once for one that waits for `100 Continue`, which
+/// may or may not send its body now (RFC 9110 §10.1.1).
 pub fn leave_time_to_read(session: &mut Session) {
     let waits = session.req_header().headers.contains_key(EXPECT);
     session.set_close_on_response_before_downstream_finish(waits);

@@ -200,7 +200,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         // Only now: the framework would take a `100 Continue` before the body for an early answer.
-        session.set_close_on_response_before_downstream_finish(true);
+        intake::leave_time_to_read(session);
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {
             let view = &self.state.view;
