@@ -32,7 +32,10 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn all() -> Vec<(PathBuf, String)> {
-    ["src", "tests", "benches"].into_iter().flat_map(sources).collect()
+    ["src", "tests", "benches"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
 }
 
 fn report(what: &str, findings: &[String]) {
@@ -83,7 +86,14 @@ fn functions_are_short() {
 
 #[test]
 fn the_pure_rooms_do_no_input_or_output() {
-    let forbidden = ["pingora", "tokio", "std::fs", "std::net::Tcp", "std::thread", "std::process"];
+    let forbidden = [
+        "pingora",
+        "tokio",
+        "std::fs",
+        "std::net::Tcp",
+        "std::thread",
+        "std::process",
+    ];
     let mut findings = Vec::new();
     for room in PURE {
         for (path, text) in sources(room) {
@@ -102,11 +112,37 @@ fn the_pure_rooms_do_no_input_or_output() {
 fn imports_go_down() {
     // (room, rooms that it must not know)
     let below: &[(&str, &[&str])] = &[
-        ("src/shard", &["config", "proxy", "server", "admin", "upstream", "tls", "metrics", "respond", "cli"]),
-        ("src/config", &["proxy", "server", "admin", "upstream", "tls", "metrics", "respond", "cli"]),
-        ("src/respond", &["proxy", "server", "admin", "upstream", "tls", "metrics", "config", "cli"]),
-        ("src/metrics", &["proxy", "server", "admin", "upstream", "tls", "config", "cli"]),
-        ("src/gate", &["proxy", "server", "admin", "upstream", "tls", "config", "cli"]),
+        (
+            "src/shard",
+            &[
+                "config", "proxy", "server", "admin", "upstream", "tls", "metrics", "respond",
+                "cli",
+            ],
+        ),
+        (
+            "src/config",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "metrics", "respond", "cli",
+            ],
+        ),
+        (
+            "src/respond",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "metrics", "config", "cli",
+            ],
+        ),
+        (
+            "src/metrics",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "config", "cli",
+            ],
+        ),
+        (
+            "src/gate",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "config", "cli",
+            ],
+        ),
         ("src/tls", &["proxy", "server", "admin", "upstream", "cli"]),
         ("src/upstream", &["proxy", "server", "admin", "cli"]),
         ("src/proxy", &["server", "cli"]),
@@ -117,7 +153,9 @@ fn imports_go_down() {
     for (room, above) in below {
         for (path, text) in sources(room) {
             for (number, line) in text.lines().enumerate() {
-                let upwards = above.iter().any(|room| line.contains(&format!("crate::{room}")));
+                let upwards = above
+                    .iter()
+                    .any(|room| line.contains(&format!("crate::{room}")));
                 if upwards && !line.trim_start().starts_with("//") {
                     findings.push(format!("{}:{}: {line}", path.display(), number + 1));
                 }
@@ -129,7 +167,12 @@ fn imports_go_down() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("not ", "wired")];
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("X", "XX"),
+        concat!("not ", "wired"),
+    ];
     let mut findings = Vec::new();
     for (path, text) in all() {
         for (number, line) in text.lines().enumerate() {
@@ -146,7 +189,8 @@ fn every_module_says_why_it_exists() {
     let silent: Vec<String> = sources("src")
         .iter()
         .filter(|(path, text)| {
-            let tests = path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+            let tests = path.ends_with("tests.rs")
+                || path.components().any(|part| part.as_os_str() == "tests");
             !tests && !text.starts_with("//!")
         })
         .map(|(path, _)| path.display().to_string())

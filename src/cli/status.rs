@@ -17,10 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `status` takes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 1 if the sidecar does not answer or is not ready.\n\n\
+#[command(
+    after_help = "Exit code 1 if the sidecar does not answer or is not ready.\n\n\
                   Examples:\n  \
                   shardlet status\n  \
-                  shardlet status --admin 127.0.0.1:9901 --format json")]
+                  shardlet status --admin 127.0.0.1:9901 --format json"
+)]
 pub(super) struct Args {
     /// The admin listener of the sidecar.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
@@ -48,7 +50,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
             output::result(&format!("{json}\n"));
         }
     }
-    if status.ready { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    if status.ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    }
 }
 
 fn fetch(admin: SocketAddr, path: &str) -> Result<String, String> {
@@ -57,9 +63,11 @@ fn fetch(admin: SocketAddr, path: &str) -> Result<String, String> {
         .build()
         .map_err(|error| error.to_string())?;
     let peer = HttpPeer::new(admin, false, String::new());
-    let mut question = RequestHeader::build("GET", path.as_bytes(), Some(1))
-        .map_err(|error| error.to_string())?;
-    question.insert_header(http::header::HOST, admin.to_string()).map_err(|e| e.to_string())?;
+    let mut question =
+        RequestHeader::build("GET", path.as_bytes(), Some(1)).map_err(|error| error.to_string())?;
+    question
+        .insert_header(http::header::HOST, admin.to_string())
+        .map_err(|e| e.to_string())?;
     let answer = runtime.block_on(Asker::new(None).get(&peer, question, PATIENCE));
     match answer.map_err(|error| error.etype().as_str().to_owned())? {
         (StatusCode::OK, body) => {
