@@ -116,14 +116,10 @@ impl ProxyHttp for Proxy {
             ctx.retries += 1;
             self.state.metrics.retry(verdict::upstream_of(ctx));
         }
-        let peer = match ctx.plan {
-            Some(Plan::Forward(owner)) => self.state.upstreams.member(owner),
-            Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => {
-                self.enter_replica(ctx).await?;
-                self.state.upstreams.replica()
-            }
-            Some(Plan::Reject(_)) | None => return Err(give_up(ctx, Failure::Internal)),
-        };
+        let mut peer = self.target(ctx).await?;
+        if peer.is_none() && verdict::on_unresolved(&self.state, ctx) {
+            peer = self.target(ctx).await?;
+        }
         let Some(peer) = peer else {
             return Err(give_up(ctx, Failure::Unresolved));
         };
@@ -219,11 +215,11 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Exchange,
         error: Box<Error>,
     ) -> Box<Error> {
-        verdict::on_connect_error(&self.state, session, ctx, error)
+        verdict::on_connect_error(&self.state, session, peer, ctx, error)
     }
 
     fn error_while_proxy(
@@ -289,6 +285,18 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    /// Whom the plan calls, with a place there; none while the name has no address.
+    async fn target(&self, ctx: &mut Exchange) -> pingora::Result<Option<Arc<HttpPeer>>> {
+        match ctx.plan {
+            Some(Plan::Forward(owner)) => Ok(self.state.upstreams.member(owner)),
+            Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => {
+                self.enter_replica(ctx).await?;
+                Ok(self.state.upstreams.replica())
+            }
+            Some(Plan::Reject(_)) | None => Err(give_up(ctx, Failure::Internal)),
+        }
+    }
+
     /// Waits for a place at the local replica.
     async fn enter_replica(&self, ctx: &mut Exchange) -> pingora::Result<()> {
         if ctx.permit.is_some() {

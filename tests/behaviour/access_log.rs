@@ -52,7 +52,7 @@ async fn a_request_that_went_wrong_says_why() {
     cluster.at(0).ask(request("GET", &target, "cut-1")).await;
     for sidecar in [0, 1] {
         let line = cluster.at(sidecar).log.of_request("cut-1").await;
-        assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"upstream_reset".into()), "{line}");
+        assert_eq!((&line["status"], &line["ended"]), (&200.into(), &"upstream_reset".into()), "{line}");
     }
 
     cluster.replica(1).steps([Step::Stall]);
@@ -61,7 +61,7 @@ async fn a_request_that_went_wrong_says_why() {
     cluster.replica(1).until_requests(2).await;
     drop(connection);
     let line = cluster.at(0).log.of_request("gone-1").await;
-    assert_eq!((&line["status"], &line["reason"]), (&499.into(), &"client_gone".into()));
+    assert_eq!((&line["status"], &line["ended"]), (&499.into(), &"client_gone".into()));
 
     cluster.stop(1).await;
     cluster.at(0).ask(request("GET", &target, "fallback-1")).await;

@@ -11,7 +11,7 @@ const REFUSED: [(&str, u16, &str); 29] = [
     (" GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
     ("\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
     ("GET /v2/\r\nHost: a\r\n\r\n", 400, "request_line"),
-    ("GET /v2/ x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    ("GET /v2/ x HTTP/1.1\r\nHost: a\r\n\r\n", 505, "http_version"),
     ("GET v2 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
     ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", 400, "request_line"),
     ("GET /v2/ HTTP/1.1\nHost: a\n\n", 400, "bare_line_feed"),
@@ -76,7 +76,7 @@ async fn an_ambiguous_message_is_refused_on_every_listener() {
 
 #[tokio::test]
 async fn heads_beyond_the_limits_are_refused_on_every_listener() {
-    let limits = "request_line: 600, header_bytes: 2KiB, header_count: 20";
+    let limits = "request_line: 600B, header_bytes: 2KiB, header_count: 20";
     let (cluster, listeners) = plain(Plan::of(1).set("limits", limits)).await;
     let many = "X: 1\r\n".repeat(25);
     let long = "a".repeat(700);

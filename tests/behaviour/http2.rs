@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::cluster::h2_client::H2Client;
 use crate::cluster::message::sha256;
-use crate::cluster::{Cluster, Plan, Request, Step, within};
+use crate::cluster::{Cluster, Plan, Program, Request, Step, within};
 
 const MIB: usize = 1024 * 1024;
 
@@ -127,7 +127,12 @@ async fn a_client_that_resets_streams_without_end_loses_its_connection() {
         }
     })
     .await;
-    assert_eq!(closed.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{closed}");
+    // The goodbye may be overtaken by the end of the connection.
+    let calm = closed.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    assert!(calm || closed.is_io(), "{closed}");
+    cluster.replica(0).does(Program::Registry);
+    let answer = cluster.at(0).h2().await.ask(H2Client::request("GET", "/v2/")).await.unwrap();
+    assert_eq!(answer.status, 200, "others are served");
 }
 
 #[tokio::test]
