@@ -4,6 +4,8 @@ pub mod access_log;
 pub mod admin;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod gate;
 pub mod machine;
 pub mod metrics;
