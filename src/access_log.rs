@@ -6,9 +6,8 @@
 mod mask;
 #[cfg(test)]
 mod tests;
-mod time;
 
-use crate::human::Bytes;
+use crate::human::{Bytes, push_rfc3339};
 use crate::metrics::{PlanKind, arrival_text};
 use crate::respond::Failure;
 use crate::shard::plan::Arrival;
@@ -147,7 +146,7 @@ struct Line<'a> {
 
 fn json_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>) {
     scratch.clear();
-    time::push_rfc3339(record.time, scratch);
+    push_rfc3339(record.time, scratch);
     let time_end = scratch.len();
     mask::mask_target(record.target, scratch);
     let (time, path) = scratch.split_at(time_end);
@@ -185,7 +184,7 @@ fn json_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
 /// For a terminal: the result first, then what and where, then how much and how long.
 fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>) {
     scratch.clear();
-    time::push_rfc3339(record.time, scratch);
+    push_rfc3339(record.time, scratch);
     let _ = write!(scratch, " {} ", record.status);
     scratch.push_str(mask::shortened(record.method, MAX_TEXT));
     scratch.push(' ');

@@ -8,8 +8,9 @@ mod page;
 mod query;
 pub mod serve;
 pub mod status;
+pub mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use status::{OwnerAnswer, Status};
 
@@ -100,7 +101,11 @@ pub fn handle(
         _ => AdminResponse {
             status: 200,
             content_type: HTML,
-            body: page::render(&observed.status(), &observed.readiness()),
+            body: page::render(
+                &observed.status(),
+                &observed.readiness(),
+                query::has(query, "live"),
+            ),
         },
     }
 }

@@ -1,5 +1,9 @@
 //! Numbers as people read them, the same on the status page, in the banner and in the terminal.
 
+mod time;
+
+pub use time::{day, push_rfc3339};
+
 use std::fmt::{self, Display, Formatter};
 
 /// A number of bytes: `1.4 MiB`.
@@ -39,6 +43,29 @@ pub fn duration(seconds: u64) -> String {
 /// A share between 0 and 1: `33.3%`.
 pub fn percent(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
+}
+
+/// A text without control characters, which could move the cursor or fake a line.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Rows as columns that line up, two spaces apart and without trailing ones.
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let mut out = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}  "));
+        out.push_str(cells.collect::<String>().trim_end());
+        out.push('\n');
+    }
+    out
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod banner;
 pub mod cli;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod gate;
+pub mod human;
 pub mod machine;
 pub mod metrics;
 pub mod probe;

@@ -3,7 +3,7 @@
 //! A client that is turned away has to learn what happened, whether it may try again and what to
 //! quote to the operator; an operator has to find the same event in the log and in the metrics.
 //! So status, OCI error code, message, `Retry-After`, log level, metric reason and the fate of the
-//! connection stand side by side in one [table](table), and nothing else in the crate makes up an
+//! connection stand side by side in one table, and nothing else in the crate makes up an
 //! error response.
 
 mod failure;

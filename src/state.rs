@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
 use crate::access_log::AccessLog;
+use crate::admin::status::CertificateStatus;
 use crate::config::{Sticky, Timeouts};
 use crate::metrics::Metrics;
 use crate::shard::{Fingerprint, Health, MemberIndex, Policy, View};
@@ -35,6 +36,8 @@ pub struct State {
     pub access_log: AccessLog,
     /// Whether this member takes no new work.
     pub draining: AtomicBool,
+    /// The certificates in use.
+    pub certificates: ArcSwap<Vec<CertificateStatus>>,
 }
 
 impl State {

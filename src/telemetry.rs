@@ -10,7 +10,9 @@ pub use lines::{LineSender, LineWriter};
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
+use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// What libraries may say when nothing is configured.
@@ -75,21 +77,26 @@ pub fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryError> {
     let filter = filter(level).map_err(TelemetryError::Filter)?;
     let writer = LineWriter::start(io::stderr()).map_err(TelemetryError::Thread)?;
     let colour = format == Format::Text && io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt()
+    // This also takes in the records of the log crate.
+    subscriber(filter, format, colour, writer.sender())
+        .try_init()
+        .map_err(|_| TelemetryError::AlreadySet)?;
+    Ok(Telemetry { writer })
+}
+
+fn subscriber(filter: EnvFilter, format: Format, colour: bool, sender: LineSender) -> Dispatch {
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Lines(writer.sender()))
+        .with_writer(Lines(sender))
         .with_ansi(colour);
-    // Both also take in the records of the log crate.
     match format {
-        Format::Text => subscriber.with_target(false).try_init(),
-        Format::Json => subscriber
+        Format::Text => builder.with_target(false).into(),
+        Format::Json => builder
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            .try_init(),
+            .into(),
     }
-    .map_err(|_| TelemetryError::AlreadySet)?;
-    Ok(Telemetry { writer })
 }
 
 /// Reads a level or a list of `target=level`.
@@ -133,5 +140,70 @@ impl Write for Event<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines::tests::Kept;
+    use super::*;
+
+    fn said(level: &str, format: Format) -> String {
+        let kept = Kept::default();
+        let writer = LineWriter::start(kept.clone()).unwrap();
+        let subscriber = subscriber(filter(level).unwrap(), format, false, writer.sender());
+        tracing::dispatcher::with_default(&subscriber, || {
+            tracing::debug!("a detail");
+            tracing::info!(member = "zot-2", "a peer is up");
+            tracing::info!(target: "pingora_core::server", "library chatter");
+            tracing::warn!(target: "pingora_core::server", "library trouble");
+        });
+        drop(writer);
+        kept.text()
+    }
+
+    #[test]
+    fn libraries_speak_from_warn_up() {
+        let text = said("info", Format::Text);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            lines[0].ends_with("INFO a peer is up member=\"zot-2\""),
+            "{text}"
+        );
+        assert!(lines[1].ends_with("WARN library trouble"), "{text}");
+    }
+
+    #[test]
+    fn a_list_of_targets_is_taken_as_it_is() {
+        let text = said("off,pingora_core=info", Format::Text);
+        assert!(
+            text.contains("chatter") && !text.contains("zot-2"),
+            "{text}"
+        );
+        assert!(said("debug", Format::Text).contains("a detail"));
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = said("info", Format::Json);
+        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(
+            (&first["member"], &first["level"]),
+            (&"zot-2".into(), &"INFO".into())
+        );
+        assert_eq!(first["message"], "a peer is up");
+    }
+
+    #[test]
+    fn nonsense_is_no_filter() {
+        assert!(filter("shardlet=loud").is_err());
+        assert!(filter("loud").is_err());
+    }
+
+    #[test]
+    fn a_file_gets_json() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Format::for_output(&file), Format::Json);
     }
 }

@@ -2,46 +2,58 @@
 
 use super::Check;
 use super::status::{HealthStatus, MemberStatus, ReplicaStatus, RequestTotals, Status};
-use crate::human::{duration, percent};
+use crate::human::{day, duration, percent};
 use std::fmt::{self, Write as _};
 
 const STYLE: &str = include_str!("page.css");
-/// How often the page is asked for again, in seconds.
+/// How often a page that was asked for with `?live` asks again, in seconds.
 const REFRESH: u32 = 5;
 
-/// Renders the page.
-pub(super) fn render(status: &Status, checks: &[Check]) -> String {
+/// Renders the page; a live one reloads itself, so it has no form to type into.
+pub(super) fn render(status: &Status, checks: &[Check], live: bool) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     // Writing to a string cannot fail.
-    let _ = page.document(status, checks);
+    let _ = page.document(status, checks, live);
     page.0
 }
 
 struct Page(String);
 
 impl Page {
-    fn document(&mut self, status: &Status, checks: &[Check]) -> fmt::Result {
+    fn document(&mut self, status: &Status, checks: &[Check], live: bool) -> fmt::Result {
         let member = Escaped(&status.member);
         write!(
             self.0,
             "<!doctype html><html lang=en><meta charset=utf-8>\
              <meta name=viewport content=\"width=device-width\">\
-             <meta http-equiv=refresh content={REFRESH}>\
-             <title>{member} · shardlet</title><style>{STYLE}</style><main>"
+             <title>{member} · shardlet</title><style>{STYLE}</style>"
         )?;
+        if live {
+            write!(self.0, "<meta http-equiv=refresh content={REFRESH}>")?;
+        }
+        self.0.push_str("<main>");
         self.header(status)?;
         self.warnings(&status.warnings)?;
         self.requests(&status.requests, &status.replica)?;
         self.members(status)?;
-        self.owner_form()?;
+        if !live {
+            self.owner_form();
+        }
         self.replica(&status.replica, checks)?;
         self.listeners(status)?;
+        self.certificates(status)?;
         self.pins(status)?;
-        self.0.push_str(
-            "<p class=soft><a href=/api/v1/status>status as JSON</a> · <a href=/metrics>metrics</a> · \
-             <a href=\"/readyz?verbose\">readiness</a> · <a href=/healthz>health</a></p></main></html>\n",
-        );
-        Ok(())
+        let toggle = if live {
+            "<a href=/>stand still</a>"
+        } else {
+            "<a href=\"/?live\">live</a>"
+        };
+        writeln!(
+            self.0,
+            "<p class=soft>{toggle} · <a href=/api/v1/status>status as JSON</a> · \
+             <a href=/metrics>metrics</a> · <a href=\"/readyz?verbose\">readiness</a> · \
+             <a href=/healthz>health</a></p></main></html>",
+        )
     }
 
     fn header(&mut self, status: &Status) -> fmt::Result {
@@ -155,13 +167,12 @@ impl Page {
         write!(self.0, "<td class={class}>{sees}</tr>")
     }
 
-    fn owner_form(&mut self) -> fmt::Result {
+    fn owner_form(&mut self) {
         self.0.push_str(
             "<section><h2>Who owns a repository?</h2><form action=/api/v1/owner>\
              <input name=repo placeholder=library/alpine aria-label=repository required>\
              <button>Show owner</button></form></section>",
         );
-        Ok(())
     }
 
     fn replica(&mut self, replica: &ReplicaStatus, checks: &[Check]) -> fmt::Result {
@@ -175,9 +186,9 @@ impl Page {
         } = replica;
         write!(
             self.0,
-            "<section><h2>Replica and readiness</h2><table>\
-             <tr><td>replica<td>{}<td><code>{}</code>, works on {in_flight} of {in_flight_limit}, \
-             {queued} of {queue_limit} wait</tr>",
+            "<section><h2>Replica</h2>{} <code>{}</code> works on {in_flight} of \
+             {in_flight_limit} requests, {queued} of {queue_limit} wait</section>\
+             <section><h2>Readiness</h2><table>",
             Dot(*health),
             Escaped(address),
         )?;
@@ -215,6 +226,20 @@ impl Page {
                 Escaped(&listener.address),
                 listener.connections
             )?;
+        }
+        self.0.push_str("</table></section>");
+        Ok(())
+    }
+
+    fn certificates(&mut self, status: &Status) -> fmt::Result {
+        if status.certificates.is_empty() {
+            return Ok(());
+        }
+        self.0
+            .push_str("<section><h2>Certificates</h2><table><tr><th>for<th>expires</tr>");
+        for certificate in &status.certificates {
+            let (name, expires) = (Escaped(&certificate.name), day(certificate.expires_unix));
+            write!(self.0, "<tr><td>{name}<td>{expires}</tr>")?;
         }
         self.0.push_str("</table></section>");
         Ok(())

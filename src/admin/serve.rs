@@ -83,6 +83,10 @@ fn write(answer: AdminResponse, is_head: bool) -> Response<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::tests::Fixed;
+    use pingora::apps::HttpServerApp;
+    use pingora::apps::http_app::HttpServer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn answer(status: u16) -> AdminResponse {
         AdminResponse {
@@ -101,6 +105,40 @@ mod tests {
             (get.body().as_slice(), head.body().as_slice()),
             (&b"hello"[..], &b""[..])
         );
+    }
+
+    /// Sends raw bytes to the application as pingora runs it, and gives all that comes back.
+    async fn over_the_wire(request: &str) -> String {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let app = Arc::new(HttpServer::new_app(AdminApp::new(Arc::new(Fixed {
+            ready: true,
+        }))));
+        let (_keep, shutdown) = tokio::sync::watch::channel(false);
+        client.write_all(request.as_bytes()).await.unwrap();
+        let session = ServerSession::new_http1(Box::new(server));
+        app.process_new_http(session, &shutdown).await;
+        drop(app);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn pingora_serves_it() {
+        let get = over_the_wire("GET /readyz?verbose HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(get.starts_with("HTTP/1.1 200 OK\r\n"), "{get}");
+        assert!(
+            get.ends_with("\r\n\r\n[+]listeners ok\n[+]replica ok\nreadyz check passed\n"),
+            "{get}"
+        );
+        let head = over_the_wire("HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(
+            head.contains("\r\nContent-Length: 3\r\n") && head.ends_with("\r\n\r\n"),
+            "{head}"
+        );
+        let post =
+            over_the_wire("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").await;
+        assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use super::status::*;
 use super::*;
 
-struct Fixed {
-    ready: bool,
+/// A server of which nothing but the readiness changes.
+pub(crate) struct Fixed {
+    pub(crate) ready: bool,
 }
 
 impl Observed for Fixed {
@@ -246,4 +247,11 @@ fn the_page_shows_the_member_and_escapes_what_it_shows() {
     for elsewhere in ["<script", "http://", "https://"] {
         assert!(!answer.body.contains(elsewhere), "{elsewhere}");
     }
+}
+
+#[test]
+fn only_a_live_page_reloads_itself_and_it_has_no_form() {
+    let (still, live) = (get("/").body, get("/?live").body);
+    assert!(still.contains("<form") && !still.contains("http-equiv=refresh"));
+    assert!(!live.contains("<form") && live.contains("http-equiv=refresh"));
 }

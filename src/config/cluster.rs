@@ -2,23 +2,49 @@
 
 use std::collections::HashMap;
 
-use super::environment::{Environment, MEMBER_VARIABLE};
+use super::environment::Environment;
 use super::findings::{Findings, Wrong, printable};
 use super::hash_key;
-use super::identity::{self, Identified, Resolved};
+use super::identity::Identified;
+use super::local::local;
 use super::network::required_file;
-use super::problem::Place;
 use super::schema::{self, nearest};
 use super::section::Section;
 use super::settings::{ClusterTls, Listen};
 use super::values::{boolean, choice, number, parsed};
 use super::yaml::{Kind, Node};
 use crate::shard::{
-    Host, Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, Placement, View, Weight,
+    Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, Placement, View, Weight,
 };
 
-/// The member list as read: each with its node, to point at.
-type Listed<'n> = Vec<(Member, &'n Node)>;
+/// The member list as read.
+pub(super) struct Listed<'n> {
+    /// Each member with its node, to point at.
+    list: Vec<(Member, &'n Node)>,
+    /// Whether these are all that are written.
+    whole: bool,
+}
+
+impl Listed<'_> {
+    /// The members that could be read.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.list.iter().map(|(member, _)| member)
+    }
+
+    /// Whether an id names a member. With a list that could not be read whole, nobody knows.
+    pub(super) fn known(&self, id: &MemberId) -> Result<(), Wrong> {
+        let nobody_knows = !self.whole || self.list.is_empty();
+        if nobody_knows || self.members().any(|member| member.id == *id) {
+            return Ok(());
+        }
+        let ids: Vec<&str> = self.members().map(|member| member.id.as_str()).collect();
+        let wrong = Wrong::expected("the id of a member");
+        Err(match nearest(id.as_str(), ids.iter().copied()) {
+            Some(near) => wrong.help(format!("did you mean `{near}`?")),
+            None => wrong.help(format!("the members are {}", ids.join(", "))),
+        })
+    }
+}
 
 /// Reads everything that placement depends on, and who we are in it.
 pub(super) fn read(
@@ -35,15 +61,15 @@ pub(super) fn read(
     ];
     let placement = cluster.or("placement", out, Placement::Rendezvous, choice(&placements));
     let tls = tls(&cluster, out);
-    let (listed, whole) = members(&cluster, placement, out);
-    let pins = pins(&cluster, &listed, whole, out);
-    let local = local(root, &listed, whole, listen, env, out);
+    let listed = members(&cluster, placement, out);
+    let pins = pins(&cluster, &listed, out);
+    let local = local(root, &listed, listen, env, out);
     // Whatever is missing by now was complained about.
     let (local, identified) = local?;
     if out.failed() {
         return None;
     }
-    let list = listed.into_iter().map(|(member, _)| member).collect();
+    let list = listed.list.into_iter().map(|(member, _)| member).collect();
     let members = Members::new(list, &local)
         .map_err(|error| out.whole(error.to_string(), None))
         .ok()?;
@@ -92,28 +118,20 @@ fn tls(cluster: &Section<'_>, out: &mut Findings<'_>) -> Option<ClusterTls> {
     }
 }
 
-/// All members that can be read, and whether these are all that are written.
-fn members<'n>(
-    cluster: &Section<'n>,
-    placement: Placement,
-    out: &mut Findings<'_>,
-) -> (Listed<'n>, bool) {
-    let items = cluster.items(
-        "members",
-        "members, such as `{ id: zot-1, address: zot-1:5443 }`",
-        out,
-    );
-    match cluster.node("members").map(|node| (&node.kind, node)) {
+fn members<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'_>) -> Listed<'n> {
+    let expected = "members, such as `{ id: zot-1, address: zot-1:5443 }`";
+    let items = cluster.items("members", expected, out);
+    match cluster.node("members") {
         None => cluster.lacks("members", out, None),
-        Some((Kind::Scalar(_) | Kind::Mapping(_), _)) => {}
-        Some((Kind::Null | Kind::Sequence(_), node)) if items.is_empty() => {
+        // Anything else than a list was complained about.
+        Some(node) if items.is_empty() && matches!(node.kind, Kind::Null | Kind::Sequence(_)) => {
             out.problem(
                 &node.mark,
                 "there are no members".into(),
                 Some("one is enough".into()),
             );
         }
-        Some((Kind::Null | Kind::Sequence(_), node)) if items.len() > Members::MAX => {
+        Some(node) if items.len() > Members::MAX => {
             let message = format!(
                 "{} members are too many, the limit is {}",
                 items.len(),
@@ -121,16 +139,17 @@ fn members<'n>(
             );
             out.problem(&node.mark, message, None);
         }
-        Some((Kind::Null | Kind::Sequence(_), _)) => {}
+        Some(_) => {}
     }
     let items = &items[..items.len().min(Members::MAX)];
-    let listed: Listed<'n> = items
-        .iter()
-        .filter_map(|node| Some((member(node, placement, out)?, node)))
-        .collect();
-    let whole = listed.len() == items.len();
+    let read = |node| Some((member(node, placement, out)?, node));
+    let list: Vec<_> = items.iter().filter_map(read).collect();
+    let listed = Listed {
+        whole: list.len() == items.len(),
+        list,
+    };
     duplicates(&listed, out);
-    (listed, whole)
+    listed
 }
 
 fn member(node: &Node, placement: Placement, out: &mut Findings<'_>) -> Option<Member> {
@@ -147,7 +166,7 @@ fn member(node: &Node, placement: Placement, out: &mut Findings<'_>) -> Option<M
         out.bad_value(node, "cluster.members[]", wrong.help(help));
         return None;
     }
-    let member = Section::open(&schema::MEMBER, Some(node), out);
+    let member = Section::open(&schema::MEMBER, node, out);
     let id = member.required(
         "id",
         out,
@@ -182,7 +201,7 @@ fn member(node: &Node, placement: Placement, out: &mut Findings<'_>) -> Option<M
 fn duplicates(listed: &Listed<'_>, out: &mut Findings<'_>) {
     let mut ids: HashMap<&MemberId, usize> = HashMap::new();
     let mut addresses: HashMap<&MemberAddress, usize> = HashMap::new();
-    for (member, node) in listed {
+    for (member, node) in &listed.list {
         let mut complain = |key: &str, what: String, first: usize| {
             let mark = node.get(key).map_or(&node.mark, |value| &value.mark);
             out.problem(
@@ -206,7 +225,6 @@ fn duplicates(listed: &Listed<'_>, out: &mut Findings<'_>) {
 fn pins(
     cluster: &Section<'_>,
     listed: &Listed<'_>,
-    whole: bool,
     out: &mut Findings<'_>,
 ) -> Vec<(PinPrefix, MemberId)> {
     let mut pins = Vec::new();
@@ -216,17 +234,16 @@ fn pins(
         "pins, such as `{ prefix: repo1/, member: zot-1 }`",
         out,
     ) {
-        let pin = Section::open(&schema::PIN, Some(node), out);
+        let pin = Section::open(&schema::PIN, node, out);
         let prefix = pin.required(
             "prefix",
             out,
             parsed::<PinPrefix>("whole components of a repository name, such as `repo1/`"),
         );
-        let member = pin.required("member", out, parsed("the id of a member"));
-        if let (Some(id), Some(node)) = (&member, pin.node("member")) {
-            known(id, listed, whole)
-                .unwrap_or_else(|wrong| out.bad_value(node, "cluster.pins[].member", wrong));
-        }
+        let member = pin.required("member", out, |text| {
+            let id = parsed("the id of a member")(text)?;
+            listed.known(&id).map(|()| id)
+        });
         let (Some(prefix), Some(member)) = (prefix, member) else {
             continue;
         };
@@ -243,99 +260,4 @@ fn pins(
         pins.push((prefix, member));
     }
     pins
-}
-
-/// Whether an id names a member. With a member list that could not be read whole, nobody knows.
-fn known(id: &MemberId, listed: &Listed<'_>, whole: bool) -> Result<(), Wrong> {
-    if !whole || listed.is_empty() || listed.iter().any(|(member, _)| member.id == *id) {
-        return Ok(());
-    }
-    let ids: Vec<&str> = listed
-        .iter()
-        .map(|(member, _)| member.id.as_str())
-        .collect();
-    let wrong = Wrong::expected("the id of a member");
-    Err(match nearest(id.as_str(), ids.iter().copied()) {
-        Some(near) => wrong.help(format!("did you mean `{near}`?")),
-        None => wrong.help(format!("the members are {}", ids.join(", "))),
-    })
-}
-
-/// The local member: by flag, else variable, else file, else by this machine's addresses.
-fn local(
-    root: &Section<'_>,
-    listed: &Listed<'_>,
-    whole: bool,
-    listen: &Listen,
-    env: &Environment<'_>,
-    out: &mut Findings<'_>,
-) -> Option<(MemberId, Identified)> {
-    // Read even if it is overruled, so that its problems are told.
-    let written: Option<MemberId> = root.value("member", out, parsed("the id of a member"));
-    if let (Some(id), Some(node)) = (&written, root.node("member")) {
-        known(id, listed, whole).unwrap_or_else(|wrong| out.bad_value(node, "member", wrong));
-    }
-    let named = |text: &str, place: Place, out: &mut Findings<'_>| {
-        let id = parsed::<MemberId>("the id of a member")(text);
-        let id = id.and_then(|id| known(&id, listed, whole).map(|()| id));
-        id.map_err(|Wrong { expected, help }| {
-            out.elsewhere(
-                place,
-                format!("bad value `{}`: expected {expected}", printable(text)),
-                help,
-            );
-        })
-        .ok()
-    };
-    if let Some(text) = env.member_flag {
-        return named(text, Place::Flag("--member"), out).map(|id| (id, Identified::Flag));
-    }
-    if let Some(text) = env.member_variable {
-        return named(text, Place::Variable(MEMBER_VARIABLE), out)
-            .map(|id| (id, Identified::Variable));
-    }
-    if root.node("member").is_some() {
-        return written.map(|id| (id, Identified::File));
-    }
-    // With half a list the search would find a wrong answer, or none for a wrong reason.
-    if !whole {
-        return None;
-    }
-    let members: Vec<Member> = listed.iter().map(|(member, _)| member.clone()).collect();
-    let first = members.first()?.id.clone();
-    let Some(surroundings) = env.surroundings else {
-        return Some((first, Identified::Assumed));
-    };
-    let port = listen.peers.address.port();
-    let names: Vec<&str> = members
-        .iter()
-        .filter(|member| member.address.port == port)
-        .filter_map(|member| match &member.address.host {
-            Host::Name(name) => Some(&**name),
-            Host::Ip(_) => None,
-        })
-        .collect();
-    let help = format!(
-        "name it: `--member ID`, the variable {MEMBER_VARIABLE}, or `member: ID` in the file"
-    );
-    let resolved = if names.is_empty() {
-        Resolved::new()
-    } else {
-        surroundings.resolve(&names)
-    };
-    let found = surroundings
-        .addresses()
-        .map_err(|error| {
-            format!("cannot tell which member this is: this machine's addresses: {error}")
-        })
-        .and_then(|own| {
-            identity::by_address(&members, port, &own, &resolved).map_err(|error| error.to_string())
-        });
-    match found {
-        Ok((id, address)) => Some((id, Identified::Address(address))),
-        Err(message) => {
-            out.whole(message, Some(help));
-            None
-        }
-    }
 }

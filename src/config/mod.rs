@@ -17,6 +17,7 @@ mod environment;
 mod findings;
 mod hash_key;
 pub mod identity;
+mod local;
 mod network;
 pub mod problem;
 mod schema;
@@ -57,7 +58,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
     let mut out = Findings::new(source, text, env.files);
     let tree = out.parse();
     let draft = tree.and_then(|tree| {
-        let root = Section::open(&schema::ROOT, Some(&tree), &mut out);
+        let root = Section::open(&schema::ROOT, &tree, &mut out);
         let listen = network::listen(&root, &mut out);
         let registry = network::registry(&root, &mut out);
         let reads = tuning::reads(&root, &mut out);
@@ -69,6 +70,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         let probes = tuning::probes(&root, &mut out);
         let resolve = tuning::resolve(&root, &mut out);
         let (cluster, view, identified) = cluster::read(&root, &listen, env, &mut out)?;
+        network::reachable(&tree, &listen, view.members(), &mut out);
         Some(Config {
             listen,
             registry,

@@ -13,7 +13,8 @@ use super::settings::{
     RegistryAddress, RegistryTls,
 };
 use super::values::{duration, number, parsed, path, socket_address};
-use crate::shard::{Host, MemberAddress};
+use super::yaml::Node;
+use crate::shard::{Host, MemberAddress, Members};
 
 const CLIENT_PORT: u16 = 5000;
 const PEER_PORT: u16 = 5443;
@@ -131,6 +132,29 @@ fn collisions(
                 None => out.whole(message, None),
             }
         }
+    }
+}
+
+/// Remarks on a peer listener that no peer can reach.
+pub(super) fn reachable(tree: &Node, listen: &Listen, members: &Members, out: &mut Findings<'_>) {
+    let elsewhere = |host: &Host| match host {
+        Host::Ip(ip) => !ip.is_loopback(),
+        Host::Name(name) => &**name != "localhost",
+    };
+    let loopback = listen.peers.address.ip().is_loopback();
+    if !loopback
+        || !members
+            .peers()
+            .any(|(_, peer)| elsewhere(&peer.address.host))
+    {
+        return;
+    }
+    let written = ["listen", "peers", "address"]
+        .iter()
+        .try_fold(tree, |node, key| node.get(key));
+    if let Some(node) = written {
+        let message = "peers on other machines cannot reach a loopback address";
+        out.remark(&node.mark, message.into(), None);
     }
 }
 

@@ -1,101 +1,115 @@
 //! Reads one mapping of the tree, key by key, and complains about whatever was not asked for.
 
-use super::findings::{Findings, Wrong, printable};
-use super::schema::Schema;
+use super::findings::{Findings, Wrong};
+use super::schema::{Schema, nearest};
 use super::yaml::{Kind, Mark, Node};
 
 /// A mapping, or the lack of one.
 pub(super) struct Section<'n> {
     schema: &'static Schema,
-    /// Keys as written, with their values; first of each key only.
-    entries: Vec<(&'n str, &'n Node)>,
-    /// Where to point at what the mapping lacks; `None` if there is no mapping at all.
+    /// First of each known key.
+    entries: Vec<Entry<'n>>,
+    /// Where to point at what the mapping lacks; `None` if it is not written.
     mark: Option<&'n Mark>,
-    /// Whether lacking keys were complained about already, by the mapping being something else.
+    /// Keys that were complained about already, under a misspelled name.
+    mistaken: Vec<&'static str>,
+    /// Whether the mapping was complained about as a whole, for being something else.
     broken: bool,
 }
 
+struct Entry<'n> {
+    name: &'n str,
+    mark: &'n Mark,
+    value: &'n Node,
+}
+
 impl<'n> Section<'n> {
+    /// A mapping by itself: the root, or an item of a list.
+    ///
     /// Unknown and duplicate keys, and keys that are no text, are complained about right here.
-    pub(super) fn open(
-        schema: &'static Schema,
-        node: Option<&'n Node>,
-        out: &mut Findings<'_>,
-    ) -> Self {
-        let mut section = Self {
+    pub(super) fn open(schema: &'static Schema, node: &'n Node, out: &mut Findings<'_>) -> Self {
+        let mut section = Self::absent(schema);
+        section.mark = Some(&node.mark);
+        section.fill(node, out);
+        section
+    }
+
+    fn absent(schema: &'static Schema) -> Self {
+        Self {
             schema,
             entries: Vec::new(),
             mark: None,
+            mistaken: Vec::new(),
             broken: false,
-        };
-        let Some(node) = node else { return section };
+        }
+    }
+
+    fn fill(&mut self, node: &'n Node, out: &mut Findings<'_>) {
         match &node.kind {
             Kind::Mapping(entries) => {
-                section.mark = Some(&node.mark);
-                section.admit(entries, out);
+                let mut seen: Vec<(&str, usize)> = Vec::new();
+                for (key, value) in entries {
+                    self.admit(key, value, &mut seen, out);
+                }
             }
             // `timeouts:` with all of its keys commented out.
             Kind::Null => {}
             Kind::Scalar(_) | Kind::Sequence(_) => {
-                let name = if schema.path.is_empty() {
+                let name = if self.schema.path.is_empty() {
                     "the file"
                 } else {
-                    schema.path
+                    self.schema.path
                 };
-                out.bad_value(
-                    node,
-                    name,
-                    Wrong::expected(format!("a mapping with {}", schema.keys.join(", "))),
-                );
-                section.broken = true;
+                let expected = format!("a mapping with {}", self.schema.keys.join(", "));
+                out.bad_value(node, name, Wrong::expected(expected));
+                self.broken = true;
             }
         }
-        section
     }
 
-    fn admit(&mut self, entries: &'n [(Node, Node)], out: &mut Findings<'_>) {
-        let mut marks: Vec<(&str, &Mark)> = Vec::new();
-        for (key, value) in entries {
-            let Kind::Scalar(name) = &key.kind else {
-                let message = format!("a key must be a word, found {}", key.kind.name());
-                out.problem(&key.mark, message, None);
-                continue;
-            };
-            if let Some((_, first)) = marks.iter().find(|(seen, _)| seen == name) {
-                let message = match out.shown(key) {
-                    Some(_) => format!(
-                        "duplicate key `{}`, first on line {}",
-                        printable(name),
-                        first.line
-                    ),
-                    None => format!("duplicate key, first on line {}", first.line),
-                };
-                out.problem(&key.mark, message, Some("keep one of them".into()));
-                continue;
-            }
-            marks.push((name, &key.mark));
-            if self.schema.keys.contains(&name.as_str()) {
-                self.entries.push((name, value));
-                continue;
-            }
-            let place = match self.schema.path {
-                "" => String::new(),
-                path => format!(" in `{path}`"),
-            };
-            match out.shown(key) {
-                Some(shown) => out.problem(
-                    &key.mark,
-                    format!("unknown key {shown}{place}"),
-                    Some(self.schema.advice(name)),
-                ),
-                None => out.problem(&key.mark, format!("unknown key{place}"), None),
-            }
+    fn admit(
+        &mut self,
+        key: &'n Node,
+        value: &'n Node,
+        seen: &mut Vec<(&'n str, usize)>,
+        out: &mut Findings<'_>,
+    ) {
+        let mark = &key.mark;
+        let Kind::Scalar(name) = &key.kind else {
+            out.problem(
+                mark,
+                format!("a key must be a word, found {}", key.kind.name()),
+                None,
+            );
+            return;
+        };
+        let shown = out
+            .shown(key)
+            .map(|shown| format!(" {shown}"))
+            .unwrap_or_default();
+        if let Some((_, first)) = seen.iter().find(|(earlier, _)| earlier == name) {
+            let message = format!("duplicate key{shown}, first on line {first}");
+            out.problem(mark, message, Some("keep one of them".into()));
+            return;
         }
+        seen.push((name, mark.line));
+        if self.schema.keys.contains(&name.as_str()) {
+            self.entries.push(Entry { name, mark, value });
+            return;
+        }
+        let place = match self.schema.path {
+            "" => String::new(),
+            path => format!(" in `{path}`"),
+        };
+        let help = (!shown.is_empty()).then(|| self.schema.advice(name));
+        out.problem(mark, format!("unknown key{shown}{place}"), help);
+        self.mistaken
+            .extend(nearest(name, self.schema.keys.iter().copied()));
     }
 
     /// Whether the mapping is written at all.
     pub(super) fn is_written(&self) -> bool {
-        self.mark.is_some() || self.broken
+        self.mark.is_some()
     }
 
     /// Where the mapping is written.
@@ -105,17 +119,18 @@ impl<'n> Section<'n> {
 
     /// The value of a key, whatever it is.
     pub(super) fn node(&self, key: &'static str) -> Option<&'n Node> {
+        self.entry(key).map(|entry| entry.value)
+    }
+
+    fn entry(&self, key: &'static str) -> Option<&Entry<'n>> {
         debug_assert!(
             self.schema.keys.contains(&key),
             "{key} is missing from the schema"
         );
-        self.entries
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, node)| *node)
+        self.entries.iter().find(|entry| entry.name == key)
     }
 
-    /// The mapping under a key.
+    /// The mapping under a key. What it lacks is told at the key.
     pub(super) fn section(
         &self,
         key: &'static str,
@@ -126,7 +141,14 @@ impl<'n> Section<'n> {
             schema.path == self.schema.dotted(key),
             "{key} is misplaced in the schema"
         );
-        Section::open(schema, self.node(key), out)
+        let mut section = Section::absent(schema);
+        // Under a misspelled name it may well have everything.
+        section.broken = self.mistaken.contains(&key);
+        if let Some(entry) = self.entry(key) {
+            section.mark = Some(entry.mark);
+            section.fill(entry.value, out);
+        }
+        section
     }
 
     /// The items under a key; none if it is not there.
@@ -189,8 +211,8 @@ impl<'n> Section<'n> {
     }
 
     /// Complains about a key that must be written.
-    pub(super) fn lacks(&self, key: &str, out: &mut Findings<'_>, help: Option<String>) {
-        if self.broken {
+    pub(super) fn lacks(&self, key: &'static str, out: &mut Findings<'_>, help: Option<String>) {
+        if self.broken || self.mistaken.contains(&key) {
             return;
         }
         let message = format!("missing key `{}`", self.schema.dotted(key));

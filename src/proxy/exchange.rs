@@ -29,7 +29,7 @@ pub struct Exchange {
     /// Why it went wrong, where that is known better than from the framework's error.
     pub failure: Option<Failure>,
     /// Its place at the local replica.
-    pub permit: Option<Permit>,
+    pub permit: Option<(Permit, Held)>,
     /// Counts it as in flight.
     pub in_flight: Option<Held>,
     /// When the upstream was first asked.

@@ -258,19 +258,20 @@ impl Proxy {
         if ctx.permit.is_some() {
             return Ok(());
         }
-        let metrics = &self.state.metrics;
-        let began = std::time::Instant::now();
-        let waiting = metrics.queued();
-        let admitted = self.state.admission.admit().await;
-        drop(waiting);
-        metrics.queue_waited(began.elapsed());
-        match admitted {
-            Ok(permit) => {
-                ctx.permit = Some(permit);
-                Ok(())
+        let (metrics, admission) = (&self.state.metrics, &self.state.admission);
+        let permit = match admission.try_enter() {
+            Some(permit) => permit,
+            None => {
+                let began = std::time::Instant::now();
+                let waiting = metrics.queued();
+                let waited = admission.wait().await;
+                drop(waiting);
+                metrics.queue_waited(began.elapsed());
+                waited.map_err(|failure| give_up(ctx, failure))?
             }
-            Err(failure) => Err(give_up(ctx, failure)),
-        }
+        };
+        ctx.permit = Some((permit, metrics.replica_works()));
+        Ok(())
     }
 
     /// Answers a peer's probe.

@@ -122,7 +122,8 @@ impl Failure {
             Self::ReplicaDown => row(503, UNAVAILABLE, "replica_down", A_FEW_PROBES, Warn, Keep,
                 "the registry replica of this member is down; try again"),
 
-            // 429 and not 503: skopeo, podman and containerd wait and try again on 429 alone.
+            // 429 and not 503: skopeo and podman wait for Retry-After and try again on 429 alone, and
+            // only requests without a body (containers/image, makeRequestToResolvedURL).
             Self::QueueFull => row(429, TOO_MANY, "queue_full", SOON, Warn, Keep,
                 "the registry replica is busy and its queue is full; try again"),
             Self::QueueTimeout => row(429, TOO_MANY, "queue_timeout", SOON, Warn, Keep,

@@ -66,6 +66,39 @@ fn the_whole_table() {
 }
 
 #[test]
+fn the_documentation_is_the_table() {
+    let mut wanted = String::from(
+        "# Answers of our own\n\nEach is OCI error JSON with the request id, and is counted in \
+         `shardlet_rejects_total` under its reason. 499 is only logged.\n\n\
+         | reason | status | code | Retry-After | what happened |\n|---|---|---|---|---|\n",
+    );
+    for failure in every_failure() {
+        let a = failure.answer();
+        let message = if matches!(failure, Failure::Route(_)) {
+            "(400 or 404) the path names no repository and no known endpoint, \
+             or is written in a forbidden way"
+        } else {
+            &a.message
+        };
+        let retry = a
+            .retry_after
+            .map_or("–".to_owned(), |seconds| format!("{seconds} s"));
+        writeln!(
+            wanted,
+            "| `{}` | {} | `{}` | {retry} | {message} |",
+            a.reason, a.status, a.code
+        )
+        .unwrap();
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/answers.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &wanted).unwrap();
+    }
+    let page = std::fs::read_to_string(path).unwrap();
+    assert_eq!(page, wanted, "run the tests once with UPDATE_DOCS=1");
+}
+
+#[test]
 fn reasons_are_exactly_those_of_the_table() {
     let listed: BTreeSet<_> = REASONS.into_iter().collect();
     let used: BTreeSet<_> = every_failure().iter().map(Failure::reason).collect();

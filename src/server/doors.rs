@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-//ADMIN use pingora::apps::http_app::HttpServer;
+use pingora::apps::http_app::HttpServer;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::listener::{Caps, Door, bind};
-//ADMIN use super::observe::Observer;
+use super::observe::Observer;
 use super::serving::Serving;
 use super::{Addresses, StartError};
-//ADMIN use crate::admin::AdminApp;
+use crate::admin::serve::AdminApp;
 use crate::config::{Limits, Listen};
 use crate::gate::head::HeadLimits;
 use crate::gate::{Gate, GateLimits, Refused};
@@ -89,19 +89,16 @@ impl Doors<'_> {
         background: &mut JoinSet<()>,
         sockets: Sockets,
         serving: Serving,
-        addresses: Addresses,
+        observer: Arc<Observer>,
         shutdown: &ShutdownWatch,
-    ) -> Result<(), StartError> {
+    ) {
         let Sockets { clients, peers, admin } = sockets;
         let Serving { clients: client_tls, peers: peer_tls, .. } = serving;
         let door = self.proxy_door(Arrival::Client, Listener::Clients, client_tls);
         background.spawn(door.open(clients, shutdown.clone()));
         let door = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
         background.spawn(door.open(peers, shutdown.clone()));
-        /*ADMIN
-        let observer = Observer::new(self.state.clone(), addresses);
-        let mut app = HttpServer::new_app(AdminApp::new(Arc::new(observer)));
-        app.server_options = Some(HttpServerOptions::default());
+        let app = HttpServer::new_app(AdminApp::new(observer));
         let state = self.state.clone();
         let gate = Gate::new(Arc::new(app), self.gate_limits(), move |refused: &Refused<'_>| {
             state.metrics.reject(refused.failure);
@@ -109,9 +106,7 @@ impl Doors<'_> {
         let caps = Caps::new(ADMIN_CONNECTIONS, None);
         let door = Arc::new(self.door(Listener::Admin, gate, None, caps));
         // The admin listener outlives the others, to tell how the drain goes.
-        background.spawn(door.open(admin, tokio::sync::watch::channel(false).1));
-        ADMIN*/ let _=(admin,addresses);
-        Ok(())
+        background.spawn(door.open(admin, never()));
     }
 
     fn proxy_door(
@@ -192,4 +187,9 @@ impl Doors<'_> {
             requests: limits.requests_per_connection.get(),
         }
     }
+}
+
+/// A shutdown that never comes.
+fn never() -> ShutdownWatch {
+    tokio::sync::watch::Sender::new(false).subscribe()
 }

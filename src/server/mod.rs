@@ -3,7 +3,7 @@
 
 mod doors;
 mod listener;
-//ADMIN mod observe;
+mod observe;
 mod serving;
 mod start;
 
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::{Format, LineSender};
+use crate::admin::{Observed, Status};
 use crate::config::Config;
 use crate::state::State;
 
@@ -28,6 +29,7 @@ pub type LogOutput = (LineSender, Format);
 pub struct Server {
     addresses: Addresses,
     state: Arc<State>,
+    observer: Arc<observe::Observer>,
     shutdown: watch::Sender<bool>,
     connections: TaskTracker,
     /// Ended by being dropped.
@@ -79,6 +81,11 @@ impl Server {
     /// What its parts share, for the banner and for tests.
     pub fn state(&self) -> &Arc<State> {
         &self.state
+    }
+
+    /// Everything about it, as the admin listener tells it.
+    pub fn status(&self) -> Status {
+        self.observer.status()
     }
 
     /// Takes no new connection, lets requests in flight finish for up to `timeouts.drain`, then

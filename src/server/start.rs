@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::doors::{Doors, Sockets};
+use super::observe::Shown;
 use super::serving::Serving;
 use super::{LogOutput, Server};
 use crate::access_log::AccessLog;
+use crate::admin::status::CertificateStatus;
 use crate::config::{ClusterTls, Config, Probes, RegistryAddress, Resolve};
 use crate::metrics::{Certificate, Metrics};
 use crate::state::{HealthTable, State};
@@ -67,6 +70,7 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
     let limits = config.limits.clone();
     let (probes, resolve) = (config.probes.clone(), config.resolve.clone());
     let replica = config.registry.address.clone();
+    let shown = Shown::of(&config);
     let state = Arc::new(state(config, log, &material)?);
     report_expiry(&state, &material);
 
@@ -81,9 +85,10 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
 
     let (shutdown, draining) = watch::channel(false);
     let connections = TaskTracker::new();
+    let observer = shown.observer(&state, addresses);
     let doors = Doors { state: &state, limits: &limits, authority_file, tasks: &connections };
-    doors.open(&mut background, sockets, serving, addresses, &draining)?;
-    Ok(Server { addresses, state, shutdown, connections, _background: background })
+    doors.open(&mut background, sockets, serving, observer.clone(), &draining);
+    Ok(Server { addresses, state, observer, shutdown, connections, _background: background })
 }
 
 fn tls_files(config: &Config) -> TlsFiles {
@@ -125,6 +130,7 @@ fn state(
         metrics,
         access_log,
         draining: AtomicBool::new(false),
+        certificates: ArcSwap::default(),
         view,
     })
 }
@@ -134,12 +140,16 @@ fn credentials(material: &TlsMaterial) -> Option<Credentials> {
 }
 
 fn report_expiry(state: &State, material: &TlsMaterial) {
-    if let Some(pair) = &material.client {
-        state.metrics.tls_expiry(Certificate::Clients, pair.not_after());
-    }
-    if let Some((_, pair)) = &material.cluster {
-        state.metrics.tls_expiry(Certificate::Member, pair.not_after());
-    }
+    let client = material.client.iter().map(|pair| (Certificate::Clients, pair));
+    let member = material.cluster.iter().map(|(_, pair)| (Certificate::Member, pair));
+    let in_use = client.chain(member).map(|(certificate, pair)| {
+        state.metrics.tls_expiry(certificate, pair.not_after());
+        CertificateStatus {
+            name: certificate.as_str().to_owned(),
+            expires_unix: pair.not_after(),
+        }
+    });
+    state.certificates.store(Arc::new(in_use.collect()));
 }
 
 /// Certificates have changed on disk: all of them are taken, or none.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::respond::Failure;
 
@@ -40,21 +40,22 @@ impl Admission {
         }
     }
 
+    /// A place, if there is one at once.
+    pub fn try_enter(&self) -> Option<Permit> {
+        let slot = self.slots.clone().try_acquire_owned().ok()?;
+        Some(Permit { _slot: slot })
+    }
+
     /// Waits for a place.
     ///
     /// # Errors
     /// [`Failure::QueueFull`] at once when too many wait already, [`Failure::QueueTimeout`] when
     /// the wait was in vain.
-    pub async fn admit(&self) -> Result<Permit, Failure> {
-        match self.slots.clone().try_acquire_owned() {
-            Ok(slot) => return Ok(Permit { _slot: slot }),
-            Err(TryAcquireError::NoPermits) => {}
-            // Never closed.
-            Err(TryAcquireError::Closed) => return Err(Failure::Internal),
-        }
+    pub async fn wait(&self) -> Result<Permit, Failure> {
         let Some(_waiting) = Waiting::join(self) else { return Err(Failure::QueueFull) };
         match tokio::time::timeout(self.queue_timeout, self.slots.clone().acquire_owned()).await {
             Ok(Ok(slot)) => Ok(Permit { _slot: slot }),
+            // Never closed.
             Ok(Err(_)) => Err(Failure::Internal),
             Err(_) => Err(Failure::QueueTimeout),
         }
@@ -63,6 +64,16 @@ impl Admission {
     /// Requests at the replica now.
     pub fn in_flight(&self) -> usize {
         self.capacity - self.slots.available_permits()
+    }
+
+    /// Requests that may be at the replica.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Requests that may wait.
+    pub fn queue_limit(&self) -> usize {
+        self.queue_limit
     }
 
     /// Requests that wait now.
@@ -96,23 +107,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn beyond_capacity_requests_wait_and_beyond_the_queue_they_are_refused() {
         let admission = Arc::new(Admission::new(1, 1, Duration::from_secs(5)));
-        let first = admission.admit().await.unwrap();
+        let first = admission.try_enter().unwrap();
         assert_eq!((admission.in_flight(), admission.waiting()), (1, 0));
 
         let second = tokio::spawn({
             let admission = admission.clone();
-            async move { admission.admit().await }
+            async move { admission.wait().await }
         });
         while admission.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(admission.admit().await.unwrap_err(), Failure::QueueFull);
+        assert_eq!(admission.wait().await.unwrap_err(), Failure::QueueFull);
 
         drop(first);
         let second = second.await.unwrap().unwrap();
         assert_eq!((admission.in_flight(), admission.waiting()), (1, 0));
 
-        assert_eq!(admission.admit().await.unwrap_err(), Failure::QueueTimeout);
+        assert_eq!(admission.wait().await.unwrap_err(), Failure::QueueTimeout);
         drop(second);
         assert_eq!((admission.in_flight(), admission.waiting()), (0, 0));
     }
@@ -120,8 +131,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_leaves_the_queue_gives_its_place_back() {
         let admission = Arc::new(Admission::new(1, 1, Duration::from_secs(5)));
-        let _first = admission.admit().await.unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(1), admission.admit()).await;
+        let _first = admission.try_enter().unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(1), admission.wait()).await;
         assert!(waiting.is_err());
         assert_eq!(admission.waiting(), 0);
     }

@@ -1,4 +1,4 @@
-//! One small GET, asked on our own account: probes.
+//! One small GET, asked on our own account: probes, and the command line's questions.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 
 /// The most that an answer may have, in bytes.
-const ANSWER_LIMIT: usize = 64 * 1024;
+const ANSWER_LIMIT: usize = 1024 * 1024;
 /// Probes ask one party at a time; a connection each is enough.
 const POOL: usize = 8;
 

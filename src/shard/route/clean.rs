@@ -53,7 +53,7 @@ pub(super) fn check_escapes_beside_v2(path: &str) -> Result<(), RouteError> {
         let decoded = decode(path.as_bytes().get(position + 1..position + 3))
             .ok_or(RouteError::PercentEncoded)?;
         let ambiguous = matches!(decoded, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
-            || matches!(decoded, b'\\' | b'%')
+            || matches!(decoded, b'\\' | b'%' | b';' | b'?' | b'#')
             || decoded.is_ascii_control();
         if position < first_end || ambiguous {
             return Err(RouteError::PercentEncoded);

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// Appends a time as RFC 3339 in UTC with milliseconds.
-pub(super) fn push_rfc3339(time: SystemTime, out: &mut String) {
+pub fn push_rfc3339(time: SystemTime, out: &mut String) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (
         since.as_secs() / SECONDS_A_DAY,
@@ -19,6 +19,12 @@ pub(super) fn push_rfc3339(time: SystemTime, out: &mut String) {
         out,
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
     );
+}
+
+/// The day of a Unix time, in UTC: `2026-11-22`. Days before 1970 are shown as its first.
+pub fn day(unix_seconds: i64) -> String {
+    let (year, month, day) = date(u64::try_from(unix_seconds).unwrap_or(0) / SECONDS_A_DAY);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Year, month and day of a day since 1970-01-01, by counting from March in eras of 400 years, so
@@ -62,5 +68,14 @@ mod tests {
             );
             assert_eq!(text, wanted);
         }
+    }
+    #[test]
+    fn known_days() {
+        assert_eq!(
+            [day(-1), day(0), day(1_900_000_000)],
+            ["1970-01-01", "1970-01-01", "2030-03-17"]
+        );
+        // Far beyond any certificate, and still no overflow.
+        assert!(day(i64::MAX).ends_with("-04"), "{}", day(i64::MAX));
     }
 }

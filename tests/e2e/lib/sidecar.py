@@ -1,0 +1,121 @@
+"""The program under test: one shardlet process with a proxy.yaml of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .certs import Pair
+from .process import Process, run
+
+START_SECONDS = 30.0
+BINARY_NAMED_BY = "SHARDLET_BINARY"
+
+
+def binary() -> str:
+    """The built shardlet: named by the environment, else the release build of this checkout."""
+    built = Path(__file__).parents[3] / "target" / "release" / "shardlet"
+    return os.environ.get(BINARY_NAMED_BY) or str(built)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sidecar listens. All sidecars use the same ports, each on a loopback address of its own."""
+
+    id: str
+    host: str
+    clients: int
+    peers: int
+    admin: int
+
+    @property
+    def peer_address(self) -> str:
+        return f"{self.host}:{self.peers}"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The cluster's certificate authority, this member's certificate, and the client listener's where it has TLS."""
+
+    ca: Path
+    member: Pair
+    clients: Pair | None
+
+
+class Sidecar:
+    """One shardlet beside one replica."""
+
+    def __init__(self, place: Place, replica: str, members: Sequence[Place], trust: Trust, directory: Path) -> None:
+        self.place = place
+        self.tls = trust.clients is not None
+        self.config = directory / f"{place.id}.yaml"
+        self.config.write_text(yaml.safe_dump(_config(place, replica, members, trust, directory), sort_keys=False))
+        self.log = directory / f"{place.id}.log"
+        self.process = self._spawn()
+
+    @property
+    def base(self) -> str:
+        """The address that clients are given."""
+        return f"{'https' if self.tls else 'http'}://{self.place.host}:{self.place.clients}"
+
+    @property
+    def host(self) -> str:
+        """The same, without the scheme."""
+        return f"{self.place.host}:{self.place.clients}"
+
+    def wait_ready(self) -> None:
+        self.process.wait_ready(self.is_ready, START_SECONDS)
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._admin("/readyz"), timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(self._admin("/metrics"), timeout=10) as answer:
+            return answer.read().decode()
+
+    def owners(self, repositories: Sequence[str]) -> dict[str, str]:
+        """Repository → member id, as `shardlet owner` names them from the file alone."""
+        command = [binary(), "owner", "--config", self.config, "--format", "json", *repositories]
+        rows: list[dict[str, Any]] = json.loads(run(command))
+        return {row["repository"]: row["owner"] for row in rows}
+
+    def _admin(self, path: str) -> str:
+        return f"http://{self.place.host}:{self.place.admin}{path}"
+
+    def _spawn(self) -> Process:
+        return Process(f"sidecar {self.place.id}", [binary(), "run", "--config", self.config], self.log)
+
+
+def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, directory: Path) -> dict[str, Any]:
+    hash_key = directory / "hash.key"
+    hash_key.write_bytes(b"sixteen bytes ok")
+    hash_key.chmod(0o600)
+    clients: dict[str, Any] = {"address": f"{place.host}:{place.clients}"}
+    if trust.clients:
+        clients["tls"] = {"cert": str(trust.clients.cert), "key": str(trust.clients.key)}
+    return {
+        "member": place.id,
+        "listen": {
+            "clients": clients,
+            "peers": {"address": place.peer_address},
+            "admin": {"address": f"{place.host}:{place.admin}"},
+        },
+        "registry": {"address": replica},
+        "cluster": {
+            "hash_key_file": str(hash_key),
+            "tls": {"ca": str(trust.ca), "cert": str(trust.member.cert), "key": str(trust.member.key)},
+            "members": [{"id": member.id, "address": member.peer_address} for member in members],
+        },
+    }

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The project's one test command: sets up what the tests need on a Debian machine with Rust, then runs them all.
+#
+#   bash tests/run.sh                   everything: cargo test, then end to end against real registries
+#   bash tests/run.sh --fast            cargo test only
+#   bash tests/run.sh --packages        install what is missing, and stop
+#   bash tests/run.sh -k haproxy -x     anything else is handed to pytest
+#
+# SHARDLET_TEST_ZOT names a zot binary when none is on PATH. SHARDLET_BINARY names a built shardlet to test.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# command → Debian package that brings it
+declare -A PACKAGE_OF=(
+  [cmake]=cmake [cc]=gcc [c++]=g++ [make]=make
+  [openssl]=openssl [curl]=curl [unshare]=util-linux
+  [docker-registry]=docker-registry [skopeo]=skopeo [haproxy]=haproxy [promtool]=prometheus
+)
+VENV=.venv
+PYTEST_TIMEOUT_SECONDS=600
+
+main() {
+  local fast=no started=$SECONDS
+  if [[ ${1:-} == --fast ]]; then fast=yes; shift; fi
+  if [[ ${1:-} == --help || ${1:-} == -h ]]; then sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0; fi
+
+  command -v cargo >/dev/null || die "cargo is not on PATH: install Rust (https://rustup.rs) first"
+  install_packages
+  if [[ ${1:-} == --packages ]]; then exit 0; fi
+
+  say "cargo test"
+  cargo test --locked
+  if [[ $fast == yes ]]; then summary "cargo test passed; END TO END NOT RUN (--fast)" "$started"; exit 0; fi
+
+  prepare_venv
+  if [[ -z ${SHARDLET_BINARY:-} ]]; then
+    say "cargo build --release"
+    cargo build --release --locked
+    SHARDLET_BINARY=${CARGO_TARGET_DIR:-target}/release/shardlet
+  fi
+  SHARDLET_BINARY=$(realpath "$SHARDLET_BINARY")
+  export SHARDLET_BINARY
+
+  say "end to end"
+  "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
+  summary "cargo test and end to end passed" "$started"
+}
+
+# Only what is missing is installed, so a second run neither needs the network nor root.
+install_packages() {
+  local missing=() command
+  for command in "${!PACKAGE_OF[@]}"; do
+    has "$command" || missing+=("${PACKAGE_OF[$command]}")
+  done
+  has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+  ((${#missing[@]})) || return 0
+
+  has apt-get || die "missing: ${missing[*]} (named as Debian's packages), and there is no apt-get to install them with"
+  local root=()
+  if ((EUID != 0)); then
+    has sudo || die "missing: ${missing[*]}; run as root once: apt-get install ${missing[*]}"
+    root=(sudo)
+  fi
+  say "apt-get install ${missing[*]}"
+  without_services "${root[@]}"
+  "${root[@]}" apt-get update -q
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null || die "could not install ${missing[*]}"
+  for command in "${!PACKAGE_OF[@]}"; do
+    has "$command" || die "$command is still missing after installing ${PACKAGE_OF[$command]}"
+  done
+}
+
+# docker-registry, haproxy and prometheus come with services that would start and take ports 5000, 9090 and 9100.
+# Debian asks policy-rc.d before it starts one; ours says no while we install, then goes away.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d
+  [[ -e $policy ]] && return 0
+  printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
+  "$@" chmod 755 "$policy"
+  # shellcheck disable=SC2064  # the words of now are meant
+  trap "$* rm -f $policy" EXIT
+}
+
+prepare_venv() {
+  local stamp=$VENV/requirements.sha256
+  if [[ -x $VENV/bin/python ]] && sha256sum --check --status "$stamp" 2>/dev/null; then return 0; fi
+  say "python packages into $VENV"
+  python3 -m venv --clear "$VENV"
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt ||
+    die "could not install the packages of tests/requirements.txt"
+  sha256sum tests/requirements.txt >"$stamp"
+}
+
+has() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; }
+say() { printf '\n=== %s\n' "$*"; }
+die() { printf '\ntests/run.sh: %s\n' "$*" >&2; exit 1; }
+summary() { printf '\n=== tests/run.sh: %s (%d s)\n' "$1" $((SECONDS - $2)); }
+
+main "$@"
