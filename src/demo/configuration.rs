@@ -14,7 +14,7 @@ pub(super) const AUTHORITY: &str = "ca.crt";
 pub(super) const HASH_KEY_FILE: &str = "hash.key";
 /// Always the same, so that the demo tells the same story every time. A real cluster has a random
 /// one of its own.
-pub(super) const HASH_KEY: &str = "shardlet-demo-00";
+pub(super) const HASH_KEY: &str = "shardlet-demo-52";
 /// A member's configuration, in its own folder.
 pub(super) const FILE: &str = "proxy.yaml";
 /// A member's certificate, in its own folder.
@@ -44,7 +44,7 @@ pub(super) fn render(member: &Place, all: &[Place]) -> String {
     let Place { id, clients, replica, peers, admin } = member;
     let mut members = String::new();
     for Place { id, peers, .. } in all {
-        let _ = writeln!(members, "    - {{ id: {id}, address: \"{peers}\" }}");
+        let _ = writeln!(members, "    - {{ id: {id}, address: {peers} }}");
     }
     format!(
         "\
@@ -53,21 +53,21 @@ pub(super) fn render(member: &Place, all: &[Place]) -> String {
 member: {id}
 
 listen:
-  clients: {{ address: \"{clients}\" }}
-  peers: {{ address: \"{peers}\" }}
-  admin: {{ address: \"{admin}\" }}
+  clients: {{ address: {clients} }}
+  peers: {{ address: {peers} }}
+  admin: {{ address: {admin} }}
 
 registry:
-  address: \"{replica}\"            # the replica beside this member
+  address: {replica}   # the replica beside this member
 
 cluster:
-  hash_key_file: ../{HASH_KEY_FILE}          # a cluster of your own needs a random one
+  hash_key_file: ../{HASH_KEY_FILE}   # a cluster of your own needs a random one
   placement: rendezvous
   tls: {{ ca: ../{AUTHORITY}, cert: {CERTIFICATE}, key: {KEY} }}
   members:
 {members}
-probes: {{ interval: 500ms }}             # the demo is quick to notice
-timeouts: {{ drain: 1s }}                 # and quick to end
+probes: {{ interval: 500ms }}   # the demo is quick to notice
+timeouts: {{ drain: 1s }}       # and quick to end
 "
     )
 }
@@ -99,16 +99,18 @@ impl Files for Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::folder::Folder;
     use crate::demo::text::tests::places;
     use crate::demo::{OTHER_REPOSITORIES, REPOSITORY};
     use crate::shard::Repository;
 
     fn loaded() -> Config {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(HASH_KEY_FILE), HASH_KEY).unwrap();
+        let folder = Folder::open(None).unwrap();
+        folder.write_secret(HASH_KEY_FILE, HASH_KEY).unwrap();
         let places = places();
         let text = render(&places[1], &places);
-        load(&text, &folder.path().join("member-2").join(FILE)).unwrap()
+        let path = folder.write(&format!("member-2/{FILE}"), &text).unwrap();
+        load(&text, &path).unwrap()
     }
 
     #[test]

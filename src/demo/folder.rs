@@ -87,7 +87,7 @@ impl Drop for Folder {
 
 fn temporary_name() -> io::Result<PathBuf> {
     let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(std::env::temp_dir().join(format!("shardlet-demo-{:016x}", u64::from_le_bytes(random))))
 }
 
