@@ -88,8 +88,14 @@ async fn check_peer(
     let told = match ask_peer(state, asker, probes, peer, &target).await {
         Err(error) if *error.etype() == ErrorType::TLSHandshakeFailure => {
             // Perhaps its certificate carries the other of the member's two names.
-            state.upstreams.expect_other_name(peer).map_err(|error| error.to_string())?;
-            let target = state.upstreams.member(peer).ok_or("its name does not resolve")?;
+            state
+                .upstreams
+                .expect_other_name(peer)
+                .map_err(|error| error.to_string())?;
+            let target = state
+                .upstreams
+                .member(peer)
+                .ok_or("its name does not resolve")?;
             ask_peer(state, asker, probes, peer, &target).await
         }
         told => told,
@@ -108,7 +114,11 @@ async fn check_peer(
         state.metrics.peer_view_same(peer, same);
         state.health.set_view(peer, view);
     }
-    if told.replica_up { Ok(()) } else { Err("its replica is down".into()) }
+    if told.replica_up {
+        Ok(())
+    } else {
+        Err("its replica is down".into())
+    }
 }
 
 async fn ask_peer(
@@ -124,10 +134,17 @@ async fn ask_peer(
     request.insert_header(wire::VIEW, state.view.fingerprint().to_string())?;
     let (status, body) = asker.get(target, request, probes.timeout).await?;
     if status != StatusCode::OK {
-        return Error::e_explain(ErrorType::InvalidHTTPHeader, format!("it answered {status}"));
+        return Error::e_explain(
+            ErrorType::InvalidHTTPHeader,
+            format!("it answered {status}"),
+        );
     }
     serde_json::from_slice(&body).map_err(|error| {
-        Error::because(ErrorType::InvalidHTTPHeader, "its answer is no member state", error)
+        Error::because(
+            ErrorType::InvalidHTTPHeader,
+            "its answer is no member state",
+            error,
+        )
     })
 }
 

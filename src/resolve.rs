@@ -34,7 +34,11 @@ pub async fn keep(
             }
             Err(error) => failed(&error),
         }
-        let pause = if current.is_none() { interval.min(FIRST_RETRY) } else { interval };
+        let pause = if current.is_none() {
+            interval.min(FIRST_RETRY)
+        } else {
+            interval
+        };
         tokio::time::sleep(pause).await;
     }
 }
@@ -42,7 +46,9 @@ pub async fn keep(
 /// The address in use as long as the name still has it, else the first: an answer in another
 /// order is no reason to leave warm connections.
 fn choose(addresses: Vec<IpAddr>, current: Option<IpAddr>) -> Option<IpAddr> {
-    current.filter(|ip| addresses.contains(ip)).or_else(|| addresses.first().copied())
+    current
+        .filter(|ip| addresses.contains(ip))
+        .or_else(|| addresses.first().copied())
 }
 
 #[cfg(test)]
@@ -51,7 +57,10 @@ mod tests {
 
     #[test]
     fn an_address_is_kept_while_the_name_has_it() {
-        let ips: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"].iter().map(|ip| ip.parse().unwrap()).collect();
+        let ips: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"]
+            .iter()
+            .map(|ip| ip.parse().unwrap())
+            .collect();
         let gone: IpAddr = "10.9.9.9".parse().unwrap();
         assert_eq!(choose(ips.clone(), None), Some(ips[0]));
         assert_eq!(choose(ips.clone(), Some(ips[1])), Some(ips[1]));
@@ -63,7 +72,13 @@ mod tests {
     async fn a_literal_address_needs_no_look_up() {
         let found = std::sync::Mutex::new(Vec::new());
         let address: MemberAddress = "10.0.0.1:5443".parse().unwrap();
-        keep(address, Duration::from_secs(1), |at| found.lock().unwrap().push(at), |_| ()).await;
+        keep(
+            address,
+            Duration::from_secs(1),
+            |at| found.lock().unwrap().push(at),
+            |_| (),
+        )
+        .await;
         assert_eq!(*found.lock().unwrap(), ["10.0.0.1:5443".parse().unwrap()]);
     }
 
@@ -72,11 +87,16 @@ mod tests {
         let failures = std::sync::atomic::AtomicUsize::new(0);
         let (enough, reached) = (tokio::sync::Notify::new(), ());
         let address: MemberAddress = "no-such-host.invalid:5443".parse().unwrap();
-        let watch = keep(address, Duration::from_secs(60), |_| (), |_| {
-            if failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
-                enough.notify_one();
-            }
-        });
+        let watch = keep(
+            address,
+            Duration::from_secs(60),
+            |_| (),
+            |_| {
+                if failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
+                    enough.notify_one();
+                }
+            },
+        );
         tokio::select! { () = watch => {}, () = enough.notified() => reached }
         assert_eq!(failures.into_inner(), 3);
     }

@@ -75,7 +75,11 @@ impl HealthTable {
 
     /// The verdict on a member.
     pub fn get(&self, member: MemberIndex) -> Health {
-        match self.verdicts.get(member.get()).map(|verdict| verdict.load(Ordering::Relaxed)) {
+        match self
+            .verdicts
+            .get(member.get())
+            .map(|verdict| verdict.load(Ordering::Relaxed))
+        {
             Some(UP) => Health::Up,
             Some(DOWN) => Health::Down,
             _ => Health::Unknown,

@@ -1,6 +1,6 @@
 //! `shardlet check`: is this configuration right?
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::{FAILED, output, source};
@@ -20,7 +20,7 @@ use crate::machine::{Identity, load};
 pub(super) struct Args {
     /// The configuration; `-` for standard input.
     #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_FILE)]
-    file: PathBuf,
+    file: OsString,
     /// The local member, if the file does not name it; else SHARDLET_MEMBER.
     #[arg(long, value_name = "ID")]
     member: Option<String>,

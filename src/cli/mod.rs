@@ -10,6 +10,7 @@ mod owner;
 mod run;
 mod status;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -78,11 +79,11 @@ enum Format {
 }
 
 /// The configuration that an option names: `-` is standard input, nothing is the default file.
-fn source(option: Option<&PathBuf>) -> SourceName {
+fn source(option: Option<&OsStr>) -> SourceName {
     match option {
-        Some(path) if path.as_os_str() == "-" => SourceName::Stdin,
-        // An empty variable counts as unset.
-        Some(path) if !path.as_os_str().is_empty() => SourceName::File(path.clone()),
+        Some(path) if path == "-" => SourceName::Stdin,
+        // An empty variable counts as unset. (As a `PathBuf`, clap would refuse it.)
+        Some(path) if !path.is_empty() => SourceName::File(PathBuf::from(path)),
         Some(_) | None => SourceName::File(PathBuf::from(DEFAULT_FILE)),
     }
 }

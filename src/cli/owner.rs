@@ -1,7 +1,7 @@
 //! `shardlet owner`: which member owns a repository?
 
+use std::ffi::OsString;
 use std::io::{self, BufRead};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub(super) struct Args {
     repositories: Vec<String>,
     /// The configuration; `proxy.yaml` if nothing is named.
     #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         format,
     } = args;
     // The owner does not depend on who asks.
-    let view = match load(&source(config.as_ref()), None, Identity::Offline) {
+    let view = match load(&source(config.as_deref()), None, Identity::Offline) {
         Ok(config) => config.view,
         Err(problems) => return output::rejected(&problems),
     };

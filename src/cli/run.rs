@@ -1,7 +1,7 @@
 //! `shardlet run`: the sidecar itself.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(super) struct Args {
     /// The configuration; `proxy.yaml` if nothing is named.
     #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses.
     #[arg(long, value_name = "ID")]
     member: Option<String>,
@@ -36,7 +36,7 @@ pub(super) struct Args {
 /// Starts the sidecar, and ends with it.
 pub(super) fn run(args: &Args) -> ExitCode {
     let Args { config, member } = args;
-    let source = source(config.as_ref());
+    let source = source(config.as_deref());
     let config = match load(&source, member.as_deref(), Identity::Needed) {
         Ok(config) => config,
         Err(problems) => return output::rejected(&problems),
@@ -55,11 +55,17 @@ fn serve(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let diagnostics = telemetry::init(&config.log.level, format(config.log.format, &std::io::stderr()))
-        .map_err(|error| error.to_string())?;
+    let diagnostics = telemetry::init(
+        &config.log.level,
+        format(config.log.format, &std::io::stderr()),
+    )
+    .map_err(|error| error.to_string())?;
     let requests = LineWriter::start(std::io::stdout())
         .map_err(|error| format!("the log thread cannot be started: {error}"))?;
-    let log = (requests.sender(), format(config.log.format, &std::io::stdout()));
+    let log = (
+        requests.sender(),
+        format(config.log.format, &std::io::stdout()),
+    );
     let served = runtime.block_on(until_told(config, log));
     // Connections that a drain has cut are dropped here.
     runtime.shutdown_background();
@@ -71,7 +77,9 @@ fn serve(config: Config) -> Result<(), String> {
 async fn until_told(config: Config, log: LogOutput) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
     let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-    let server = Server::start(config, Some(log)).await.map_err(|error| error.to_string())?;
+    let server = Server::start(config, Some(log))
+        .await
+        .map_err(|error| error.to_string())?;
     output::message(&banner::render(&server.status()));
     signals.next().await;
     tracing::info!("draining: requests in flight are finished, new connections are not taken");

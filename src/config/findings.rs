@@ -10,8 +10,6 @@ use super::source::SourceName;
 use super::yaml::{Kind, Mark, Node};
 use super::{secret, yaml};
 
-/// Most characters of a line that are shown.
-const MAX_SHOWN_LINE: usize = 120;
 /// Most characters of a value that are repeated in a message.
 const MAX_SHOWN_VALUE: usize = 80;
 /// Most problems that are kept: who has more has the wrong file.
@@ -130,9 +128,9 @@ impl<'t> Findings<'t> {
         path
     }
 
-    /// The content of a file that the text names.
-    pub(super) fn read(&self, path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
-        self.disk.read(path, limit)
+    /// Reads the files that the text names.
+    pub(super) fn files(&self) -> &'t dyn Files {
+        self.disk
     }
 
     /// Whether reading found problems, remarks aside.
@@ -171,7 +169,7 @@ impl<'t> Findings<'t> {
             line,
             column,
         };
-        let excerpt = self.excerpt(mark);
+        let excerpt = Excerpt::of(self.text, mark, &self.hidden);
         self.push(Problem {
             severity,
             place,
@@ -203,42 +201,6 @@ impl<'t> Findings<'t> {
             }
             Ordering::Greater => {}
         }
-    }
-
-    /// The line of `mark`, with every hidden byte blotted out.
-    fn excerpt(&self, mark: &Mark) -> Option<Excerpt> {
-        let line = self.text.lines().nth(mark.line - 1)?;
-        let start = line.as_ptr() as usize - self.text.as_ptr() as usize;
-        let shown: Vec<char> = line
-            .char_indices()
-            .map(|(at, c)| match c {
-                _ if self
-                    .hidden
-                    .iter()
-                    .any(|range| range.contains(&(start + at))) =>
-                {
-                    '*'
-                }
-                // A tab would put the caret elsewhere than the reader expects.
-                '\t' => ' ',
-                c if c.is_control() => char::REPLACEMENT_CHARACTER,
-                c => c,
-            })
-            .collect();
-        let before = (mark.column - 1).min(shown.len());
-        let marked = self.text.get(mark.bytes.clone()).unwrap_or_default();
-        let width = marked
-            .lines()
-            .next()
-            .map_or(1, |first| first.chars().count());
-        let first = before.saturating_sub(MAX_SHOWN_LINE / 2);
-        let line: String = shown.iter().skip(first).take(MAX_SHOWN_LINE).collect();
-        let room = line.chars().count().saturating_sub(before - first);
-        Some(Excerpt {
-            line,
-            before: before - first,
-            width: width.min(room).max(1),
-        })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::environment::{Environment, HASH_KEY_VARIABLE};
+use super::environment::{Environment, Files, HASH_KEY_VARIABLE};
 use super::findings::Findings;
 use super::problem::Place;
 use super::section::Section;
 use super::values::path;
-use super::yaml::Kind;
+use super::yaml::{Kind, Node};
 use crate::shard::HashKey;
 
 /// Bytes of a hash key, as SipHash wants them.
@@ -25,51 +25,22 @@ pub(super) fn read(
     env: &Environment<'_>,
     out: &mut Findings<'_>,
 ) -> Option<HashKey> {
-    let (inline, file) = (cluster.node("hash_key"), cluster.node("hash_key_file"));
+    let inline = cluster.node("hash_key");
+    let file = cluster.node("hash_key_file");
     match (inline, file, env.hash_key) {
-        (Some(node), None, None) => {
-            let text = match &node.kind {
-                Kind::Scalar(text) => Some(text.as_bytes()),
-                Kind::Null | Kind::Sequence(_) | Kind::Mapping(_) => None,
-            };
-            let key = text.and_then(decode);
-            match key {
-                None => out.problem(
-                    &node.mark,
-                    wrong("`cluster.hash_key`", text.map(<[u8]>::len)),
-                    None,
-                ),
-                Some(bytes) if bytes == *EXAMPLE => {
-                    let help = "make a key of your own, the same for all members";
-                    out.remark(
-                        &node.mark,
-                        "the hash key is the one of the example".into(),
-                        Some(help.into()),
-                    );
-                }
-                Some(_) => {}
-            }
-            key.map(HashKey::from)
-        }
+        (Some(node), None, None) => written(node, out),
         (None, Some(node), None) => {
-            let written = cluster.value("hash_key_file", out, path)?;
-            let file = out.file(&written);
-            match from_file(&file, out) {
-                Ok(key) => Some(key),
-                Err(message) => {
-                    out.problem(&node.mark, message, None);
-                    None
-                }
-            }
+            let path = cluster.value("hash_key_file", out, path)?;
+            let path = out.file(&path);
+            let key = from_file(&path, out.files());
+            key.map_err(|message| out.problem(&node.mark, message, None))
+                .ok()
         }
         (None, None, Some(bytes)) => {
             let key = decode(bytes);
             if key.is_none() {
-                out.elsewhere(
-                    Place::Variable(HASH_KEY_VARIABLE),
-                    wrong("the hash key", Some(bytes.len())),
-                    None,
-                );
+                let message = wrong("the hash key", Some(bytes.len()));
+                out.elsewhere(Place::Variable(HASH_KEY_VARIABLE), message, None);
             }
             key.map(HashKey::from)
         }
@@ -78,7 +49,7 @@ pub(super) fn read(
             cluster.lacks("hash_key", out, Some(help));
             None
         }
-        (inline, file, variable) => {
+        (_, _, variable) => {
             let mut sources = Vec::new();
             sources.extend(inline.map(|_| "`cluster.hash_key`"));
             sources.extend(file.map(|_| "`cluster.hash_key_file`"));
@@ -87,18 +58,38 @@ pub(super) fn read(
                 "the hash key is given more than once: {}",
                 sources.join(" and ")
             );
-            match file.or(inline) {
-                Some(node) => out.problem(&node.mark, message, Some("keep one of them".into())),
-                None => out.whole(message, None),
+            if let Some(node) = file.or(inline) {
+                out.problem(&node.mark, message, Some("keep one of them".into()));
             }
             None
         }
     }
 }
 
-fn from_file(file: &Path, out: &Findings<'_>) -> Result<HashKey, String> {
+fn written(node: &Node, out: &mut Findings<'_>) -> Option<HashKey> {
+    let text = match &node.kind {
+        Kind::Scalar(text) => Some(text.as_bytes()),
+        Kind::Null | Kind::Sequence(_) | Kind::Mapping(_) => None,
+    };
+    let key = text.and_then(decode);
+    match key {
+        None => {
+            let message = wrong("`cluster.hash_key`", text.map(<[u8]>::len));
+            out.problem(&node.mark, message, None);
+        }
+        Some(bytes) if bytes == *EXAMPLE => {
+            let message = "the hash key is the one of the example".to_owned();
+            let help = "make a key of your own, the same for all members";
+            out.remark(&node.mark, message, Some(help.into()));
+        }
+        Some(_) => {}
+    }
+    key.map(HashKey::from)
+}
+
+fn from_file(file: &Path, files: &dyn Files) -> Result<HashKey, String> {
     let name = file.display();
-    let bytes = out
+    let bytes = files
         .read(file, MAX_FILE_BYTES)
         .map_err(|error| format!("cannot read the hash key from {name}: {error}"))?;
     // Sixteen bytes are the key even if the last one is a line feed; longer files may end in one.

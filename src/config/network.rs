@@ -83,7 +83,7 @@ pub(super) fn required_file(
     let file = out.file(&written);
     // A remark only: a configuration is often checked on another machine than the one that has the
     // keys. Whoever starts with it must load the files anyway.
-    let fault = match out.read(&file, MAX_PEM_BYTES) {
+    let fault = match out.files().read(&file, MAX_PEM_BYTES) {
         Ok(content)
             if content
                 .windows(PEM_MARK.len())

@@ -3,6 +3,7 @@
 //! A problem carries its place, the line it stands on and a way out. It owns all of its text, with
 //! secrets already blotted out, so that it can be logged, shown by the admin API and compared.
 
+mod excerpt;
 mod render;
 
 use std::fmt;
@@ -10,6 +11,8 @@ use std::io;
 use std::string::FromUtf8Error;
 
 use super::source::SourceName;
+
+pub use excerpt::Excerpt;
 
 /// How much is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +58,6 @@ impl fmt::Display for Place {
             Self::Variable(name) | Self::Flag(name) => f.write_str(name),
         }
     }
-}
-
-/// The line that a problem stands on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
-    /// The line, without secrets and control characters, cut to a window if it is long.
-    pub line: String,
-    /// How many characters of `line` come before the offending text.
-    pub before: usize,
-    /// How many characters of `line` are the offending text; at least 1.
-    pub width: usize,
 }
 
 /// One thing that is wrong.

@@ -33,14 +33,19 @@ fn visit(node: &mut Node, secret: bool, hidden: &mut Vec<Range<usize>>) {
             for (key, value) in entries {
                 visit(key, secret, hidden);
                 let named = matches!(&key.kind, Kind::Scalar(name) if names_secret(name));
-                visit(value, secret || key.secret || named, hidden);
+                let value_secret = secret || key.secret || named;
+                visit(value, value_secret, hidden);
+                if value_secret {
+                    // A tag or an anchor in between may be a key that lacks its quotes.
+                    hidden.push(key.mark.bytes.end..value.mark.bytes.start);
+                }
             }
         }
     }
 }
 
 /// `hash_key`, `hashKey`, `hash-kye` … but not `hash_key_file`, whose value is a path.
-fn names_secret(key: &str) -> bool {
+pub(super) fn names_secret(key: &str) -> bool {
     let key = letters(key);
     if key.ends_with("file") {
         return false;

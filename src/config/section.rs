@@ -1,5 +1,7 @@
 //! Reads one mapping of the tree, key by key, and complains about whatever was not asked for.
 
+use std::collections::HashMap;
+
 use super::findings::{Findings, Wrong};
 use super::schema::{Schema, nearest};
 use super::yaml::{Kind, Mark, Node};
@@ -47,7 +49,7 @@ impl<'n> Section<'n> {
     fn fill(&mut self, node: &'n Node, out: &mut Findings<'_>) {
         match &node.kind {
             Kind::Mapping(entries) => {
-                let mut seen: Vec<(&str, usize)> = Vec::new();
+                let mut seen = HashMap::new();
                 for (key, value) in entries {
                     self.admit(key, value, &mut seen, out);
                 }
@@ -71,7 +73,7 @@ impl<'n> Section<'n> {
         &mut self,
         key: &'n Node,
         value: &'n Node,
-        seen: &mut Vec<(&'n str, usize)>,
+        seen: &mut HashMap<&'n str, usize>,
         out: &mut Findings<'_>,
     ) {
         let mark = &key.mark;
@@ -87,12 +89,12 @@ impl<'n> Section<'n> {
             .shown(key)
             .map(|shown| format!(" {shown}"))
             .unwrap_or_default();
-        if let Some((_, first)) = seen.iter().find(|(earlier, _)| earlier == name) {
+        if let Some(first) = seen.get(name.as_str()) {
             let message = format!("duplicate key{shown}, first on line {first}");
             out.problem(mark, message, Some("keep one of them".into()));
             return;
         }
-        seen.push((name, mark.line));
+        seen.insert(name, mark.line);
         if self.schema.keys.contains(&name.as_str()) {
             self.entries.push(Entry { name, mark, value });
             return;

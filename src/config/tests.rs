@@ -1,1 +1,262 @@
+//! Tables of what is read; what is refused is in the submodules.
 
+mod hash_key;
+mod identity;
+mod problems;
+mod properties;
+mod reference;
+mod values;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::shard::{BlobReads, OwnerDown, Placement, Repository};
+
+/// A file system in memory.
+#[derive(Default)]
+struct Memory(HashMap<PathBuf, Vec<u8>>);
+
+impl Memory {
+    fn with(files: &[(&str, &[u8])]) -> Self {
+        Self(
+            files
+                .iter()
+                .map(|(path, content)| (PathBuf::from(path), content.to_vec()))
+                .collect(),
+        )
+    }
+}
+
+impl Files for Memory {
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let content = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+        if content.len() > limit {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            Ok(content.clone())
+        }
+    }
+}
+
+fn offline(files: &dyn Files) -> Environment<'_> {
+    Environment {
+        member_flag: None,
+        member_variable: None,
+        hash_key: None,
+        files,
+        surroundings: None,
+    }
+}
+
+fn source() -> SourceName {
+    SourceName::File(PathBuf::from("etc/proxy.yaml"))
+}
+
+fn read(text: &str) -> Result<Config, Problems> {
+    load(text, &source(), &offline(&Memory::default()))
+}
+
+/// A whole configuration, with `more` at its top level.
+fn minimal(more: &str) -> String {
+    format!(
+        "cluster:\n  hash_key: loremipsumdolors\n  insecure: true\n  members:\n    \
+         - {{ id: zot-1, address: zot-1:5443 }}\n    - {{ id: zot-2, address: zot-2:5443 }}\n{more}"
+    )
+}
+
+fn good(more: &str) -> Config {
+    let text = minimal(more);
+    read(&text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+}
+
+/// The messages of all problems of a configuration that has some.
+fn messages(text: &str) -> Vec<String> {
+    let problems = read(text).expect_err("a configuration that is wrong");
+    problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Problem)
+        .map(|problem| problem.message.clone())
+        .collect()
+}
+
+#[test]
+fn defaults_are_those_of_the_shipped_example() {
+    let Config {
+        listen,
+        registry,
+        cluster: _,
+        view: _,
+        identified,
+        reads,
+        sticky,
+        timeouts,
+        limits,
+        trusted_proxies,
+        log,
+        probes,
+        resolve,
+        files: _,
+        remarks,
+    } = good("");
+    let example = read(include_str!("../../proxy.yaml")).expect("the shipped example");
+    assert_eq!(listen, example.listen);
+    assert_eq!(registry, example.registry);
+    assert_eq!(identified, example.identified);
+    assert_eq!(reads, example.reads);
+    assert_eq!(sticky, example.sticky);
+    assert_eq!(timeouts, example.timeouts);
+    assert_eq!(limits, example.limits);
+    assert_eq!(trusted_proxies, example.trusted_proxies);
+    assert_eq!(log, example.log);
+    assert_eq!(probes, example.probes);
+    assert_eq!(resolve, example.resolve);
+    assert_eq!(remarks, []);
+}
+
+#[test]
+fn every_section_is_read() {
+    let config = good(
+        "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.crt, key: /abs/a.key } }\n\
+         registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
+         reads: { blobs: any, owner_down: reject }\n\
+         sticky: { cookie: lb, path: /ui }\n\
+         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, drain: 0s }\n\
+         limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB }\n\
+         trusted_proxies: [10.1.2.3/8, '::1']\n\
+         probes: { interval: 5s, rise: 1, fall: 3, path: /readyz }\n\
+         resolve: { interval: 1m }\n\
+         log: { format: json, level: 'warn,shardlet::proxy=debug', requests: false }\n",
+    );
+    assert_eq!(config.listen.clients.address.to_string(), "[::1]:6000");
+    let tls = config.listen.clients.tls.expect("TLS");
+    assert_eq!(tls.cert, Path::new("etc/a.crt"));
+    assert_eq!(tls.key, Path::new("/abs/a.key"));
+    assert_eq!(
+        config.registry.address,
+        RegistryAddress::Unix("/run/r.sock".into())
+    );
+    assert_eq!(config.registry.max_in_flight.get(), 1);
+    assert_eq!(
+        config.registry.queue,
+        Queue {
+            limit: 0,
+            timeout: Duration::from_secs(60)
+        }
+    );
+    assert_eq!(config.reads.blobs, BlobReads::Any);
+    assert_eq!(config.reads.owner_down, OwnerDown::Reject);
+    assert_eq!(
+        (config.sticky.cookie.as_str(), config.sticky.path.as_str()),
+        ("lb", "/ui")
+    );
+    assert_eq!(config.timeouts.connect, Duration::from_millis(500));
+    assert_eq!(config.timeouts.keepalive, Duration::from_secs(3600));
+    assert_eq!(config.timeouts.drain, Duration::ZERO);
+    assert_eq!(
+        config.limits.connections_per_address.map(usize::from),
+        Some(7)
+    );
+    assert_eq!(config.limits.header_bytes, 10_000);
+    assert_eq!(config.limits.h2_window, 65_536);
+    assert_eq!(
+        config
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["10.0.0.0/8", "::1/128"]
+    );
+    assert_eq!(
+        (
+            config.probes.thresholds.rise.get(),
+            config.probes.thresholds.fall.get()
+        ),
+        (1, 3)
+    );
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert!(!config.log.requests);
+    let files = ["etc/proxy.yaml", "etc/a.crt", "/abs/a.key"].map(PathBuf::from);
+    assert_eq!(config.files, files);
+}
+
+#[test]
+fn one_member_and_any_number_of_members_are_fine() {
+    for count in [1, 2, 3, 4, 300, 1024] {
+        let members: String = (0..count)
+            .map(|i| format!("    - {{ id: m{i}, address: 'm{i}:5443' }}\n"))
+            .collect();
+        let text = format!(
+            "cluster:\n  hash_key: loremipsumdolors\n  insecure: true\n  members:\n{members}"
+        );
+        let config = read(&text).expect("any number up to the limit");
+        assert_eq!(config.view.members().len(), count);
+    }
+}
+
+#[test]
+fn zot_placement_and_pins_reach_the_view() {
+    let text = minimal("").replace(
+        "insecure: true",
+        "insecure: true\n  placement: zot\n  pins: [{ prefix: zot-test, member: zot-1 }]",
+    );
+    let pinned = read(&text).expect("pins");
+    assert_eq!(pinned.view.placement(), Placement::Zot);
+    let repository = Repository::parse("zot-test").expect("a name");
+    assert_eq!(pinned.view.owner(&repository).get(), 0);
+    // zot's own golden value for two members.
+    let free = read(&text.replace("prefix: zot-test", "prefix: other")).expect("pins");
+    assert_eq!(free.view.owner(&repository).get(), 1);
+}
+
+#[test]
+fn anchors_stand_for_their_values() {
+    let config = good("timeouts: { connect: &t 3s, idle: *t }\n");
+    assert_eq!(config.timeouts.idle, Duration::from_secs(3));
+}
+
+#[test]
+fn sections_without_keys_are_defaults_but_tls_is_meant() {
+    assert_eq!(
+        good("timeouts:\nlimits:\nlisten:\n").timeouts,
+        good("").timeouts
+    );
+    assert_eq!(
+        messages(&minimal("listen:\n  clients:\n    tls:\n")),
+        [
+            "missing key `listen.clients.tls.cert`",
+            "missing key `listen.clients.tls.key`"
+        ]
+    );
+}
+
+#[test]
+fn what_is_odd_but_legal_is_remarked() {
+    let remarks = |more: &str| {
+        good(more)
+            .remarks
+            .iter()
+            .map(|remark| remark.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        remarks("trusted_proxies: [0.0.0.0/0]\n"),
+        [
+            "etc/proxy.yaml:7:19: remark: 0.0.0.0/0 trusts everybody's forwarding headers \
+          (any client can then forge its address and the scheme in `Location`)"
+        ]
+    );
+    assert_eq!(
+        remarks("listen: { peers: { address: 127.0.0.1:5443 } }\n"),
+        ["etc/proxy.yaml:7:29: remark: peers on other machines cannot reach a loopback address"]
+    );
+    assert_eq!(
+        remarks("listen: { clients: { tls: { cert: a.crt, key: a.key } } }\n"),
+        [
+            "etc/proxy.yaml:7:35: remark: etc/a.crt cannot be read: entity not found",
+            "etc/proxy.yaml:7:47: remark: etc/a.key cannot be read: entity not found"
+        ]
+    );
+}

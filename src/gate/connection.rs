@@ -52,7 +52,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         limits: GateLimits,
         refused: impl Fn(&Refused<'_>) + Send + Sync + 'static,
     ) -> Self {
-        Self { app, limits, refused: Box::new(refused) }
+        Self {
+            app,
+            limits,
+            refused: Box::new(refused),
+        }
     }
 
     /// Serves one accepted (and, with TLS, handshaken) connection until it ends.
@@ -75,9 +79,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             let mut session = ServerSession::new_http1(Box::new(gated));
             let left = self.limits.requests.saturating_sub(served);
             session.set_keepalive_reuses_remaining(Some(left));
-            let Some(reused) = self.app.process_new_http(session, shutdown).await else { return };
+            let Some(reused) = self.app.process_new_http(session, shutdown).await else {
+                return;
+            };
             let (stream, _) = reused.consume();
-            let Ok(same) = stream.into_any().downcast::<GatedStream>() else { return };
+            let Ok(same) = stream.into_any().downcast::<GatedStream>() else {
+                return;
+            };
             gated = *same;
         }
     }
@@ -135,7 +143,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         let head = gated.held().starts_with(b"HEAD ");
         let mut stream = gated.into_inner();
         let bytes_sent = refusal::answer(&mut stream, failure, id.as_str(), head).await;
-        (self.refused)(&Refused { failure, request_id: id.as_str(), client, tls, bytes_sent, elapsed });
+        (self.refused)(&Refused {
+            failure,
+            request_id: id.as_str(),
+            client,
+            tls,
+            bytes_sent,
+            elapsed,
+        });
     }
 }
 

@@ -56,7 +56,10 @@ impl Scanner {
     /// Line ends other than CRLF, folded lines, and heads beyond the limits, each as early as it
     /// shows.
     pub fn scan(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Failure> {
-        while let Some(found) = buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
+        while let Some(found) = buffer[self.scanned..]
+            .iter()
+            .position(|byte| *byte == b'\n')
+        {
             let end = self.scanned + found;
             self.scanned = end + 1;
             if end == self.line_start || buffer[end - 1] != b'\r' {
@@ -70,7 +73,11 @@ impl Scanner {
                 if self.lines == 0 {
                     return Err(Failure::BadRequest(Malformed::RequestLine));
                 }
-                return if end < limits.bytes { Ok(Some(end + 1)) } else { Err(Failure::HeadersTooLarge) };
+                return if end < limits.bytes {
+                    Ok(Some(end + 1))
+                } else {
+                    Err(Failure::HeadersTooLarge)
+                };
             }
             self.lines += 1;
             check_line(line, self.lines, limits)?;
@@ -120,7 +127,11 @@ pub fn check(head: &[u8]) -> Result<Head, Failure> {
     let host = host(request.headers, minor)?;
     let rewrite = origin_form(target, host, offset(head, target.as_bytes()))?;
     check_upgrade(request.headers)?;
-    Ok(Head { length: head.len(), body: body(request.headers, minor)?, rewrite })
+    Ok(Head {
+        length: head.len(),
+        body: body(request.headers, minor)?,
+        rewrite,
+    })
 }
 
 fn parse_failure(error: httparse::Error) -> Failure {
@@ -148,7 +159,10 @@ fn values<'h>(
     fields: &'h [httparse::Header<'h>],
     name: &'static str,
 ) -> impl Iterator<Item = &'h [u8]> {
-    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value)
 }
 
 /// RFC 9112 §3.2: exactly one valid `Host` in HTTP/1.1; HTTP/1.0 may do without.
@@ -178,7 +192,9 @@ fn origin_form(
         return Ok(None);
     }
     let scheme = ["http://", "https://"].into_iter().find(|scheme| {
-        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        target
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     });
     let Some(scheme) = scheme else {
         return Err(Failure::BadRequest(Malformed::RequestLine));
@@ -204,7 +220,11 @@ fn check_upgrade(fields: &[httparse::Header<'_>]) -> Result<(), Failure> {
     let refused = values(fields, "upgrade")
         .flat_map(|value| value.split(|byte| *byte == b','))
         .any(|protocol| !protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    if refused { Err(Failure::UpgradeRefused) } else { Ok(()) }
+    if refused {
+        Err(Failure::UpgradeRefused)
+    } else {
+        Ok(())
+    }
 }
 
 fn body(fields: &[httparse::Header<'_>], minor: u8) -> Result<Body, Failure> {
@@ -214,8 +234,14 @@ fn body(fields: &[httparse::Header<'_>], minor: u8) -> Result<Body, Failure> {
         (None, None) => Ok(Body::Length(0)),
         (Some(_), Some(_)) => Err(Failure::BadRequest(Malformed::LengthWithEncoding)),
         (Some(length), None) => {
-            let length = if lengths.next().is_none() { decimal(length) } else { None };
-            length.map(Body::Length).ok_or(Failure::BadRequest(Malformed::ContentLength))
+            let length = if lengths.next().is_none() {
+                decimal(length)
+            } else {
+                None
+            };
+            length
+                .map(Body::Length)
+                .ok_or(Failure::BadRequest(Malformed::ContentLength))
         }
         (None, Some(encoding)) => {
             let only = encodings.next().is_none() && minor == 1;

@@ -33,12 +33,7 @@ pub struct Refused<'a> {
 /// Writes the answer and closes, leaving the client time to read it: closing with unread bytes in
 /// the receive buffer would reset the connection and may take the answer away again.
 /// Returns the body bytes written.
-pub async fn answer(
-    stream: &mut Stream,
-    failure: &Failure,
-    request_id: &str,
-    head: bool,
-) -> u64 {
+pub async fn answer(stream: &mut Stream, failure: &Failure, request_id: &str, head: bool) -> u64 {
     let (parts, body) = failure.response(request_id, head);
     let mut wire = Vec::with_capacity(512);
     let reason = parts.status.canonical_reason().unwrap_or_default();

@@ -34,7 +34,11 @@ pub struct GatedStream {
 impl GatedStream {
     /// Nothing may be read until [`GatedStream::admit`].
     pub fn new(inner: Stream) -> Self {
-        Self { inner, held: BytesMut::new(), allowance: Some(0) }
+        Self {
+            inner,
+            held: BytesMut::new(),
+            allowance: Some(0),
+        }
     }
 
     /// Opens the gate for the request whose checked head is the first `head` bytes of
@@ -239,7 +243,10 @@ mod tests {
         assert_eq!(seen, b"head body");
 
         let beyond = tokio::time::timeout(Duration::from_millis(20), read_some(&mut gated)).await;
-        assert!(beyond.is_err(), "the next request must wait, got {beyond:?}");
+        assert!(
+            beyond.is_err(),
+            "the next request must wait, got {beyond:?}"
+        );
 
         while gated.held().len() < 9 {
             gated.fill(9).await.unwrap();

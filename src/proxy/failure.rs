@@ -54,13 +54,41 @@ mod tests {
     #[test]
     fn each_side_is_blamed_for_its_own_faults() {
         let cases = [
-            (ErrorSource::Downstream, ErrorType::ConnectionClosed, Failure::ClientGone),
-            (ErrorSource::Downstream, ErrorType::ReadTimedout, Failure::BodyTimeout),
-            (ErrorSource::Upstream, ErrorType::ConnectionClosed, Failure::UpstreamReset),
-            (ErrorSource::Upstream, ErrorType::ReadTimedout, Failure::UpstreamTimeout),
-            (ErrorSource::Upstream, ErrorType::ConnectTimedout, Failure::UpstreamConnectTimeout),
-            (ErrorSource::Upstream, ErrorType::InvalidHTTPHeader, Failure::UpstreamProtocol),
-            (ErrorSource::Unset, ErrorType::InternalError, Failure::Internal),
+            (
+                ErrorSource::Downstream,
+                ErrorType::ConnectionClosed,
+                Failure::ClientGone,
+            ),
+            (
+                ErrorSource::Downstream,
+                ErrorType::ReadTimedout,
+                Failure::BodyTimeout,
+            ),
+            (
+                ErrorSource::Upstream,
+                ErrorType::ConnectionClosed,
+                Failure::UpstreamReset,
+            ),
+            (
+                ErrorSource::Upstream,
+                ErrorType::ReadTimedout,
+                Failure::UpstreamTimeout,
+            ),
+            (
+                ErrorSource::Upstream,
+                ErrorType::ConnectTimedout,
+                Failure::UpstreamConnectTimeout,
+            ),
+            (
+                ErrorSource::Upstream,
+                ErrorType::InvalidHTTPHeader,
+                Failure::UpstreamProtocol,
+            ),
+            (
+                ErrorSource::Unset,
+                ErrorType::InternalError,
+                Failure::Internal,
+            ),
         ];
         for (source, kind, failure) in cases {
             let mut error = *Error::new(kind);

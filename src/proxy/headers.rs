@@ -48,12 +48,13 @@ pub fn drop_internal(request: &mut RequestHeader) {
 ///
 /// # Errors
 /// A host that cannot be a header value; the gate lets none through.
-pub fn set_forwarded(
-    request: &mut RequestHeader,
-    downstream: &Downstream,
-) -> pingora::Result<()> {
+pub fn set_forwarded(request: &mut RequestHeader, downstream: &Downstream) -> pingora::Result<()> {
     let own_proto = if downstream.tls { "https" } else { "http" };
-    let told = if downstream.trusted { Told::by(request) } else { Told::default() };
+    let told = if downstream.trusted {
+        Told::by(request)
+    } else {
+        Told::default()
+    };
     let proto = told.proto.unwrap_or(own_proto);
     let host = told.host.or_else(|| host_of(request));
     let client = downstream.address.map(|address| address.to_string());
@@ -96,7 +97,10 @@ fn set_or_remove(
 }
 
 fn host_of(request: &RequestHeader) -> Option<String> {
-    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
     // An HTTP/2 request names its host in `:authority`.
     host.or_else(|| request.uri.authority().map(|authority| authority.as_str()))
         .filter(|host| is_host(host))
@@ -115,20 +119,32 @@ impl Told {
     fn by(request: &RequestHeader) -> Self {
         let first = |name: &HeaderName| {
             let value = request.headers.get(name)?.to_str().ok()?;
-            value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+            value
+                .split(',')
+                .next()
+                .map(str::trim)
+                .filter(|value| !value.is_empty())
         };
         let element = first(&FORWARDED).unwrap_or_default();
         let parameter = |name: &str| {
             element.split(';').find_map(|pair| {
                 let (key, value) = pair.trim().split_once('=')?;
-                key.eq_ignore_ascii_case(name).then(|| value.trim_matches('"'))
+                key.eq_ignore_ascii_case(name)
+                    .then(|| value.trim_matches('"'))
             })
         };
-        let proto = first(&X_FORWARDED_PROTO).or_else(|| parameter("proto")).and_then(|proto| {
-            ["http", "https"].into_iter().find(|known| proto.eq_ignore_ascii_case(known))
-        });
+        let proto = first(&X_FORWARDED_PROTO)
+            .or_else(|| parameter("proto"))
+            .and_then(|proto| {
+                ["http", "https"]
+                    .into_iter()
+                    .find(|known| proto.eq_ignore_ascii_case(known))
+            });
         let host = first(&X_FORWARDED_HOST).or_else(|| parameter("host"));
-        let chain = request.headers.get(X_FORWARDED_FOR).and_then(|chain| chain.to_str().ok());
+        let chain = request
+            .headers
+            .get(X_FORWARDED_FOR)
+            .and_then(|chain| chain.to_str().ok());
         Self {
             proto,
             host: host.filter(|host| is_host(host)).map(str::to_owned),

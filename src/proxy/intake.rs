@@ -33,8 +33,9 @@ pub fn set_limits(session: &mut Session, timeouts: &Timeouts, draining: bool) {
     }
 }
 
-/// Keeps the connection, within [`DRAIN_REJECTED`], for a client that is still sending, unless it
-/// waits for a `100 Continue` and will send nothing.
+/// For an answer before the body was read: keeps the connection, within [`DRAIN_REJECTED`], for a
+/// client that is still sending, and closes it at once for one that waits for `100 Continue`, which
+/// may or may not send its body now (RFC 9110 §10.1.1).
 pub fn leave_time_to_read(session: &mut Session) {
     let waits = session.req_header().headers.contains_key(EXPECT);
     session.set_close_on_response_before_downstream_finish(waits);
@@ -45,8 +46,11 @@ pub fn downstream(state: &State, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
-        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-        trusted: address.is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
+        tls: session
+            .digest()
+            .is_some_and(|digest| digest.ssl_digest.is_some()),
+        trusted: address
+            .is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
     }
 }
 
@@ -72,7 +76,10 @@ pub fn take_in(
     // The gate has done this for HTTP/1; HTTP/2 comes here directly.
     head::check_method(request.method.as_str())?;
     let target = request.raw_path();
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = target
+        .split(|byte| *byte == b'?')
+        .next()
+        .unwrap_or_default();
     if arrival == Arrival::Peer {
         if path == wire::STATE_PATH.as_bytes() && request.method == Method::GET {
             ctx.is_state_probe = true;
@@ -137,9 +144,9 @@ fn plan(
 fn failure_of(reject: Reject, state: &State) -> Failure {
     let members = state.view.members();
     match reject {
-        Reject::OwnerDown { owner } => {
-            Failure::OwnerDown { owner: members.get(owner).id.clone() }
-        }
+        Reject::OwnerDown { owner } => Failure::OwnerDown {
+            owner: members.get(owner).id.clone(),
+        },
         Reject::Misdirected { owner } => Failure::Misdirected {
             owner: members.get(owner).id.clone(),
             view: state.view.fingerprint().clone(),

@@ -24,14 +24,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderValue;
-use http::header::SET_COOKIE;
+use http::header::{CONNECTION, SET_COOKIE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::respond::{Failure, REQUEST_ID_HEADER};
+use crate::respond::{Connection, Failure, REQUEST_ID_HEADER};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
 
@@ -59,6 +59,11 @@ impl Proxy {
             let _ = response.insert_header(wire::REJECT, reason);
             let _ = response.insert_header(wire::VIEW, view);
         }
+        if failure.answer().connection == Connection::Close {
+            session.set_keepalive(None);
+        }
+        // HTTP/1 gets its own from the framework, and HTTP/2 has none (RFC 9113 §8.2.2).
+        response.remove_header(&CONNECTION);
         intake::leave_time_to_read(session);
         ctx.failure = Some(failure);
         let end = body.is_empty();
@@ -82,7 +87,11 @@ impl ProxyHttp for Proxy {
         // No compression: digests are over the bytes as they are.
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Exchange) -> pingora::Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Exchange,
+    ) -> pingora::Result<bool> {
         intake::set_limits(session, &self.state.timeouts, self.state.is_draining());
         ctx.in_flight = Some(self.state.metrics.request_begins(self.arrival));
         match intake::take_in(self.arrival, &self.state, session, ctx) {
@@ -98,7 +107,11 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        ctx: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
         if std::mem::take(&mut ctx.elsewhere) {
             ctx.retries += 1;
             self.state.metrics.retry(verdict::upstream_of(ctx));
@@ -111,8 +124,11 @@ impl ProxyHttp for Proxy {
             }
             Some(Plan::Reject(_)) | None => return Err(give_up(ctx, Failure::Internal)),
         };
-        let Some(peer) = peer else { return Err(give_up(ctx, Failure::Unresolved)) };
-        ctx.upstream_asked.get_or_insert_with(std::time::Instant::now);
+        let Some(peer) = peer else {
+            return Err(give_up(ctx, Failure::Unresolved));
+        };
+        ctx.upstream_asked
+            .get_or_insert_with(std::time::Instant::now);
         Ok(Box::new((*peer).clone()))
     }
 
@@ -125,7 +141,9 @@ impl ProxyHttp for Proxy {
         _: Option<&Digest>,
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
-        self.state.metrics.upstream_connection(verdict::upstream_of(ctx), reused);
+        self.state
+            .metrics
+            .upstream_connection(verdict::upstream_of(ctx), reused);
         Ok(())
     }
 
@@ -165,7 +183,9 @@ impl ProxyHttp for Proxy {
         }
         if let Some(asked) = ctx.upstream_asked {
             let after = *ctx.first_byte.get_or_insert(asked.elapsed());
-            self.state.metrics.first_byte(verdict::upstream_of(ctx), after);
+            self.state
+                .metrics
+                .first_byte(verdict::upstream_of(ctx), after);
         }
         verdict::on_response(&self.state, session, response, ctx)
     }
@@ -180,14 +200,16 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         // Only now: the framework would take a `100 Continue` before the body for an early answer.
-        session.set_close_on_response_before_downstream_finish(true);
+        intake::leave_time_to_read(session);
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {
             let view = &self.state.view;
             let token = view.sticky_token(view.members().local());
             let sticky = &self.state.sticky;
-            let cookie =
-                format!("{}={token}; Path={}; HttpOnly; SameSite=Lax", sticky.cookie, sticky.path);
+            let cookie = format!(
+                "{}={token}; Path={}; HttpOnly; SameSite=Lax",
+                sticky.cookie, sticky.path
+            );
             response.append_header(SET_COOKIE, cookie)?;
         }
         Ok(())
@@ -220,10 +242,14 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Exchange,
     ) -> FailToProxy {
-        let failure = ctx.failure.take().unwrap_or_else(|| failure::classify(error));
+        let failure = ctx
+            .failure
+            .take()
+            .unwrap_or_else(|| failure::classify(error));
         let gone = matches!(failure, Failure::ClientGone | Failure::ClientStalled);
-        let begun =
-            session.response_written().is_some_and(|response| !response.status.is_informational());
+        let begun = session
+            .response_written()
+            .is_some_and(|response| !response.status.is_informational());
         let status = failure.answer().status;
         if gone || begun {
             // A response that has begun is cut, so that nobody takes a part of it for the whole.
@@ -231,7 +257,10 @@ impl ProxyHttp for Proxy {
         } else {
             self.reject(session, ctx, failure).await;
         }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Exchange) {
@@ -247,7 +276,13 @@ impl ProxyHttp for Proxy {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 }
@@ -288,7 +323,9 @@ impl Proxy {
         let mut response = ResponseHeader::build(200, Some(3))?;
         response.insert_header(http::header::CONTENT_TYPE, "application/json")?;
         response.insert_header(http::header::CONTENT_LENGTH, body.len())?;
-        session.write_response_header(Box::new(response), false).await?;
+        session
+            .write_response_header(Box::new(response), false)
+            .await?;
         session.write_response_body(Some(body.into()), true).await
     }
 }

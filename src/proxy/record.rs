@@ -17,18 +17,27 @@ use crate::state::State;
 /// A request has ended, well or not.
 pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
     let request = session.req_header();
-    let answered = session.response_written().map(|response| response.status.as_u16());
+    let answered = session
+        .response_written()
+        .map(|response| response.status.as_u16());
     let failure = ctx.failure.as_ref();
     let status = match failure {
         // The client saw nothing, or not all of it.
         Some(failure @ (Failure::ClientGone | Failure::ClientStalled)) => failure.status(),
-        Some(_) | None => {
-            answered.or(failure.map(Failure::status)).unwrap_or(Failure::ClientGone.status())
-        }
+        Some(_) | None => answered
+            .or(failure.map(Failure::status))
+            .unwrap_or(Failure::ClientGone.status()),
     };
-    let plan = if answered_here(ctx) { PlanKind::Reject } else { plan_kind(ctx) };
+    let plan = if answered_here(ctx) {
+        PlanKind::Reject
+    } else {
+        plan_kind(ctx)
+    };
     let total = ctx.started.elapsed();
-    let (received, sent) = (session.body_bytes_read() as u64, session.body_bytes_sent() as u64);
+    let (received, sent) = (
+        session.body_bytes_read() as u64,
+        session.body_bytes_sent() as u64,
+    );
     let metrics = &state.metrics;
     metrics.request_ends(&RequestEnd {
         arrival,
@@ -49,14 +58,19 @@ pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange)
     if let Some(failure) = failure {
         metrics.reject(failure);
     }
-    let digest = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    let digest = session
+        .digest()
+        .and_then(|digest| digest.ssl_digest.as_ref());
     let name = |member| &state.view.members().get(member).id;
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - total,
         request_id: ctx.request_id.as_str(),
         trace_id: ctx.trace.as_ref().map(TraceParent::trace_id),
         arrival,
-        client: session.client_addr().and_then(|address| address.as_inet()).copied(),
+        client: session
+            .client_addr()
+            .and_then(|address| address.as_inet())
+            .copied(),
         method: request.method.as_str(),
         target: request.raw_path(),
         repository: ctx.repository.as_deref(),
@@ -73,7 +87,10 @@ pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange)
         failure,
         http: version(request.version),
         tls: digest.map(|digest| &*digest.version),
-        user_agent: request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()),
+        user_agent: request
+            .headers
+            .get(USER_AGENT)
+            .and_then(|agent| agent.to_str().ok()),
     });
 }
 

@@ -21,9 +21,8 @@ const RETRIES: u8 = 1;
 pub fn upstream_of(ctx: &Exchange) -> Upstream {
     match ctx.plan {
         Some(Plan::Forward(_)) => Upstream::Peer,
-        Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_)) | None => {
-            Upstream::Replica
-        }
+        Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_))
+        | None => Upstream::Replica,
     }
 }
 
@@ -83,7 +82,9 @@ pub fn on_connect_error(
     mut error: Box<Error>,
 ) -> Box<Error> {
     error.set_retry(false);
-    let Some(Plan::Forward(owner)) = ctx.plan else { return error };
+    let Some(Plan::Forward(owner)) = ctx.plan else {
+        return error;
+    };
     if ctx.retries >= RETRIES {
         return error;
     }

@@ -50,7 +50,11 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
         let bind = |listener, address| {
-            bind(address).map_err(|error| StartError::Bind { listener, address, error })
+            bind(address).map_err(|error| StartError::Bind {
+                listener,
+                address,
+                error,
+            })
         };
         Ok(Self {
             clients: bind("clients", listen.clients.address)?,
@@ -62,9 +66,11 @@ impl Sockets {
     pub(super) fn addresses(&self) -> Result<Addresses, StartError> {
         let local = |listener, socket: &TcpListener| {
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            socket
-                .local_addr()
-                .map_err(|error| StartError::Bind { listener, address: unknown, error })
+            socket.local_addr().map_err(|error| StartError::Bind {
+                listener,
+                address: unknown,
+                error,
+            })
         };
         Ok(Addresses {
             clients: local("clients", &self.clients)?,
@@ -92,20 +98,34 @@ impl Doors<'_> {
         observer: Arc<Observer>,
         shutdown: &ShutdownWatch,
     ) {
-        let Sockets { clients, peers, admin } = sockets;
-        let Serving { clients: client_tls, peers: peer_tls, .. } = serving;
+        let Sockets {
+            clients,
+            peers,
+            admin,
+        } = sockets;
+        let Serving {
+            clients: client_tls,
+            peers: peer_tls,
+            ..
+        } = serving;
         let door = self.proxy_door(Arrival::Client, Listener::Clients, client_tls);
         background.spawn(door.open(clients, shutdown.clone()));
         let door = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
         background.spawn(door.open(peers, shutdown.clone()));
         let app = HttpServer::new_app(AdminApp::new(observer));
         let state = self.state.clone();
-        let gate = Gate::new(Arc::new(app), self.gate_limits(), move |refused: &Refused<'_>| {
-            state.metrics.reject(refused.failure);
-        });
+        let gate = Gate::new(
+            Arc::new(app),
+            self.gate_limits(),
+            move |refused: &Refused<'_>| {
+                state.metrics.reject(refused.failure);
+            },
+        );
         let caps = Caps::new(ADMIN_CONNECTIONS, None);
-        let door = Arc::new(self.door(Listener::Admin, gate, None, caps));
-        // The admin listener outlives the others, to tell how the drain goes.
+        let mut door = self.door(Listener::Admin, gate, None, caps);
+        // The admin listener outlives the others, to tell how the drain goes; nothing waits for it.
+        door.tasks = TaskTracker::new();
+        let door = Arc::new(door);
         background.spawn(door.open(admin, never()));
     }
 
@@ -128,9 +148,13 @@ impl Doors<'_> {
         app.server_options = Some(self.server_options());
         app.h2_options = Some(self.h2_options());
         let state = self.state.clone();
-        let gate = Gate::new(Arc::new(app), self.gate_limits(), move |refused: &Refused<'_>| {
-            proxy::refused(arrival, &state, refused);
-        });
+        let gate = Gate::new(
+            Arc::new(app),
+            self.gate_limits(),
+            move |refused: &Refused<'_>| {
+                proxy::refused(arrival, &state, refused);
+            },
+        );
         let caps = Caps::new(self.limits.connections, self.limits.connections_per_address);
         Arc::new(self.door(listener, gate, tls, caps))
     }

@@ -50,7 +50,11 @@ pub struct Door<A> {
 /// Those of the operating system.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -79,7 +83,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 }
             };
             let Some(place) = self.caps.take(address.ip().to_canonical()) else {
-                self.state.metrics.connection_refused(self.listener, Refusal::Full);
+                self.state
+                    .metrics
+                    .connection_refused(self.listener, Refusal::Full);
                 if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
                     self.tasks.spawn(tell_full(stream, turn));
                 }
@@ -104,7 +110,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         let _ = digest.peer_addr.set(Some(address.into()));
         let mut stream = L4Stream::from(tcp);
         stream.set_socket_digest(digest);
-        let Some(acceptor) = &self.tls else { return Some(Box::new(stream)) };
+        let Some(acceptor) = &self.tls else {
+            return Some(Box::new(stream));
+        };
         match tokio::time::timeout(self.handshake, acceptor.tls_handshake(stream)).await {
             Ok(Ok(stream)) => Some(Box::new(stream)),
             Ok(Err(error)) => {
@@ -114,7 +122,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 None
             }
             Err(_) => {
-                self.state.metrics.connection_refused(self.listener, Refusal::Tls);
+                self.state
+                    .metrics
+                    .connection_refused(self.listener, Refusal::Tls);
                 None
             }
         }
@@ -123,7 +133,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
 
 /// rustls tells a certificate that names nobody apart from one that is not valid at all.
 fn refusal_of(error: &str) -> Refusal {
-    if error.contains("NotValidForName") { Refusal::NotMember } else { Refusal::Tls }
+    if error.contains("NotValidForName") {
+        Refusal::NotMember
+    } else {
+        Refusal::Tls
+    }
 }
 
 /// A plain connection beyond the cap is told so before it is closed.
@@ -157,7 +171,11 @@ pub struct Place {
 impl Caps {
     /// At most `total` connections, and at most `per_address` of one client address.
     pub fn new(total: NonZeroUsize, per_address: Option<NonZeroUsize>) -> Arc<Self> {
-        Arc::new(Self { total: total.get(), per_address, open: Mutex::default() })
+        Arc::new(Self {
+            total: total.get(),
+            per_address,
+            open: Mutex::default(),
+        })
     }
 
     /// A place for a connection from `address`, if there is one.
@@ -174,13 +192,20 @@ impl Caps {
             *of_address += 1;
         }
         open.total += 1;
-        Some(Place { caps: self.clone(), address })
+        Some(Place {
+            caps: self.clone(),
+            address,
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.caps.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .caps
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         open.total -= 1;
         if let Some(of_address) = open.by_address.get_mut(&self.address) {
             *of_address -= 1;

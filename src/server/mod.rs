@@ -17,10 +17,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::telemetry::{Format, LineSender};
 use crate::admin::{Observed, Status};
 use crate::config::Config;
 use crate::state::State;
+use crate::telemetry::{Format, LineSender};
 
 /// Where requests are logged, and how a line looks.
 pub type LogOutput = (LineSender, Format);
@@ -66,10 +66,7 @@ impl Server {
     /// # Errors
     /// Certificates that are of no use and addresses that cannot be bound. Names that do not
     /// resolve and peers that do not answer are no errors.
-    pub async fn start(
-        config: Config,
-        log: Option<LogOutput>,
-    ) -> Result<Self, StartError> {
+    pub async fn start(config: Config, log: Option<LogOutput>) -> Result<Self, StartError> {
         start::start(config, log).await
     }
 
@@ -99,7 +96,9 @@ impl Server {
         let limit = self.state.timeouts.drain;
         match tokio::time::timeout(limit, self.connections.wait()).await {
             Ok(()) => Drained::Completely,
-            Err(_) => Drained::Cut { connections: self.connections.len() },
+            Err(_) => Drained::Cut {
+                connections: self.connections.len(),
+            },
         }
     }
 }

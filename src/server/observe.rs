@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::Addresses;
-use crate::admin::status::{
-    ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
-};
+use crate::admin::status::{ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus};
 use crate::admin::{Check, Observed, OwnerAnswer, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::metrics::Listener;
@@ -32,7 +30,11 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn of(config: &Config) -> Self {
-        let clients = if config.listen.clients.tls.is_some() { "tls" } else { "none" };
+        let clients = if config.listen.clients.tls.is_some() {
+            "tls"
+        } else {
+            "none"
+        };
         let peers = match &config.cluster {
             ClusterTls::Mutual { .. } => "mtls",
             ClusterTls::Insecure => "none",
@@ -48,7 +50,11 @@ impl Shown {
     }
 
     pub(super) fn observer(self, state: &Arc<State>, addresses: Addresses) -> Arc<Observer> {
-        Arc::new(Observer { state: state.clone(), addresses, shown: self })
+        Arc::new(Observer {
+            state: state.clone(),
+            addresses,
+            shown: self,
+        })
     }
 }
 
@@ -56,18 +62,29 @@ impl Observer {
     fn facts(&self, member: MemberIndex) -> MemberFacts {
         let state = &self.state;
         let local = member == state.view.members().local();
-        let address =
-            if local { state.upstreams.replica_address() } else { state.upstreams.member_address(member) };
+        let address = if local {
+            state.upstreams.replica_address()
+        } else {
+            state.upstreams.member_address(member)
+        };
         let told = state.health.view_of(member);
         MemberFacts {
             health: state.health_of(member),
             same_view: told.map(|view| view == *state.view.fingerprint()),
-            resolved: address.iter().filter(|_| !local).map(ToString::to_string).collect(),
+            resolved: address
+                .iter()
+                .filter(|_| !local)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
-        let Addresses { clients, peers, admin } = self.addresses;
+        let Addresses {
+            clients,
+            peers,
+            admin,
+        } = self.addresses;
         let (client_security, peer_security) = self.shown.security;
         [
             (Listener::Clients, clients, client_security),
@@ -89,10 +106,18 @@ impl Observer {
         let differing = members.peers().filter_map(|(index, member)| {
             let told = self.state.health.view_of(index)?;
             (told != *self.state.view.fingerprint()).then(|| {
-                format!("{} has another view: its configuration differs from this one", member.id)
+                format!(
+                    "{} has another view: its configuration differs from this one",
+                    member.id
+                )
             })
         });
-        self.shown.remarks.iter().cloned().chain(differing).collect()
+        self.shown
+            .remarks
+            .iter()
+            .cloned()
+            .chain(differing)
+            .collect()
     }
 }
 
@@ -130,19 +155,33 @@ impl Observed for Observer {
     }
 
     fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
-        OwnerAnswer::of(&self.state.view, repository, |member| self.state.health_of(member))
+        OwnerAnswer::of(&self.state.view, repository, |member| {
+            self.state.health_of(member)
+        })
     }
 
     fn readiness(&self) -> Vec<Check> {
         let state = &self.state;
         let replica = state.health_of(state.view.members().local());
-        let check = |name, ok, detail: &str| Check { name, ok, detail: detail.to_owned() };
+        let check = |name, ok, detail: &str| Check {
+            name,
+            ok,
+            detail: detail.to_owned(),
+        };
         vec![
             // Both hold by construction: nothing answers here before they do.
             check("listeners", true, ""),
             check("view", true, ""),
-            check("replica", replica == crate::shard::Health::Up, "the local replica does not answer"),
-            check("draining", !state.is_draining(), "this member takes no new work"),
+            check(
+                "replica",
+                replica == crate::shard::Health::Up,
+                "the local replica does not answer",
+            ),
+            check(
+                "draining",
+                !state.is_draining(),
+                "this member takes no new work",
+            ),
         ]
     }
 

@@ -36,7 +36,11 @@ impl Serving {
         };
         let setup = |error: rustls::Error| StartError::TlsSetup(error.to_string());
         Ok(Self {
-            clients: clients.clone().map(tls::client_listener).transpose().map_err(setup)?,
+            clients: clients
+                .clone()
+                .map(tls::client_listener)
+                .transpose()
+                .map_err(setup)?,
             peers: peers
                 .clone()
                 .map(|(key, verifier)| tls::peer_listener(key, verifier))

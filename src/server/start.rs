@@ -50,8 +50,15 @@ impl std::fmt::Display for StartError {
             Self::Tls(error) => write!(f, "{error}"),
             Self::TlsSetup(error) => write!(f, "TLS cannot be set up: {error}"),
             Self::Dial(error) => write!(f, "{error}"),
-            Self::Bind { listener, address, error } => {
-                write!(f, "cannot listen on {address} (listen.{listener}.address): {error}")
+            Self::Bind {
+                listener,
+                address,
+                error,
+            } => {
+                write!(
+                    f,
+                    "cannot listen on {address} (listen.{listener}.address): {error}"
+                )
             }
             Self::Metrics(error) => write!(f, "metrics cannot be registered: {error}"),
         }
@@ -66,7 +73,10 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
     let serving = Serving::new(&material, config.view.members())?;
     let sockets = Sockets::bind(&config.listen)?;
     let addresses = sockets.addresses()?;
-    let authority_file = files.cluster.as_ref().map(|(ca, _, _)| ca.display().to_string());
+    let authority_file = files
+        .cluster
+        .as_ref()
+        .map(|(ca, _, _)| ca.display().to_string());
     let limits = config.limits.clone();
     let (probes, resolve) = (config.probes.clone(), config.resolve.clone());
     let replica = config.registry.address.clone();
@@ -76,7 +86,13 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
 
     let mut background = JoinSet::new();
     keep_addresses(&mut background, &state, &replica, &resolve);
-    watch_health(&mut background, &state, &probes, &replica, authority_file.clone());
+    watch_health(
+        &mut background,
+        &state,
+        &probes,
+        &replica,
+        authority_file.clone(),
+    );
     let swaps = serving.swaps();
     let for_certificates = state.clone();
     background.spawn(tls::watch(files, tls::RELOAD_INTERVAL, move |change| {
@@ -86,14 +102,37 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
     let (shutdown, draining) = watch::channel(false);
     let connections = TaskTracker::new();
     let observer = shown.observer(&state, addresses);
-    let doors = Doors { state: &state, limits: &limits, authority_file, tasks: &connections };
-    doors.open(&mut background, sockets, serving, observer.clone(), &draining);
-    Ok(Server { addresses, state, observer, shutdown, connections, _background: background })
+    let doors = Doors {
+        state: &state,
+        limits: &limits,
+        authority_file,
+        tasks: &connections,
+    };
+    doors.open(
+        &mut background,
+        sockets,
+        serving,
+        observer.clone(),
+        &draining,
+    );
+    Ok(Server {
+        addresses,
+        state,
+        observer,
+        shutdown,
+        connections,
+        _background: background,
+    })
 }
 
 fn tls_files(config: &Config) -> TlsFiles {
     TlsFiles {
-        client: config.listen.clients.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone())),
+        client: config
+            .listen
+            .clients
+            .tls
+            .as_ref()
+            .map(|tls| (tls.cert.clone(), tls.key.clone())),
         cluster: match &config.cluster {
             ClusterTls::Mutual { ca, cert, key } => Some((ca.clone(), cert.clone(), key.clone())),
             ClusterTls::Insecure => None,
@@ -136,12 +175,21 @@ fn state(
 }
 
 fn credentials(material: &TlsMaterial) -> Option<Credentials> {
-    material.cluster.as_ref().map(|(authority, pair)| Credentials::new(authority, pair))
+    material
+        .cluster
+        .as_ref()
+        .map(|(authority, pair)| Credentials::new(authority, pair))
 }
 
 fn report_expiry(state: &State, material: &TlsMaterial) {
-    let client = material.client.iter().map(|pair| (Certificate::Clients, pair));
-    let member = material.cluster.iter().map(|(_, pair)| (Certificate::Member, pair));
+    let client = material
+        .client
+        .iter()
+        .map(|pair| (Certificate::Clients, pair));
+    let member = material
+        .cluster
+        .iter()
+        .map(|(_, pair)| (Certificate::Member, pair));
     let in_use = client.chain(member).map(|(certificate, pair)| {
         state.metrics.tls_expiry(certificate, pair.not_after());
         CertificateStatus {
@@ -158,19 +206,26 @@ fn take_certificates(
     swaps: &super::serving::Swaps,
     change: Result<TlsMaterial, TlsFileError>,
 ) {
-    let taken = change.map_err(|error| error.to_string()).and_then(|material| {
-        swaps.apply(&material, state.view.members())?;
-        let credentials = credentials(&material);
-        state.upstreams.set_credentials(credentials).map_err(|error| error.to_string())?;
-        report_expiry(state, &material);
-        Ok(())
-    });
+    let taken = change
+        .map_err(|error| error.to_string())
+        .and_then(|material| {
+            swaps.apply(&material, state.view.members())?;
+            let credentials = credentials(&material);
+            state
+                .upstreams
+                .set_credentials(credentials)
+                .map_err(|error| error.to_string())?;
+            report_expiry(state, &material);
+            Ok(())
+        });
     for certificate in swaps.certificates() {
         state.metrics.tls_reload(certificate, taken.is_ok());
     }
     match taken {
         Ok(()) => tracing::info!("certificates reloaded"),
-        Err(error) => tracing::error!(%error, "changed certificates are not taken; the old ones stay in use"),
+        Err(error) => {
+            tracing::error!(%error, "changed certificates are not taken; the old ones stay in use")
+        }
     }
 }
 
@@ -222,9 +277,24 @@ fn watch_health(
         RegistryAddress::Tcp(address) => address.to_string(),
         RegistryAddress::Unix(_) => "localhost".to_owned(),
     };
-    background.spawn(probe::watch_replica(state.clone(), asker.clone(), probes.clone(), host));
-    let peers: Vec<_> = state.view.members().peers().map(|(index, _)| index).collect();
+    background.spawn(probe::watch_replica(
+        state.clone(),
+        asker.clone(),
+        probes.clone(),
+        host,
+    ));
+    let peers: Vec<_> = state
+        .view
+        .members()
+        .peers()
+        .map(|(index, _)| index)
+        .collect();
     for peer in peers {
-        background.spawn(probe::watch_peer(state.clone(), asker.clone(), probes.clone(), peer));
+        background.spawn(probe::watch_peer(
+            state.clone(),
+            asker.clone(),
+            probes.clone(),
+            peer,
+        ));
     }
 }

@@ -28,9 +28,15 @@ impl KeyPair {
         let not_after = not_after(&chain[0])
             .ok_or_else(|| TlsFileError::new(cert, "holds a certificate that is no valid X.509"))?;
         let secret = key_der.secret_der().to_vec();
-        let certified = CertifiedKey::from_der(chain, key_der, &super::provider())
-            .map_err(|error| TlsFileError::new(key, format!("does not fit {}: {error}", cert.display())))?;
-        Ok(Self { certified: std::sync::Arc::new(certified), key_der: secret, not_after })
+        let certified =
+            CertifiedKey::from_der(chain, key_der, &super::provider()).map_err(|error| {
+                TlsFileError::new(key, format!("does not fit {}: {error}", cert.display()))
+            })?;
+        Ok(Self {
+            certified: std::sync::Arc::new(certified),
+            key_der: secret,
+            not_after,
+        })
     }
 
     /// The pair as rustls serves it.
@@ -40,7 +46,11 @@ impl KeyPair {
 
     /// The chain, leaf first, in DER.
     pub fn chain_der(&self) -> Vec<Vec<u8>> {
-        self.certified.cert.iter().map(|der| der.as_ref().to_vec()).collect()
+        self.certified
+            .cert
+            .iter()
+            .map(|der| der.as_ref().to_vec())
+            .collect()
     }
 
     /// The private key in DER. Never log it.
@@ -70,12 +80,18 @@ impl Authority {
         let certificates = certificates(path)?;
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
-            roots
-                .add(certificate.clone())
-                .map_err(|error| TlsFileError::new(path, format!("is no usable authority: {error}")))?;
+            roots.add(certificate.clone()).map_err(|error| {
+                TlsFileError::new(path, format!("is no usable authority: {error}"))
+            })?;
         }
-        let der = certificates.iter().map(|der| der.as_ref().to_vec()).collect();
-        Ok(Self { roots: std::sync::Arc::new(roots), der })
+        let der = certificates
+            .iter()
+            .map(|der| der.as_ref().to_vec())
+            .collect();
+        Ok(Self {
+            roots: std::sync::Arc::new(roots),
+            der,
+        })
     }
 
     /// The anchors as rustls verifies with them.
@@ -98,7 +114,10 @@ pub struct TlsFileError {
 
 impl TlsFileError {
     fn new(path: &Path, fault: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), fault: fault.into() }
+        Self {
+            path: path.to_owned(),
+            fault: fault.into(),
+        }
     }
 }
 

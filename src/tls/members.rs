@@ -9,9 +9,7 @@ use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::Authority;
 use crate::shard::{Host, Members};
@@ -33,7 +31,9 @@ impl MemberVerifier {
     /// # Errors
     /// An authority without a usable trust anchor.
     pub fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
-        Ok(Self { current: ArcSwap::from_pointee(Trusted::new(authority, members)?) })
+        Ok(Self {
+            current: ArcSwap::from_pointee(Trusted::new(authority, members)?),
+        })
     }
 
     /// Takes another authority or member list from the next handshake on.
@@ -41,17 +41,22 @@ impl MemberVerifier {
     /// # Errors
     /// As [`MemberVerifier::new`]; then nothing changes.
     pub fn replace(&self, authority: &Authority, members: &Members) -> Result<(), String> {
-        self.current.store(Arc::new(Trusted::new(authority, members)?));
+        self.current
+            .store(Arc::new(Trusted::new(authority, members)?));
         Ok(())
     }
 }
 
 impl Trusted {
     fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
-        let chain = WebPkiClientVerifier::builder_with_provider(authority.roots(), super::provider())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { chain, names: member_names(members) })
+        let chain =
+            WebPkiClientVerifier::builder_with_provider(authority.roots(), super::provider())
+                .build()
+                .map_err(|error| error.to_string())?;
+        Ok(Self {
+            chain,
+            names: member_names(members),
+        })
     }
 }
 
@@ -81,10 +86,16 @@ impl ClientCertVerifier for MemberVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let trusted = self.current.load();
-        let verified = trusted.chain.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = trusted
+            .chain
+            .verify_client_cert(end_entity, intermediates, now)?;
         let certificate = ParsedCertificate::try_from(end_entity)?;
         // The authority may sign other things too: only names of the view count.
-        if trusted.names.iter().any(|name| verify_server_name(&certificate, name).is_ok()) {
+        if trusted
+            .names
+            .iter()
+            .any(|name| verify_server_name(&certificate, name).is_ok())
+        {
             Ok(verified)
         } else {
             Err(Error::InvalidCertificate(CertificateError::NotValidForName))
@@ -97,7 +108,10 @@ impl ClientCertVerifier for MemberVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current.load().chain.verify_tls12_signature(message, cert, dss)
+        self.current
+            .load()
+            .chain
+            .verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -106,7 +120,10 @@ impl ClientCertVerifier for MemberVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current.load().chain.verify_tls13_signature(message, cert, dss)
+        self.current
+            .load()
+            .chain
+            .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

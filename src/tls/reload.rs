@@ -36,8 +36,11 @@ impl TlsFiles {
     /// # Errors
     /// The first file that is of no use, with its fault.
     pub fn load(&self) -> Result<TlsMaterial, TlsFileError> {
-        let client =
-            self.client.as_ref().map(|(cert, key)| KeyPair::load(cert, key)).transpose()?;
+        let client = self
+            .client
+            .as_ref()
+            .map(|(cert, key)| KeyPair::load(cert, key))
+            .transpose()?;
         let cluster = match &self.cluster {
             Some((ca, cert, key)) => Some((Authority::load(ca)?, KeyPair::load(cert, key)?)),
             None => None,
@@ -49,7 +52,10 @@ impl TlsFiles {
     fn stamp(&self) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
-        let cluster = self.cluster.iter().flat_map(|(ca, cert, key)| [ca, cert, key]);
+        let cluster = self
+            .cluster
+            .iter()
+            .flat_map(|(ca, cert, key)| [ca, cert, key]);
         for path in client.chain(cluster) {
             let content = std::fs::read(path).unwrap_or_default();
             context.update(&(content.len() as u64).to_le_bytes());

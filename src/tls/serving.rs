@@ -18,7 +18,9 @@ pub struct ServingKey {
 impl ServingKey {
     /// Serves this pair until [`ServingKey::replace`].
     pub fn new(pair: &KeyPair) -> Arc<Self> {
-        Arc::new(Self { current: ArcSwap::new(pair.certified()) })
+        Arc::new(Self {
+            current: ArcSwap::new(pair.certified()),
+        })
     }
 
     /// Serves another pair from the next handshake on.

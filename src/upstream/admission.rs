@@ -52,7 +52,9 @@ impl Admission {
     /// [`Failure::QueueFull`] at once when too many wait already, [`Failure::QueueTimeout`] when
     /// the wait was in vain.
     pub async fn wait(&self) -> Result<Permit, Failure> {
-        let Some(_waiting) = Waiting::join(self) else { return Err(Failure::QueueFull) };
+        let Some(_waiting) = Waiting::join(self) else {
+            return Err(Failure::QueueFull);
+        };
         match tokio::time::timeout(self.queue_timeout, self.slots.clone().acquire_owned()).await {
             Ok(Ok(slot)) => Ok(Permit { _slot: slot }),
             // Never closed.
@@ -87,9 +89,12 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
     fn join(admission: &'a Admission) -> Option<Self> {
-        let joined = admission.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-            (waiting < admission.queue_limit).then_some(waiting + 1)
-        });
+        let joined =
+            admission
+                .waiting
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                    (waiting < admission.queue_limit).then_some(waiting + 1)
+                });
         joined.is_ok().then_some(Self(&admission.waiting))
     }
 }

@@ -27,7 +27,9 @@ impl Asker {
     pub fn new(authority_file: Option<String>) -> Self {
         let mut options = ConnectorOptions::new(POOL);
         options.ca_file = authority_file;
-        Self { connector: Connector::new(Some(options)) }
+        Self {
+            connector: Connector::new(Some(options)),
+        }
     }
 
     /// Status and body of a GET.
@@ -66,7 +68,9 @@ impl Asker {
             body.extend_from_slice(&part);
         }
         session.respect_keepalive();
-        self.connector.release_http_session(session, peer, peer.idle_timeout()).await;
+        self.connector
+            .release_http_session(session, peer, peer.idle_timeout())
+            .await;
         Ok((status, body.freeze()))
     }
 }

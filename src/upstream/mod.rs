@@ -8,8 +8,8 @@ mod admission;
 mod ask;
 mod target;
 
-pub use ask::Asker;
 pub use admission::{Admission, Permit};
+pub use ask::Asker;
 pub use target::{Credentials, DialError};
 
 use std::net::SocketAddr;
@@ -75,12 +75,17 @@ impl Upstreams {
 
     /// A member's peer listener, if its address is known.
     pub fn member(&self, member: MemberIndex) -> Option<Arc<HttpPeer>> {
-        self.members.get(member.get()).and_then(|slot| slot.ready.load_full())
+        self.members
+            .get(member.get())
+            .and_then(|slot| slot.ready.load_full())
     }
 
     /// The address last resolved for a member.
     pub fn member_address(&self, member: MemberIndex) -> Option<SocketAddr> {
-        self.members.get(member.get()).and_then(|slot| slot.address.load_full()).map(|at| *at)
+        self.members
+            .get(member.get())
+            .and_then(|slot| slot.address.load_full())
+            .map(|at| *at)
     }
 
     /// The address last resolved for the local replica; none for a Unix socket.
@@ -94,7 +99,8 @@ impl Upstreams {
     /// As [`Upstreams::set_credentials`].
     pub fn set_replica_address(&self, address: SocketAddr) -> Result<(), DialError> {
         self.replica.address.store(Some(Arc::new(address)));
-        self.replica.prepare(None, self.generation.load(Ordering::Relaxed))
+        self.replica
+            .prepare(None, self.generation.load(Ordering::Relaxed))
     }
 
     /// Takes a newly resolved address of a member.
@@ -106,7 +112,9 @@ impl Upstreams {
         member: MemberIndex,
         address: SocketAddr,
     ) -> Result<(), DialError> {
-        let Some(slot) = self.members.get(member.get()) else { return Ok(()) };
+        let Some(slot) = self.members.get(member.get()) else {
+            return Ok(());
+        };
         slot.address.store(Some(Arc::new(address)));
         self.prepare_member(slot)
     }
@@ -118,7 +126,9 @@ impl Upstreams {
     /// # Errors
     /// As [`Upstreams::set_credentials`].
     pub fn expect_other_name(&self, member: MemberIndex) -> Result<(), DialError> {
-        let Some(slot) = self.members.get(member.get()) else { return Ok(()) };
+        let Some(slot) = self.members.get(member.get()) else {
+            return Ok(());
+        };
         slot.named_by_id.fetch_xor(true, Ordering::Relaxed);
         self.prepare_member(slot)
     }
@@ -131,12 +141,17 @@ impl Upstreams {
     pub fn set_credentials(&self, credentials: Option<Credentials>) -> Result<(), DialError> {
         self.credentials.store(Arc::new(credentials));
         self.generation.fetch_add(1, Ordering::Relaxed);
-        self.members.iter().try_for_each(|slot| self.prepare_member(slot))
+        self.members
+            .iter()
+            .try_for_each(|slot| self.prepare_member(slot))
     }
 
     fn prepare_member(&self, slot: &Slot) -> Result<(), DialError> {
         let credentials = self.credentials.load();
-        slot.prepare((**credentials).as_ref(), self.generation.load(Ordering::Relaxed))
+        slot.prepare(
+            (**credentials).as_ref(),
+            self.generation.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -151,10 +166,15 @@ impl Slot {
     }
 
     fn prepare(&self, credentials: Option<&Credentials>, generation: u64) -> Result<(), DialError> {
-        let name =
-            if self.named_by_id.load(Ordering::Relaxed) { PeerName::Id } else { PeerName::Host };
+        let name = if self.named_by_id.load(Ordering::Relaxed) {
+            PeerName::Id
+        } else {
+            PeerName::Host
+        };
         let address = self.address.load_full().map(|at| *at);
-        let ready = self.target.http_peer(address, name, credentials, generation)?;
+        let ready = self
+            .target
+            .http_peer(address, name, credentials, generation)?;
         self.ready.store(ready.map(Arc::new));
         Ok(())
     }

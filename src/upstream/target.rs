@@ -82,7 +82,11 @@ impl Credentials {
 /// The framework parses with a panic on bad input; ours comes from [`Authority`], which has parsed
 /// the same bytes already.
 fn wrap(authority: &Authority) -> Arc<CaType> {
-    authority.der().iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect()
+    authority
+        .der()
+        .iter()
+        .map(|der| WrappedX509::new(der.clone(), parse_x509))
+        .collect()
 }
 
 impl Target {
@@ -90,9 +94,9 @@ impl Target {
         let (place, host) = match &registry.address {
             RegistryAddress::Tcp(address) => (Place::Address, address.host.to_string()),
             RegistryAddress::Unix(path) => {
-                let path = path.to_str().ok_or_else(|| {
-                    DialError(format!("{} is not valid UTF-8", path.display()))
-                })?;
+                let path = path
+                    .to_str()
+                    .ok_or_else(|| DialError(format!("{} is not valid UTF-8", path.display())))?;
                 (Place::Unix(path.to_owned()), String::new())
             }
         };
@@ -100,9 +104,15 @@ impl Target {
             Some(tls) => Some(Authority::load(&tls.ca).map_err(|e| DialError(e.to_string()))?),
             None => None,
         };
-        let name = registry.tls.as_ref().map_or(host, |tls| tls.server_name.to_string());
-        let names =
-            Names { host: name.clone(), id: name, authority: authority.as_ref().map(wrap) };
+        let name = registry
+            .tls
+            .as_ref()
+            .map_or(host, |tls| tls.server_name.to_string());
+        let names = Names {
+            host: name.clone(),
+            id: name,
+            authority: authority.as_ref().map(wrap),
+        };
         Ok(Self::new(place, names, timeouts, REPLICA_IDLE))
     }
 
@@ -116,7 +126,13 @@ impl Target {
     }
 
     fn new(place: Place, names: Names, timeouts: &Timeouts, pool_idle: Duration) -> Self {
-        Self { place, names, connect: timeouts.connect, idle: timeouts.idle, pool_idle }
+        Self {
+            place,
+            names,
+            connect: timeouts.connect,
+            idle: timeouts.idle,
+            pool_idle,
+        }
     }
 
     /// The framework's peer, or none while the address is unknown.
@@ -145,8 +161,9 @@ impl Target {
         peer.group_key = generation;
         peer.client_cert_key = credentials.map(|own| own.pair.clone());
         let options = &mut peer.options;
-        options.ca =
-            credentials.map(|own| own.authority.clone()).or_else(|| self.names.authority.clone());
+        options.ca = credentials
+            .map(|own| own.authority.clone())
+            .or_else(|| self.names.authority.clone());
         options.connection_timeout = Some(self.connect);
         options.total_connection_timeout = Some(self.connect);
         options.read_timeout = Some(self.idle);

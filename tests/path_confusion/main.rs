@@ -107,7 +107,7 @@ impl Seen {
         for check in ["byte", "escape", "empty component", "dot component", "name"] {
             let count = self.refused.get(check).copied().unwrap_or_default();
             assert!(
-                count * 2000 > self.paths,
+                count * 5000 > self.paths,
                 "the check for {check} is hardly tried: {self:?}"
             );
         }

@@ -1,7 +1,11 @@
 use super::*;
 use proptest::prelude::*;
 
-const LIMITS: HeadLimits = HeadLimits { request_line: 64, bytes: 512, count: 4 };
+const LIMITS: HeadLimits = HeadLimits {
+    request_line: 64,
+    bytes: 512,
+    count: 4,
+};
 
 fn read(bytes: &[u8]) -> Result<Option<Head>, Failure> {
     match Scanner::default().scan(bytes, &LIMITS)? {
@@ -19,13 +23,26 @@ fn heads_that_go_on() {
     let cases: &[(&str, Body)] = &[
         ("GET /v2/ HTTP/1.1\r\nHost: r\r\n\r\n", Body::Length(0)),
         ("GET /v2/ HTTP/1.0\r\n\r\n", Body::Length(0)),
-        ("PUT /v2/ HTTP/1.1\r\nhost: r:5000\r\ncontent-length: 12\r\n\r\n", Body::Length(12)),
-        ("PATCH /v2/ HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: Chunked\r\n\r\n", Body::Chunked),
-        ("GET /v2/ HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", Body::Length(0)),
+        (
+            "PUT /v2/ HTTP/1.1\r\nhost: r:5000\r\ncontent-length: 12\r\n\r\n",
+            Body::Length(12),
+        ),
+        (
+            "PATCH /v2/ HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: Chunked\r\n\r\n",
+            Body::Chunked,
+        ),
+        (
+            "GET /v2/ HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+            Body::Length(0),
+        ),
     ];
     for (text, body) in cases {
         let head = read(text.as_bytes()).unwrap().unwrap();
-        assert_eq!((head.length, head.body, head.rewrite), (text.len(), *body, None), "{text:?}");
+        assert_eq!(
+            (head.length, head.body, head.rewrite),
+            (text.len(), *body, None),
+            "{text:?}"
+        );
     }
 }
 
@@ -33,17 +50,38 @@ fn heads_that_go_on() {
 fn heads_that_two_readers_may_understand_differently_are_refused() {
     let get = |rest: &str| format!("GET /v2/ HTTP/1.1\r\nHost: r\r\n{rest}\r\n\r\n");
     let cases: Vec<(String, Malformed)> = vec![
-        (get("Content-Length: 3\r\nTransfer-Encoding: chunked"), Malformed::LengthWithEncoding),
-        (get("Content-Length: 3\r\nContent-Length: 3"), Malformed::ContentLength),
+        (
+            get("Content-Length: 3\r\nTransfer-Encoding: chunked"),
+            Malformed::LengthWithEncoding,
+        ),
+        (
+            get("Content-Length: 3\r\nContent-Length: 3"),
+            Malformed::ContentLength,
+        ),
         (get("Content-Length: 3, 3"), Malformed::ContentLength),
         (get("Content-Length: +3"), Malformed::ContentLength),
         (get("Content-Length: 0x3"), Malformed::ContentLength),
         (get("Content-Length: "), Malformed::ContentLength),
-        (get("Content-Length: 99999999999999999999"), Malformed::ContentLength),
-        (get("Transfer-Encoding: gzip, chunked"), Malformed::TransferEncoding),
-        (get("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity"), Malformed::TransferEncoding),
-        (get("Transfer-Encoding: xchunked"), Malformed::TransferEncoding),
-        (get("Transfer-Encoding: \x0bchunked"), Malformed::HeaderValue),
+        (
+            get("Content-Length: 99999999999999999999"),
+            Malformed::ContentLength,
+        ),
+        (
+            get("Transfer-Encoding: gzip, chunked"),
+            Malformed::TransferEncoding,
+        ),
+        (
+            get("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity"),
+            Malformed::TransferEncoding,
+        ),
+        (
+            get("Transfer-Encoding: xchunked"),
+            Malformed::TransferEncoding,
+        ),
+        (
+            get("Transfer-Encoding: \x0bchunked"),
+            Malformed::HeaderValue,
+        ),
         (get("Transfer-Encoding : chunked"), Malformed::HeaderName),
         (get("X: a\r\n b"), Malformed::FoldedHeader),
         (get(": empty name"), Malformed::HeaderName),
@@ -52,16 +90,46 @@ fn heads_that_two_readers_may_understand_differently_are_refused() {
         (get("X: a\0b"), Malformed::HeaderValue),
         (get("Host: other"), Malformed::HostRepeated),
         ("GET /v2/ HTTP/1.1\r\n\r\n".into(), Malformed::HostMissing),
-        ("GET /v2/ HTTP/1.1\r\nHost: user@r\r\n\r\n".into(), Malformed::HostInvalid),
-        ("GET /v2/ HTTP/1.1\r\nHost: \r\n\r\n".into(), Malformed::HostInvalid),
-        ("GET /v2/ HTTP/1.1\r\nHost: a b\r\n\r\n".into(), Malformed::HostInvalid),
-        ("GET http://x/v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::AuthorityDiffers),
-        ("GET ftp://r/v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
-        ("OPTIONS * HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
-        ("GET  /v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
-        ("GET /v2/ HTTP/1.1 \r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
-        ("\r\nGET /v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
-        ("GET /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(), Malformed::TransferEncoding),
+        (
+            "GET /v2/ HTTP/1.1\r\nHost: user@r\r\n\r\n".into(),
+            Malformed::HostInvalid,
+        ),
+        (
+            "GET /v2/ HTTP/1.1\r\nHost: \r\n\r\n".into(),
+            Malformed::HostInvalid,
+        ),
+        (
+            "GET /v2/ HTTP/1.1\r\nHost: a b\r\n\r\n".into(),
+            Malformed::HostInvalid,
+        ),
+        (
+            "GET http://x/v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(),
+            Malformed::AuthorityDiffers,
+        ),
+        (
+            "GET ftp://r/v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(),
+            Malformed::RequestLine,
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: r\r\n\r\n".into(),
+            Malformed::RequestLine,
+        ),
+        (
+            "GET  /v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(),
+            Malformed::RequestLine,
+        ),
+        (
+            "GET /v2/ HTTP/1.1 \r\nHost: r\r\n\r\n".into(),
+            Malformed::RequestLine,
+        ),
+        (
+            "\r\nGET /v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(),
+            Malformed::RequestLine,
+        ),
+        (
+            "GET /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+            Malformed::TransferEncoding,
+        ),
     ];
     for (text, fault) in cases {
         let got = read(text.as_bytes());
@@ -73,13 +141,31 @@ fn heads_that_two_readers_may_understand_differently_are_refused() {
 #[test]
 fn other_refusals_have_their_own_answer() {
     let cases = [
-        ("CONNECT r:443 HTTP/1.1\r\nHost: r:443\r\n\r\n", Failure::MethodNotAllowed),
-        ("TRACE / HTTP/1.1\r\nHost: r\r\n\r\n", Failure::MethodNotAllowed),
-        ("get / HTTP/1.1\r\nHost: r\r\n\r\n", Failure::MethodNotAllowed),
+        (
+            "CONNECT r:443 HTTP/1.1\r\nHost: r:443\r\n\r\n",
+            Failure::MethodNotAllowed,
+        ),
+        (
+            "TRACE / HTTP/1.1\r\nHost: r\r\n\r\n",
+            Failure::MethodNotAllowed,
+        ),
+        (
+            "get / HTTP/1.1\r\nHost: r\r\n\r\n",
+            Failure::MethodNotAllowed,
+        ),
         ("GET / HTTP/2.0\r\nHost: r\r\n\r\n", Failure::HttpVersion),
-        ("GET / HTTP/1.1\r\nHost: r\r\nUpgrade: websocket\r\n\r\n", Failure::UpgradeRefused),
-        ("GET / HTTP/1.1\r\nHost: r\r\nUpgrade: h2c, websocket\r\n\r\n", Failure::UpgradeRefused),
-        ("GET / HTTP/1.1\r\nHost: r\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n", Failure::HeadersTooLarge),
+        (
+            "GET / HTTP/1.1\r\nHost: r\r\nUpgrade: websocket\r\n\r\n",
+            Failure::UpgradeRefused,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: r\r\nUpgrade: h2c, websocket\r\n\r\n",
+            Failure::UpgradeRefused,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: r\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n",
+            Failure::HeadersTooLarge,
+        ),
     ];
     for (text, failure) in cases {
         assert_eq!(read(text.as_bytes()), Err(failure), "{text:?}");

@@ -1,0 +1,199 @@
+//! What a review would otherwise have to say again and again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest file, in lines.
+const FILE_LINES: usize = 350;
+/// Longest function, in lines from signature to closing brace.
+const FUNCTION_LINES: usize = 70;
+
+/// Rooms from the top down: a room may use the ones after it, never one before it.
+const PURE: &[&str] = &["src/shard", "src/config"];
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(root).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no Rust files under {folder}");
+    found.sort();
+    found
+}
+
+fn all() -> Vec<(PathBuf, String)> {
+    ["src", "tests", "benches"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
+}
+
+fn report(what: &str, findings: &[String]) {
+    assert!(findings.is_empty(), "{what}:\n{}", findings.join("\n"));
+}
+
+#[test]
+fn files_are_short() {
+    let long: Vec<String> = all()
+        .iter()
+        .filter(|(_, text)| text.lines().count() > FILE_LINES)
+        .map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count()))
+        .collect();
+    report("files that want to be two", &long);
+}
+
+#[test]
+fn functions_are_short() {
+    let mut long = Vec::new();
+    for (path, text) in all() {
+        let mut open: Option<(usize, usize, String)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let code = line.trim_start();
+            let begins = ["fn ", "async fn ", "const fn "].iter().any(|word| {
+                code.strip_prefix("pub(crate) ")
+                    .or_else(|| code.strip_prefix("pub(super) "))
+                    .or_else(|| code.strip_prefix("pub "))
+                    .unwrap_or(code)
+                    .starts_with(word)
+            });
+            if open.is_none() && begins && !code.ends_with(';') {
+                open = Some((indent, number, code.to_owned()));
+            }
+            if let Some((at, start, name)) = &open
+                && indent == *at
+                && code.starts_with('}')
+            {
+                if number - start + 1 > FUNCTION_LINES {
+                    long.push(format!("{}:{}: {name}", path.display(), start + 1));
+                }
+                open = None;
+            }
+        }
+    }
+    report("functions that want to be two", &long);
+}
+
+#[test]
+fn the_pure_rooms_do_no_input_or_output() {
+    let forbidden = [
+        "pingora",
+        "tokio",
+        "std::fs",
+        "std::net::Tcp",
+        "std::thread",
+        "std::process",
+    ];
+    let mut findings = Vec::new();
+    for room in PURE {
+        for (path, text) in sources(room) {
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                if forbidden.iter().any(|word| code.contains(word)) {
+                    findings.push(format!("{}:{}: {line}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    report("I/O in a pure room", &findings);
+}
+
+#[test]
+fn imports_go_down() {
+    // (room, rooms that it must not know)
+    let below: &[(&str, &[&str])] = &[
+        (
+            "src/shard",
+            &[
+                "config", "proxy", "server", "admin", "upstream", "tls", "metrics", "respond",
+                "cli",
+            ],
+        ),
+        (
+            "src/config",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "metrics", "respond", "cli",
+            ],
+        ),
+        (
+            "src/respond",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "metrics", "config", "cli",
+            ],
+        ),
+        (
+            "src/metrics",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "config", "cli",
+            ],
+        ),
+        (
+            "src/gate",
+            &[
+                "proxy", "server", "admin", "upstream", "tls", "config", "cli",
+            ],
+        ),
+        ("src/tls", &["proxy", "server", "admin", "upstream", "cli"]),
+        ("src/upstream", &["proxy", "server", "admin", "cli"]),
+        ("src/proxy", &["server", "cli"]),
+        ("src/admin", &["proxy", "server", "cli"]),
+        ("src/server", &["cli"]),
+    ];
+    let mut findings = Vec::new();
+    for (room, above) in below {
+        for (path, text) in sources(room) {
+            for (number, line) in text.lines().enumerate() {
+                let upwards = above
+                    .iter()
+                    .any(|room| line.contains(&format!("crate::{room}")));
+                if upwards && !line.trim_start().starts_with("//") {
+                    findings.push(format!("{}:{}: {line}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    report("imports that go up", &findings);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("X", "XX"),
+        concat!("not ", "wired"),
+    ];
+    let mut findings = Vec::new();
+    for (path, text) in all() {
+        for (number, line) in text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                findings.push(format!("{}:{}: {line}", path.display(), number + 1));
+            }
+        }
+    }
+    report("left for later", &findings);
+}
+
+#[test]
+fn every_module_says_why_it_exists() {
+    let silent: Vec<String> = sources("src")
+        .iter()
+        .filter(|(path, text)| {
+            let tests = path.ends_with("tests.rs")
+                || path.components().any(|part| part.as_os_str() == "tests");
+            !tests && !text.starts_with("//!")
+        })
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    report("modules without a word", &silent);
+}
