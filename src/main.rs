@@ -1,2 +1,7 @@
-//! shardlet
-fn main() {}
+//! The `shardlet` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shardlet::cli::main()
+}

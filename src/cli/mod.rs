@@ -1,0 +1,88 @@
+//! The command line: what was asked for, and which room answers.
+//!
+//! Exit codes, of every command: 0 fine, 1 a check failed, 2 wrong usage. A configuration that is
+//! missing or wrong is a failed check.
+
+mod check;
+mod demo;
+mod output;
+mod owner;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{DEFAULT_FILE, SourceName};
+
+/// Exit code of a check that failed, a wrong configuration included.
+const FAILED: u8 = 1;
+
+/// Sidecar sharding proxy for OCI registries: one owner per repository, any client through any
+/// sidecar.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shardlet",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command, `run` is meant.\n\n\
+                  Exit codes: 0 fine, 1 a check failed or the configuration is wrong, 2 wrong usage.\n\n\
+                  Examples:\n  \
+                  shardlet demo                      three members in one process, to look around\n  \
+                  shardlet check proxy.yaml          is the configuration right?\n  \
+                  shardlet owner team/app            which member owns a repository?\n  \
+                  shardlet --config proxy.yaml       start"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the sidecar (the default).
+    Run(run::Args),
+    /// Check a configuration, and report everything that is wrong with it.
+    Check(check::Args),
+    /// Say which member owns repositories, without asking anybody.
+    Owner(owner::Args),
+    /// Ask a running sidecar how it is.
+    Status(status::Args),
+    /// Start three members over embedded registries, to look around.
+    Demo(demo::Args),
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let Cli { command, run } = Cli::parse();
+    match command.unwrap_or(Command::Run(run)) {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Owner(args) => owner::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+/// The form of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people, and line by line for scripts.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The configuration that an option names: `-` is standard input, nothing is the default file.
+fn source(option: Option<&PathBuf>) -> SourceName {
+    match option {
+        Some(path) if path.as_os_str() == "-" => SourceName::Stdin,
+        // An empty variable counts as unset.
+        Some(path) if !path.as_os_str().is_empty() => SourceName::File(path.clone()),
+        Some(_) | None => SourceName::File(PathBuf::from(DEFAULT_FILE)),
+    }
+}

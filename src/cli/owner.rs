@@ -1,0 +1,156 @@
+//! `shardlet owner`: which member owns a repository?
+
+use std::io::{self, BufRead};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{FAILED, Format, output, source};
+use crate::config::CONFIG_VARIABLE;
+use crate::machine::{Identity, load};
+use crate::shard::{Repository, View};
+
+/// What `owner` takes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "One line a repository: name, owner and, where a pin decides, the pin, separated by tabs.\n\
+                  Names that no repository can have are reported, and the exit code is 1.\n\n\
+                  Examples:\n  \
+                  shardlet owner team/app\n  \
+                  shardlet owner --format json team/app library/alpine\n  \
+                  shardlet owner - < repositories.txt | cut -f2 | sort | uniq -c"
+)]
+pub(super) struct Args {
+    /// Names of repositories, without host and tag; `-` reads them from standard input.
+    #[arg(value_name = "REPO", required = true)]
+    repositories: Vec<String>,
+    /// The configuration; `proxy.yaml` if nothing is named.
+    #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
+    config: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// One answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    repository: String,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    Owned { owner: String, pin: Option<String> },
+    Invalid { error: String },
+}
+
+/// Prints the owner of each repository.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let Args {
+        repositories,
+        config,
+        format,
+    } = args;
+    // The owner does not depend on who asks.
+    let view = match load(&source(config.as_ref()), None, Identity::Offline) {
+        Ok(config) => config.view,
+        Err(problems) => return output::rejected(&problems),
+    };
+    let names = match names(repositories) {
+        Ok(names) => names,
+        Err(error) => {
+            output::message(&format!("cannot read names from standard input: {error}\n"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let answers: Vec<Answer> = names.into_iter().map(|name| answer(name, &view)).collect();
+    match format {
+        Format::Text => print_text(&answers),
+        // Strings and nulls only: there is nothing that could fail to serialize.
+        Format::Json => {
+            output::result(&(serde_json::to_string_pretty(&answers).unwrap_or_default() + "\n"))
+        }
+    }
+    let valid = answers
+        .iter()
+        .all(|answer| matches!(answer.verdict, Verdict::Owned { .. }));
+    if valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    }
+}
+
+fn names(arguments: &[String]) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for argument in arguments {
+        if argument != "-" {
+            names.push(argument.clone());
+            continue;
+        }
+        for line in io::stdin().lock().lines() {
+            let line = line?;
+            let name = line.trim();
+            if !name.is_empty() {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn answer(name: String, view: &View) -> Answer {
+    let verdict = match Repository::parse(&name) {
+        Ok(repository) => Verdict::Owned {
+            owner: view.members().get(view.owner(&repository)).id.to_string(),
+            pin: pin(&repository, view),
+        },
+        Err(error) => Verdict::Invalid {
+            error: error.to_string(),
+        },
+    };
+    Answer {
+        repository: name,
+        verdict,
+    }
+}
+
+/// The pin that decides: the longest one that matches.
+fn pin(repository: &Repository<'_>, view: &View) -> Option<String> {
+    view.pins().owner(repository)?;
+    let matches = |prefix: &str| {
+        let rest = repository.as_str().strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let prefixes = view.pins().iter().map(|(prefix, _)| prefix);
+    let longest = prefixes
+        .filter(|prefix| matches(prefix.as_str()))
+        .max_by_key(|prefix| prefix.as_str().len());
+    longest.map(ToString::to_string)
+}
+
+fn print_text(answers: &[Answer]) {
+    let (mut good, mut bad) = (String::new(), String::new());
+    for Answer {
+        repository,
+        verdict,
+    } in answers
+    {
+        match verdict {
+            Verdict::Owned { owner, pin: None } => good += &format!("{repository}\t{owner}\n"),
+            Verdict::Owned {
+                owner,
+                pin: Some(pin),
+            } => good += &format!("{repository}\t{owner}\tpin {pin}\n"),
+            Verdict::Invalid { error } => {
+                bad += &format!("{} is no repository: {error}\n", repository.escape_debug());
+            }
+        }
+    }
+    output::result(&good);
+    output::message(&bad);
+}

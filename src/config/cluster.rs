@@ -1,0 +1,263 @@
+//! Reads `cluster` and the local member into one view.
+
+use std::collections::HashMap;
+
+use super::environment::Environment;
+use super::findings::{Findings, Wrong, printable};
+use super::hash_key;
+use super::identity::Identified;
+use super::local::local;
+use super::network::required_file;
+use super::schema::{self, nearest};
+use super::section::Section;
+use super::settings::{ClusterTls, Listen};
+use super::values::{boolean, choice, number, parsed};
+use super::yaml::{Kind, Node};
+use crate::shard::{
+    Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, Placement, View, Weight,
+};
+
+/// The member list as read.
+pub(super) struct Listed<'n> {
+    /// Each member with its node, to point at.
+    list: Vec<(Member, &'n Node)>,
+    /// Whether these are all that are written.
+    whole: bool,
+}
+
+impl Listed<'_> {
+    /// The members that could be read.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.list.iter().map(|(member, _)| member)
+    }
+
+    /// Whether an id names a member. With a list that could not be read whole, nobody knows.
+    pub(super) fn known(&self, id: &MemberId) -> Result<(), Wrong> {
+        let nobody_knows = !self.whole || self.list.is_empty();
+        if nobody_knows || self.members().any(|member| member.id == *id) {
+            return Ok(());
+        }
+        let ids: Vec<&str> = self.members().map(|member| member.id.as_str()).collect();
+        let wrong = Wrong::expected("the id of a member");
+        Err(match nearest(id.as_str(), ids.iter().copied()) {
+            Some(near) => wrong.help(format!("did you mean `{near}`?")),
+            None => wrong.help(format!("the members are {}", ids.join(", "))),
+        })
+    }
+}
+
+/// Reads everything that placement depends on, and who we are in it.
+pub(super) fn read(
+    root: &Section<'_>,
+    listen: &Listen,
+    env: &Environment<'_>,
+    out: &mut Findings<'_>,
+) -> Option<(ClusterTls, View, Identified)> {
+    let cluster = root.section("cluster", &schema::CLUSTER, out);
+    let key = hash_key::read(&cluster, env, out);
+    let placements = [
+        ("rendezvous", Placement::Rendezvous),
+        ("zot", Placement::Zot),
+    ];
+    let placement = cluster.or("placement", out, Placement::Rendezvous, choice(&placements));
+    let tls = tls(&cluster, out);
+    let listed = members(&cluster, placement, out);
+    let pins = pins(&cluster, &listed, out);
+    let local = local(root, &listed, listen, env, out);
+    // Whatever is missing by now was complained about.
+    let (local, identified) = local?;
+    if out.failed() {
+        return None;
+    }
+    let list = listed.list.into_iter().map(|(member, _)| member).collect();
+    let members = Members::new(list, &local)
+        .map_err(|error| out.whole(error.to_string(), None))
+        .ok()?;
+    let with_index = |(prefix, id): (PinPrefix, MemberId)| {
+        members.find(&id).map(|member| Pin { prefix, member })
+    };
+    let pins = pins.into_iter().filter_map(with_index).collect();
+    let pins = Pins::new(pins)
+        .map_err(|error| out.whole(error.to_string(), None))
+        .ok()?;
+    Some((tls?, View::new(members, placement, &key?, pins), identified))
+}
+
+fn tls(cluster: &Section<'_>, out: &mut Findings<'_>) -> Option<ClusterTls> {
+    let insecure = cluster.or("insecure", out, false, boolean);
+    let tls = cluster.section("tls", &schema::CLUSTER_TLS, out);
+    match (tls.is_written(), insecure) {
+        (true, false) => {
+            let ca = required_file(&tls, "ca", out);
+            let cert = required_file(&tls, "cert", out);
+            let key = required_file(&tls, "key", out);
+            Some(ClusterTls::Mutual {
+                ca: ca?,
+                cert: cert?,
+                key: key?,
+            })
+        }
+        (false, true) => Some(ClusterTls::Insecure),
+        (true, true) => {
+            let help = "remove `insecure` for mutual TLS, or `tls` for plain HTTP between members";
+            if let Some(node) = cluster.node("insecure") {
+                out.problem(
+                    &node.mark,
+                    "`cluster.tls` and `cluster.insecure` exclude each other".into(),
+                    Some(help.into()),
+                );
+            }
+            None
+        }
+        (false, false) => {
+            let help = "`tls: { ca: ca.crt, cert: member.crt, key: member.key }`; \
+                        to do without, `insecure: true` must be written out";
+            cluster.lacks("tls", out, Some(help.into()));
+            None
+        }
+    }
+}
+
+fn members<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'_>) -> Listed<'n> {
+    let expected = "members, such as `{ id: zot-1, address: zot-1:5443 }`";
+    let items = cluster.items("members", expected, out);
+    match cluster.node("members") {
+        None => cluster.lacks("members", out, None),
+        // Anything else than a list was complained about.
+        Some(node) if items.is_empty() && matches!(node.kind, Kind::Null | Kind::Sequence(_)) => {
+            out.problem(
+                &node.mark,
+                "there are no members".into(),
+                Some("one is enough".into()),
+            );
+        }
+        Some(node) if items.len() > Members::MAX => {
+            let message = format!(
+                "{} members are too many, the limit is {}",
+                items.len(),
+                Members::MAX
+            );
+            out.problem(&node.mark, message, None);
+        }
+        Some(_) => {}
+    }
+    let items = &items[..items.len().min(Members::MAX)];
+    let read = |node| Some((member(node, placement, out)?, node));
+    let list: Vec<_> = items.iter().filter_map(read).collect();
+    let listed = Listed {
+        whole: list.len() == items.len(),
+        list,
+    };
+    duplicates(&listed, out);
+    listed
+}
+
+fn member(node: &Node, placement: Placement, out: &mut Findings<'_>) -> Option<Member> {
+    if let Kind::Scalar(text) = &node.kind {
+        let host = text
+            .rsplit_once(':')
+            .map_or(text.as_str(), |(host, _)| host);
+        let help = format!(
+            "write `{{ id: {}, address: {} }}`",
+            printable(host),
+            printable(text)
+        );
+        let wrong = Wrong::expected("a mapping with id, address, weight");
+        out.bad_value(node, "cluster.members[]", wrong.help(help));
+        return None;
+    }
+    let member = Section::open(&schema::MEMBER, node, out);
+    let id = member.required(
+        "id",
+        out,
+        parsed("a name of lowercase letters, digits, `-`, `_` and `.`"),
+    );
+    let address = member.required(
+        "address",
+        out,
+        parsed("a host and a port, such as `zot-1:5443`"),
+    );
+    let weight = member.or("weight", out, Weight::default(), |text| {
+        let weight = number(1..=Weight::MAX)(text)?;
+        Weight::new(weight).map_err(|error| Wrong::expected(error.to_string()))
+    });
+    if let (Placement::Zot, Some(node)) = (placement, member.node("weight"))
+        && weight != Weight::default()
+    {
+        let help = "zot placement gives each member the same share; use `placement: rendezvous` for weights";
+        out.problem(
+            &node.mark,
+            format!("weight {weight} with `placement: zot`"),
+            Some(help.into()),
+        );
+    }
+    Some(Member {
+        id: id?,
+        address: address?,
+        weight,
+    })
+}
+
+fn duplicates(listed: &Listed<'_>, out: &mut Findings<'_>) {
+    let mut ids: HashMap<&MemberId, usize> = HashMap::new();
+    let mut addresses: HashMap<&MemberAddress, usize> = HashMap::new();
+    for (member, node) in &listed.list {
+        let mut complain = |key: &str, what: String, first: usize| {
+            let mark = node.get(key).map_or(&node.mark, |value| &value.mark);
+            out.problem(
+                mark,
+                format!("duplicate member {key} `{what}`, first on line {first}"),
+                None,
+            );
+        };
+        let line = node.mark.line;
+        match ids.get(&member.id) {
+            Some(first) => complain("id", member.id.to_string(), *first),
+            None => drop(ids.insert(&member.id, line)),
+        }
+        match addresses.get(&member.address) {
+            Some(first) => complain("address", member.address.to_string(), *first),
+            None => drop(addresses.insert(&member.address, line)),
+        }
+    }
+}
+
+fn pins(
+    cluster: &Section<'_>,
+    listed: &Listed<'_>,
+    out: &mut Findings<'_>,
+) -> Vec<(PinPrefix, MemberId)> {
+    let mut pins = Vec::new();
+    let mut lines: HashMap<PinPrefix, usize> = HashMap::new();
+    for node in cluster.items(
+        "pins",
+        "pins, such as `{ prefix: repo1/, member: zot-1 }`",
+        out,
+    ) {
+        let pin = Section::open(&schema::PIN, node, out);
+        let prefix = pin.required(
+            "prefix",
+            out,
+            parsed::<PinPrefix>("whole components of a repository name, such as `repo1/`"),
+        );
+        let member = pin.required("member", out, |text| {
+            let id = parsed("the id of a member")(text)?;
+            listed.known(&id).map(|()| id)
+        });
+        let (Some(prefix), Some(member)) = (prefix, member) else {
+            continue;
+        };
+        match (lines.get(&prefix), pin.node("prefix")) {
+            (Some(first), Some(node)) => {
+                out.problem(
+                    &node.mark,
+                    format!("duplicate pin `{prefix}`, first on line {first}"),
+                    None,
+                );
+            }
+            (_, _) => drop(lines.insert(prefix.clone(), node.mark.line)),
+        }
+        pins.push((prefix, member));
+    }
+    pins
+}

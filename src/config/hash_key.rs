@@ -1,0 +1,138 @@
+//! Reads the hash key from the one place that has it, and shows it to nobody.
+
+use std::path::Path;
+
+use super::environment::{Environment, HASH_KEY_VARIABLE};
+use super::findings::Findings;
+use super::problem::Place;
+use super::section::Section;
+use super::values::path;
+use super::yaml::Kind;
+use crate::shard::HashKey;
+
+/// Bytes of a hash key, as SipHash wants them.
+const KEY_BYTES: usize = HashKey::LENGTH;
+/// Largest file that is read in search of a key, in bytes.
+const MAX_FILE_BYTES: usize = 64;
+/// The key of the shipped example.
+const EXAMPLE: &[u8; KEY_BYTES] = b"replace-this-key";
+
+const EXPECTED: &str = "expected exactly 16 bytes, or 32 hexadecimal digits";
+
+/// The key from `hash_key`, `hash_key_file` or the environment: exactly one of them.
+pub(super) fn read(
+    cluster: &Section<'_>,
+    env: &Environment<'_>,
+    out: &mut Findings<'_>,
+) -> Option<HashKey> {
+    let (inline, file) = (cluster.node("hash_key"), cluster.node("hash_key_file"));
+    match (inline, file, env.hash_key) {
+        (Some(node), None, None) => {
+            let text = match &node.kind {
+                Kind::Scalar(text) => Some(text.as_bytes()),
+                Kind::Null | Kind::Sequence(_) | Kind::Mapping(_) => None,
+            };
+            let key = text.and_then(decode);
+            match key {
+                None => out.problem(
+                    &node.mark,
+                    wrong("`cluster.hash_key`", text.map(<[u8]>::len)),
+                    None,
+                ),
+                Some(bytes) if bytes == *EXAMPLE => {
+                    let help = "make a key of your own, the same for all members";
+                    out.remark(
+                        &node.mark,
+                        "the hash key is the one of the example".into(),
+                        Some(help.into()),
+                    );
+                }
+                Some(_) => {}
+            }
+            key.map(HashKey::from)
+        }
+        (None, Some(node), None) => {
+            let written = cluster.value("hash_key_file", out, path)?;
+            let file = out.file(&written);
+            match from_file(&file, out) {
+                Ok(key) => Some(key),
+                Err(message) => {
+                    out.problem(&node.mark, message, None);
+                    None
+                }
+            }
+        }
+        (None, None, Some(bytes)) => {
+            let key = decode(bytes);
+            if key.is_none() {
+                out.elsewhere(
+                    Place::Variable(HASH_KEY_VARIABLE),
+                    wrong("the hash key", Some(bytes.len())),
+                    None,
+                );
+            }
+            key.map(HashKey::from)
+        }
+        (None, None, None) => {
+            let help = format!("or `cluster.hash_key_file`, or the variable {HASH_KEY_VARIABLE}");
+            cluster.lacks("hash_key", out, Some(help));
+            None
+        }
+        (inline, file, variable) => {
+            let mut sources = Vec::new();
+            sources.extend(inline.map(|_| "`cluster.hash_key`"));
+            sources.extend(file.map(|_| "`cluster.hash_key_file`"));
+            sources.extend(variable.map(|_| HASH_KEY_VARIABLE));
+            let message = format!(
+                "the hash key is given more than once: {}",
+                sources.join(" and ")
+            );
+            match file.or(inline) {
+                Some(node) => out.problem(&node.mark, message, Some("keep one of them".into())),
+                None => out.whole(message, None),
+            }
+            None
+        }
+    }
+}
+
+fn from_file(file: &Path, out: &Findings<'_>) -> Result<HashKey, String> {
+    let name = file.display();
+    let bytes = out
+        .read(file, MAX_FILE_BYTES)
+        .map_err(|error| format!("cannot read the hash key from {name}: {error}"))?;
+    // Sixteen bytes are the key even if the last one is a line feed; longer files may end in one.
+    let key = decode(&bytes).or_else(|| {
+        let line = bytes.strip_suffix(b"\n")?;
+        decode(line.strip_suffix(b"\r").unwrap_or(line))
+    });
+    key.map(HashKey::from)
+        .ok_or_else(|| wrong(&format!("the hash key in {name}"), Some(bytes.len())))
+}
+
+fn wrong(what: &str, len: Option<usize>) -> String {
+    match len {
+        Some(len) => format!("{what} has {len} bytes: {EXPECTED}"),
+        None => format!("{what} is not text: {EXPECTED}"),
+    }
+}
+
+/// Sixteen bytes as they are, or 32 hexadecimal digits. No text is both.
+fn decode(bytes: &[u8]) -> Option<[u8; KEY_BYTES]> {
+    if let Ok(key) = <[u8; KEY_BYTES]>::try_from(bytes) {
+        return Some(key);
+    }
+    let (pairs, []) = bytes.as_chunks::<2>() else {
+        return None;
+    };
+    let digit = |c: u8| {
+        char::from(c)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let decoded: Option<Vec<u8>> = pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect();
+    decoded?.try_into().ok()
+}

@@ -1,0 +1,100 @@
+//! proxy.yaml: text and environment in, [`Config`] or all [`Problems`] out.
+//!
+//! Pure: what is outside of the text comes in by [`Environment`]. Parsing goes in three steps, each
+//! ignorant of the next:
+//!
+//! ```text
+//!  text ──► yaml ──► tree of located nodes ──► section + values ──► listen, registry, cluster …
+//!                          │                        │                        │
+//!                          └ secret marks           └ findings (problems)    └ settings (Config)
+//! ```
+//!
+//! Reading never stops at the first problem: a reader complains, takes a default and goes on, and
+//! [`load`] throws the result away if anybody complained.
+
+mod cluster;
+mod environment;
+mod findings;
+mod hash_key;
+pub mod identity;
+mod local;
+mod network;
+pub mod problem;
+mod schema;
+mod secret;
+mod section;
+pub mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tuning;
+mod values;
+mod yaml;
+
+pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE};
+pub use identity::{Identified, Surroundings};
+pub use problem::{Place, Problem, Problems, Severity};
+pub use settings::{
+    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen, Log,
+    LogFormat, PeerListener, Probes, Queue, Registry, RegistryAddress, RegistryTls, Resolve,
+    Sticky, Timeouts,
+};
+pub use source::SourceName;
+
+use findings::Findings;
+use section::Section;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "proxy.yaml";
+
+/// Largest configuration file that [`load`] takes, in bytes.
+pub const MAX_FILE_BYTES: usize = yaml::MAX_BYTES;
+
+/// Reads a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, at once, each with its place.
+pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Config, Problems> {
+    let mut out = Findings::new(source, text, env.files);
+    let tree = out.parse();
+    let draft = tree.and_then(|tree| {
+        let root = Section::open(&schema::ROOT, &tree, &mut out);
+        let listen = network::listen(&root, &mut out);
+        let registry = network::registry(&root, &mut out);
+        let reads = tuning::reads(&root, &mut out);
+        let sticky = tuning::sticky(&root, &mut out);
+        let timeouts = tuning::timeouts(&root, &mut out);
+        let limits = tuning::limits(&root, &mut out);
+        let trusted_proxies = tuning::trusted_proxies(&root, &mut out);
+        let log = tuning::log(&root, &mut out);
+        let probes = tuning::probes(&root, &mut out);
+        let resolve = tuning::resolve(&root, &mut out);
+        let (cluster, view, identified) = cluster::read(&root, &listen, env, &mut out)?;
+        network::reachable(&tree, &listen, view.members(), &mut out);
+        Some(Config {
+            listen,
+            registry,
+            cluster,
+            view,
+            identified,
+            reads,
+            sticky,
+            timeouts,
+            limits,
+            trusted_proxies,
+            log,
+            probes,
+            resolve,
+            files: Vec::new(),
+            remarks: Vec::new(),
+        })
+    });
+    let (files, remarks) = out.finish()?;
+    // Without a problem there is a draft; the other way round would be a reader that failed silently.
+    let draft = draft.ok_or_else(|| Problems::silent(source))?;
+    Ok(Config {
+        files,
+        remarks,
+        ..draft
+    })
+}

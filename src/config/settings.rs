@@ -1,0 +1,239 @@
+//! The typed configuration: a value that cannot be wrong.
+//!
+//! Every field was parsed, range-checked and, where it has one, given its default by the time a
+//! [`Config`] exists. Nothing here is optional by accident: an `Option` is a choice of the
+//! operator. Destructure these types without `..`, so that a new field cannot be forgotten.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::identity::Identified;
+use super::problem::Problem;
+use crate::shard::{Host, MemberAddress, Policy, Thresholds, View};
+
+/// Everything that one member needs to know to run.
+#[derive(Debug)]
+pub struct Config {
+    /// The three listeners of this member.
+    pub listen: Listen,
+    /// The replica beside this member.
+    pub registry: Registry,
+    /// How members prove to each other who they are.
+    pub cluster: ClusterTls,
+    /// Members with the local one, placement, hash key and pins, as one value.
+    pub view: View,
+    /// How the local member was found out.
+    pub identified: Identified,
+    /// Which reads may be served by another replica than the owner's.
+    pub reads: Policy,
+    /// The cookie that keeps a browser session on one member.
+    pub sticky: Sticky,
+    /// Deadlines and idle limits. None of them limits a whole body.
+    pub timeouts: Timeouts,
+    /// Bounds on what clients and peers may ask of this process.
+    pub limits: Limits,
+    /// Peers of TCP connections whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Active checks of the local replica and of the peers.
+    pub probes: Probes,
+    /// Resolution of member names, in the background.
+    pub resolve: Resolve,
+    /// Every file that this configuration was read from or names, to be watched for changes.
+    /// The configuration file itself is the first, unless it came from standard input.
+    pub files: Vec<PathBuf>,
+    /// What is legal but probably not meant. To be logged once at the start.
+    pub remarks: Vec<Problem>,
+}
+
+/// The listeners. Which of them a request came in by is its arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// For clients: docker, podman, kubelets, load balancers.
+    pub clients: ClientListener,
+    /// For the other members.
+    pub peers: PeerListener,
+    /// For operators: health, metrics, status.
+    pub admin: AdminListener,
+}
+
+/// The client listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientListener {
+    /// Where to listen. Default `0.0.0.0:5000`.
+    pub address: SocketAddr,
+    /// TLS for clients; plain HTTP without.
+    pub tls: Option<KeyPairPaths>,
+}
+
+/// The peer listener. Its TLS is [`ClusterTls`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerListener {
+    /// Where to listen. Default `0.0.0.0:5443`.
+    pub address: SocketAddr,
+}
+
+/// The admin listener, plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminListener {
+    /// Where to listen. Default `127.0.0.1:9900`.
+    pub address: SocketAddr,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPairPaths {
+    /// Certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// The local replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// Where the replica listens. Default `127.0.0.1:5001`.
+    pub address: RegistryAddress,
+    /// TLS towards the replica; plain HTTP without.
+    pub tls: Option<RegistryTls>,
+    /// Requests that the replica works on at the same time. Default 256.
+    pub max_in_flight: NonZeroUsize,
+    /// Where requests beyond `max_in_flight` wait.
+    pub queue: Queue,
+}
+
+/// Where the replica listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryAddress {
+    /// Host and TCP port.
+    Tcp(MemberAddress),
+    /// A Unix domain socket, absolute.
+    Unix(PathBuf),
+}
+
+/// TLS towards the replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryTls {
+    /// Certificates that the replica's certificate must be signed by, PEM.
+    pub ca: PathBuf,
+    /// The name that the replica's certificate must carry. Default: the host of its address.
+    pub server_name: Host,
+}
+
+/// A bounded queue with a bounded wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Requests that may wait; 0 turns waiting off. Default 1024.
+    pub limit: usize,
+    /// How long one request may wait. Default 10 s.
+    pub timeout: Duration,
+}
+
+/// How members prove to each other who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterTls {
+    /// Mutual TLS.
+    Mutual {
+        /// Certificates that sign the members' certificates, PEM.
+        ca: PathBuf,
+        /// This member's certificate chain, leaf first, PEM.
+        cert: PathBuf,
+        /// This member's private key, PEM.
+        key: PathBuf,
+    },
+    /// Plain HTTP: whoever reaches the peer listener is believed to be a member.
+    Insecure,
+}
+
+/// The sticky cookie, for routes without a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// Its name, an RFC 6265 token. Default `SHARDLET`.
+    pub cookie: String,
+    /// Its `Path` attribute, which starts with `/`. Default `/`.
+    pub path: String,
+}
+
+/// Deadlines and idle limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection to a replica or peer, TLS handshake included. Default 2 s.
+    pub connect: Duration,
+    /// From the first byte of a request (or the accept of a connection) to the end of its
+    /// headers. Default 10 s.
+    pub request_header: Duration,
+    /// How long a client connection may wait between two requests. Default 75 s.
+    pub keepalive: Duration,
+    /// How long a request in flight may go without a byte moved in either direction. Default 60 s.
+    pub idle: Duration,
+    /// How long requests in flight may take to finish once a drain began. Default 30 s.
+    pub drain: Duration,
+}
+
+/// Bounds on what clients and peers may ask of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections, of each listener. Default 10,000.
+    pub connections: NonZeroUsize,
+    /// Open connections of one client address. Default: no limit of its own.
+    pub connections_per_address: Option<NonZeroUsize>,
+    /// Requests on one client connection before it is closed. Default 10,000.
+    pub requests_per_connection: NonZeroU32,
+    /// Length of a request line, in bytes. Default 16 KiB.
+    pub request_line: usize,
+    /// Number of header fields of a request. Default 100.
+    pub header_count: usize,
+    /// Length of all header fields of a request together, in bytes. Default 64 KiB.
+    pub header_bytes: usize,
+    /// HTTP/2 streams that a client may have open on one connection. Default 128.
+    pub h2_streams: u32,
+    /// HTTP/2 receive window of one stream, in bytes. Default 1 MiB.
+    pub h2_window: u32,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A filter as `info` or `warn,shardlet=debug`: levels, or `target=level`, by commas.
+    pub level: String,
+    /// Whether each request is logged.
+    pub requests: bool,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Active checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probes {
+    /// From one check to the next. Default 1 s.
+    pub interval: Duration,
+    /// How long one check may take. Default 1 s.
+    pub timeout: Duration,
+    /// Consecutive results that it takes to call a party up or down. Default 2 and 2.
+    pub thresholds: Thresholds,
+    /// The replica's path that is asked; 200 and 401 mean alive. Default `/v2/`.
+    pub path: String,
+}
+
+/// Resolution of member names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolve {
+    /// From one look-up to the next. Default 10 s.
+    pub interval: Duration,
+}

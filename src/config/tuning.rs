@@ -1,0 +1,190 @@
+//! Reads the sections with a default for everything: policies, timeouts, limits, probes, log.
+
+use std::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::findings::Findings;
+use super::schema;
+use super::section::{Section, scalar};
+use super::settings::{Limits, Log, LogFormat, Probes, Resolve, Sticky, Timeouts};
+use super::values::{
+    boolean, choice, duration, log_filter, network, number, size, token, url_path,
+};
+use crate::shard::{BlobReads, OwnerDown, Policy, Thresholds};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Reads `reads`.
+pub(super) fn reads(root: &Section<'_>, out: &mut Findings<'_>) -> Policy {
+    let reads = root.section("reads", &schema::READS, out);
+    Policy {
+        blobs: reads.or(
+            "blobs",
+            out,
+            BlobReads::Owner,
+            choice(&[("owner", BlobReads::Owner), ("any", BlobReads::Any)]),
+        ),
+        owner_down: reads.or(
+            "owner_down",
+            out,
+            OwnerDown::Fallback,
+            choice(&[
+                ("fallback", OwnerDown::Fallback),
+                ("reject", OwnerDown::Reject),
+            ]),
+        ),
+    }
+}
+
+/// Reads `sticky`.
+pub(super) fn sticky(root: &Section<'_>, out: &mut Findings<'_>) -> Sticky {
+    let sticky = root.section("sticky", &schema::STICKY, out);
+    Sticky {
+        cookie: sticky.or("cookie", out, "SHARDLET".to_owned(), token),
+        path: sticky.or("path", out, "/".to_owned(), url_path),
+    }
+}
+
+/// Reads `timeouts`.
+pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
+    let timeouts = root.section("timeouts", &schema::TIMEOUTS, out);
+    let mut of = |key, default: Duration, range: RangeInclusive<Duration>| {
+        timeouts.or(key, out, default, duration(range))
+    };
+    Timeouts {
+        connect: of("connect", 2 * SECOND, 10 * MILLISECOND..=5 * MINUTE),
+        request_header: of(
+            "request_header",
+            10 * SECOND,
+            100 * MILLISECOND..=10 * MINUTE,
+        ),
+        keepalive: of("keepalive", 75 * SECOND, SECOND..=24 * HOUR),
+        idle: of("idle", MINUTE, SECOND..=24 * HOUR),
+        // Nothing in flight may be waited for: 0s is a fair wish.
+        drain: of("drain", 30 * SECOND, Duration::ZERO..=24 * HOUR),
+    }
+}
+
+/// Reads `limits`.
+pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
+    let limits = root.section("limits", &schema::LIMITS, out);
+    let connections = |text: &str| number(1..=10_000_000)(text).map(at_least_one);
+    // The ranges keep every result far below what the narrower types hold.
+    let bytes = |range| {
+        move |text: &str| size(range)(text).map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
+    };
+    let mut length = |key, default: u64, range: RangeInclusive<u64>| {
+        let default = u32::try_from(default).unwrap_or(u32::MAX);
+        limits.or(key, out, default, bytes(range))
+    };
+    let request_line = length("request_line", 16 * KIB, 512..=MIB) as usize;
+    let header_bytes = length("header_bytes", 64 * KIB, KIB..=MIB) as usize;
+    // 65,535 is what HTTP/2 begins with, 2^31 − 1 what it allows (RFC 9113, section 6.9).
+    let h2_window = length("h2_window", MIB, 65_535..=(1 << 31) - 1);
+    let limits_of = Limits {
+        connections: limits.or("connections", out, at_least_one(10_000), connections),
+        connections_per_address: limits.value("connections_per_address", out, connections),
+        requests_per_connection: limits.or(
+            "requests_per_connection",
+            out,
+            NonZeroU32::MIN.saturating_add(9_999),
+            |text| {
+                number(1..=1_000_000_000)(text)
+                    .map(|requests: u32| NonZeroU32::MIN.saturating_add(requests - 1))
+            },
+        ),
+        request_line,
+        header_count: limits.or("header_count", out, 100, number(8..=1_000)),
+        header_bytes,
+        h2_streams: limits.or("h2_streams", out, 128, number(1..=10_000)),
+        h2_window,
+    };
+    let (all, each) = (limits_of.connections, limits_of.connections_per_address);
+    if let (Some(each), Some(node)) = (each, limits.node("connections_per_address"))
+        && each > all
+    {
+        out.remark(
+            &node.mark,
+            format!("no address can have {each} connections: all together may have {all}"),
+            None,
+        );
+    }
+    limits_of
+}
+
+fn at_least_one(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Reads `trusted_proxies`.
+pub(super) fn trusted_proxies(root: &Section<'_>, out: &mut Findings<'_>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for node in root.items("trusted_proxies", "networks, such as `10.0.0.0/8`", out) {
+        let Some(net) = scalar(node, "trusted_proxies", out, network) else {
+            continue;
+        };
+        if net.prefix_len() == 0 {
+            let help = "any client can then forge its address and the scheme in `Location`";
+            out.remark(
+                &node.mark,
+                format!("{net} trusts everybody's forwarding headers"),
+                Some(help.into()),
+            );
+        }
+        networks.push(net);
+    }
+    networks
+}
+
+/// Reads `probes`.
+pub(super) fn probes(root: &Section<'_>, out: &mut Findings<'_>) -> Probes {
+    let probes = root.section("probes", &schema::PROBES, out);
+    let times =
+        |text: &str| number(1..=100_u8)(text).map(|times| NonZeroU8::MIN.saturating_add(times - 1));
+    let two = NonZeroU8::MIN.saturating_add(1);
+    Probes {
+        interval: probes.or("interval", out, SECOND, duration(100 * MILLISECOND..=HOUR)),
+        timeout: probes.or(
+            "timeout",
+            out,
+            SECOND,
+            duration(10 * MILLISECOND..=5 * MINUTE),
+        ),
+        thresholds: Thresholds {
+            rise: probes.or("rise", out, two, times),
+            fall: probes.or("fall", out, two, times),
+        },
+        path: probes.or("path", out, "/v2/".to_owned(), url_path),
+    }
+}
+
+/// Reads `resolve`.
+pub(super) fn resolve(root: &Section<'_>, out: &mut Findings<'_>) -> Resolve {
+    let resolve = root.section("resolve", &schema::RESOLVE, out);
+    Resolve {
+        interval: resolve.or("interval", out, 10 * SECOND, duration(SECOND..=HOUR)),
+    }
+}
+
+/// Reads `log`.
+pub(super) fn log(root: &Section<'_>, out: &mut Findings<'_>) -> Log {
+    let log = root.section("log", &schema::LOG, out);
+    let formats = [
+        ("auto", LogFormat::Auto),
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+    ];
+    Log {
+        format: log.or("format", out, LogFormat::Auto, choice(&formats)),
+        level: log.or("level", out, "info".to_owned(), log_filter),
+        requests: log.or("requests", out, true, boolean),
+    }
+}

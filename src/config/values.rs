@@ -1,0 +1,256 @@
+//! Parsers of single values. Each says what it expects, in words that end "expected …".
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::findings::Wrong;
+use super::schema::nearest;
+
+/// Units of durations, in milliseconds.
+const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+
+/// Units of sizes, in bytes.
+const SIZE_UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+/// A whole number with its unit, `500ms`, `2s`, `1m` or `1h`, within bounds.
+pub(super) fn duration(
+    range: RangeInclusive<Duration>,
+) -> impl FnOnce(&str) -> Result<Duration, Wrong> {
+    move |text| {
+        let expected = "a duration such as `500ms`, `2s`, `1m` or `1h`";
+        let millis = with_unit(text, &DURATION_UNITS, "s", expected)?;
+        let duration = Duration::from_millis(millis);
+        if range.contains(&duration) {
+            return Ok(duration);
+        }
+        let (from, to) = (spelled(*range.start()), spelled(*range.end()));
+        Err(Wrong::expected(format!("a duration from {from} to {to}")))
+    }
+}
+
+/// A whole number of bytes with its unit, `64KiB` or `10MB`, within bounds.
+pub(super) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<u64, Wrong> {
+    move |text| {
+        let expected = "a size such as `64KiB`, `1MiB` or `10MB`";
+        let bytes = with_unit(text, &SIZE_UNITS, "KiB", expected)?;
+        if range.contains(&bytes) {
+            return Ok(bytes);
+        }
+        let (from, to) = (spelled_size(*range.start()), spelled_size(*range.end()));
+        Err(Wrong::expected(format!("a size from {from} to {to}")))
+    }
+}
+
+fn with_unit(
+    text: &str,
+    units: &[(&str, u64)],
+    likely: &str,
+    expected: &str,
+) -> Result<u64, Wrong> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].trim_start();
+    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(Wrong::expected(expected));
+    }
+    let known: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    if unit.is_empty() {
+        let help = format!(
+            "write the unit: `{digits}{likely}`? Units are {}",
+            known.join(", ")
+        );
+        return Err(Wrong::expected(expected).help(help));
+    }
+    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
+        let alike = known
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(unit))
+            .copied();
+        let help = match alike.or_else(|| nearest(unit, known.iter().copied())) {
+            Some(name) => format!("did you mean `{digits}{name}`?"),
+            None => format!("units are {}", known.join(", ")),
+        };
+        return Err(Wrong::expected(expected).help(help));
+    };
+    let number = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(*factor));
+    number.ok_or_else(|| Wrong::expected("a smaller number"))
+}
+
+/// A duration as it would be written in the file.
+pub(super) fn spelled(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    largest_unit(millis, &DURATION_UNITS)
+}
+
+fn spelled_size(bytes: u64) -> String {
+    largest_unit(bytes, &SIZE_UNITS[..4])
+}
+
+fn largest_unit(number: u64, units: &[(&str, u64)]) -> String {
+    let fits = |factor: u64| number.is_multiple_of(factor) && (number > 0 || factor == 1000);
+    let unit = units.iter().rev().find(|(_, factor)| fits(*factor));
+    unit.map_or_else(
+        || number.to_string(),
+        |(name, factor)| format!("{}{name}", number / factor),
+    )
+}
+
+/// A whole number within bounds; `10_000` may be written so.
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl FnOnce(&str) -> Result<T, Wrong>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    move |text| {
+        let expected = || {
+            Wrong::expected(format!(
+                "a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ))
+        };
+        let plain = text.replace('_', "");
+        if !text.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(expected());
+        }
+        let number = plain.parse::<T>().map_err(|_| expected())?;
+        if range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(expected())
+        }
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+    choice(&[("true", true), ("false", false)])(text)
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(
+    words: &[(&'static str, T)],
+) -> impl FnOnce(&str) -> Result<T, Wrong> {
+    move |text| {
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Ok(*value);
+        }
+        let quoted: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let wrong = Wrong::expected(quoted.join(" or "));
+        Err(match nearest(text, words.iter().map(|(word, _)| *word)) {
+            Some(word) => wrong.help(format!("did you mean `{word}`?")),
+            None => wrong,
+        })
+    }
+}
+
+/// Where to listen: an IP address and a port.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| {
+        let wrong =
+            Wrong::expected("an IP address and a port, such as `0.0.0.0:5000` or `[::]:5000`");
+        match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+            Ok(port) => wrong.help(format!(
+                "to listen on all addresses, write `0.0.0.0:{port}`"
+            )),
+            Err(_) if text.starts_with("localhost:") => {
+                wrong.help("write `127.0.0.1` for `localhost`")
+            }
+            Err(_) => wrong,
+        }
+    })
+}
+
+/// A network, or one address of it.
+pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from).map_err(drop);
+    text.parse::<IpNet>()
+        .or_else(|_| address())
+        .map(|net| net.trunc())
+        .map_err(|_| Wrong::expected("a network such as `10.0.0.0/8`, or an address"))
+}
+
+/// A type of the core, by its own grammar.
+pub(super) fn parsed<T>(expected: &'static str) -> impl FnOnce(&str) -> Result<T, Wrong>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    move |text| {
+        text.parse().map_err(|error: T::Err| {
+            let wrong = Wrong::expected(expected);
+            if text.is_empty() {
+                wrong
+            } else {
+                wrong.help(error.to_string())
+            }
+        })
+    }
+}
+
+/// A path, not empty.
+pub(super) fn path(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(Wrong::expected("the path of a file"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A path of a URL, without a query, of characters that need no escape.
+pub(super) fn url_path(text: &str) -> Result<String, Wrong> {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&c);
+    if text.starts_with('/') && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::expected(
+        "a path that starts with `/`, such as `/v2/`",
+    ))
+}
+
+/// The name of a cookie: a token of RFC 9110.
+pub(super) fn token(text: &str) -> Result<String, Wrong> {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    if !text.is_empty() && text.bytes().all(legal) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::expected(
+        "the name of a cookie: letters, digits, `-`, `_`, `.`",
+    ))
+}
+
+/// A log filter: levels and `target=level`, by commas.
+pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',') {
+        let (target, level) = part.rsplit_once('=').unwrap_or(("", part));
+        let named = target
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b':');
+        if LEVELS.contains(&level) && named && (!target.is_empty() || !part.starts_with('=')) {
+            continue;
+        }
+        let wrong = Wrong::expected(format!(
+            "a level ({}), or a list such as `warn,shardlet=debug`",
+            LEVELS.join(", ")
+        ));
+        return Err(match nearest(level, LEVELS) {
+            Some(near) if near != level => wrong.help(format!("did you mean `{near}`?")),
+            Some(_) | None => wrong,
+        });
+    }
+    Ok(text.to_owned())
+}

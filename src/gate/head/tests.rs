@@ -1,0 +1,145 @@
+use super::*;
+use proptest::prelude::*;
+
+const LIMITS: HeadLimits = HeadLimits { request_line: 64, bytes: 512, count: 4 };
+
+fn read(bytes: &[u8]) -> Result<Option<Head>, Failure> {
+    match Scanner::default().scan(bytes, &LIMITS)? {
+        Some(length) => check(&bytes[..length]).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn bad(fault: Malformed) -> Result<Option<Head>, Failure> {
+    Err(Failure::BadRequest(fault))
+}
+
+#[test]
+fn heads_that_go_on() {
+    let cases: &[(&str, Body)] = &[
+        ("GET /v2/ HTTP/1.1\r\nHost: r\r\n\r\n", Body::Length(0)),
+        ("GET /v2/ HTTP/1.0\r\n\r\n", Body::Length(0)),
+        ("PUT /v2/ HTTP/1.1\r\nhost: r:5000\r\ncontent-length: 12\r\n\r\n", Body::Length(12)),
+        ("PATCH /v2/ HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: Chunked\r\n\r\n", Body::Chunked),
+        ("GET /v2/ HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", Body::Length(0)),
+    ];
+    for (text, body) in cases {
+        let head = read(text.as_bytes()).unwrap().unwrap();
+        assert_eq!((head.length, head.body, head.rewrite), (text.len(), *body, None), "{text:?}");
+    }
+}
+
+#[test]
+fn heads_that_two_readers_may_understand_differently_are_refused() {
+    let get = |rest: &str| format!("GET /v2/ HTTP/1.1\r\nHost: r\r\n{rest}\r\n\r\n");
+    let cases: Vec<(String, Malformed)> = vec![
+        (get("Content-Length: 3\r\nTransfer-Encoding: chunked"), Malformed::LengthWithEncoding),
+        (get("Content-Length: 3\r\nContent-Length: 3"), Malformed::ContentLength),
+        (get("Content-Length: 3, 3"), Malformed::ContentLength),
+        (get("Content-Length: +3"), Malformed::ContentLength),
+        (get("Content-Length: 0x3"), Malformed::ContentLength),
+        (get("Content-Length: "), Malformed::ContentLength),
+        (get("Content-Length: 99999999999999999999"), Malformed::ContentLength),
+        (get("Transfer-Encoding: gzip, chunked"), Malformed::TransferEncoding),
+        (get("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity"), Malformed::TransferEncoding),
+        (get("Transfer-Encoding: xchunked"), Malformed::TransferEncoding),
+        (get("Transfer-Encoding: \x0bchunked"), Malformed::HeaderValue),
+        (get("Transfer-Encoding : chunked"), Malformed::HeaderName),
+        (get("X: a\r\n b"), Malformed::FoldedHeader),
+        (get(": empty name"), Malformed::HeaderName),
+        (get("X: a\nY: b"), Malformed::BareLineFeed),
+        (get("X: a\rY: b"), Malformed::HeaderValue),
+        (get("X: a\0b"), Malformed::HeaderValue),
+        (get("Host: other"), Malformed::HostRepeated),
+        ("GET /v2/ HTTP/1.1\r\n\r\n".into(), Malformed::HostMissing),
+        ("GET /v2/ HTTP/1.1\r\nHost: user@r\r\n\r\n".into(), Malformed::HostInvalid),
+        ("GET /v2/ HTTP/1.1\r\nHost: \r\n\r\n".into(), Malformed::HostInvalid),
+        ("GET /v2/ HTTP/1.1\r\nHost: a b\r\n\r\n".into(), Malformed::HostInvalid),
+        ("GET http://x/v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::AuthorityDiffers),
+        ("GET ftp://r/v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
+        ("OPTIONS * HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
+        ("GET  /v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
+        ("GET /v2/ HTTP/1.1 \r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
+        ("\r\nGET /v2/ HTTP/1.1\r\nHost: r\r\n\r\n".into(), Malformed::RequestLine),
+        ("GET /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(), Malformed::TransferEncoding),
+    ];
+    for (text, fault) in cases {
+        let got = read(text.as_bytes());
+        let version = got == Err(Failure::HttpVersion) && text.contains("1.1 \r");
+        assert!(got == bad(fault) || version, "{text:?}: {got:?}");
+    }
+}
+
+#[test]
+fn other_refusals_have_their_own_answer() {
+    let cases = [
+        ("CONNECT r:443 HTTP/1.1\r\nHost: r:443\r\n\r\n", Failure::MethodNotAllowed),
+        ("TRACE / HTTP/1.1\r\nHost: r\r\n\r\n", Failure::MethodNotAllowed),
+        ("get / HTTP/1.1\r\nHost: r\r\n\r\n", Failure::MethodNotAllowed),
+        ("GET / HTTP/2.0\r\nHost: r\r\n\r\n", Failure::HttpVersion),
+        ("GET / HTTP/1.1\r\nHost: r\r\nUpgrade: websocket\r\n\r\n", Failure::UpgradeRefused),
+        ("GET / HTTP/1.1\r\nHost: r\r\nUpgrade: h2c, websocket\r\n\r\n", Failure::UpgradeRefused),
+        ("GET / HTTP/1.1\r\nHost: r\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n", Failure::HeadersTooLarge),
+    ];
+    for (text, failure) in cases {
+        assert_eq!(read(text.as_bytes()), Err(failure), "{text:?}");
+    }
+}
+
+#[test]
+fn limits_hold_before_the_head_is_whole() {
+    let long_line = format!("GET /{} HTTP/1.1\r\n", "a".repeat(80));
+    assert_eq!(read(long_line.as_bytes()), Err(Failure::UriTooLong));
+    assert_eq!(read(&[b'a'; 66]), Err(Failure::UriTooLong));
+    let long_head = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(600));
+    assert_eq!(read(long_head.as_bytes()), Err(Failure::HeadersTooLarge));
+}
+
+#[test]
+fn an_absolute_target_for_our_host_becomes_origin_form() {
+    let cases = [
+        ("http://R:1/v2/a", "/v2/a"),
+        ("HTTPS://r:1?x=1", "/?x=1"),
+        ("http://r:1", "/"),
+    ];
+    for (target, origin) in cases {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: r:1\r\n\r\n");
+        let head = read(text.as_bytes()).unwrap().unwrap();
+        let (cut, filler) = head.rewrite.unwrap();
+        let mut rewritten = text.clone().into_bytes();
+        rewritten.splice(cut, filler.iter().copied());
+        let expected = format!("GET {origin} HTTP/1.1\r\nHost: r:1\r\n\r\n");
+        assert_eq!(String::from_utf8(rewritten).unwrap(), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic_and_a_split_changes_nothing(
+        bytes in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b' '), any::<u8>()], 0..600),
+        cut in 0usize..600,
+    ) {
+        let whole = Scanner::default().scan(&bytes, &LIMITS);
+        let mut scanner = Scanner::default();
+        let cut = cut.min(bytes.len());
+        let split = match scanner.scan(&bytes[..cut], &LIMITS) {
+            Ok(None) => scanner.scan(&bytes, &LIMITS),
+            early => early,
+        };
+        prop_assert_eq!(&whole, &split);
+        if let Ok(Some(length)) = whole {
+            let _ = check(&bytes[..length]);
+        }
+    }
+
+    #[test]
+    fn heads_from_a_grammar_never_panic(
+        line in "[A-Z]{1,7} [ -~]{0,20} HTTP/1\\.[01]",
+        fields in prop::collection::vec("[A-Za-z-]{0,18}:[ -~\\x00\\t]{0,20}", 0..5),
+    ) {
+        let text = format!("{line}\r\n{}\r\n\r\n", fields.join("\r\n"));
+        if let Ok(Some(head)) = read(text.as_bytes()) {
+            prop_assert_eq!(head.length, text.len());
+        }
+    }
+}

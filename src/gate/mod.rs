@@ -1,0 +1,17 @@
+//! The gate: what stands between an accepted connection and the HTTP framework.
+//!
+//! A framework that is lenient about the request head invites request smuggling, and one without
+//! a deadline for the whole head invites slowloris. So each HTTP/1 head is read here, under one
+//! total deadline and with size limits, and checked strictly ([`head`]); only then do its bytes go
+//! on, through a [`GatedStream`] that yields exactly this request and holds back whatever follows
+//! it, until the next head is due. HTTP/2 connections go through unchanged: their framing is
+//! checked by the h2 library under the limits that the server sets.
+
+mod connection;
+pub mod head;
+mod refusal;
+mod stream;
+
+pub use connection::{Gate, GateLimits};
+pub use refusal::{Refused, answer};
+pub use stream::GatedStream;

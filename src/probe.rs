@@ -1,0 +1,158 @@
+//! Active checks of the local replica and of every peer, one task each. A verdict changes after
+//! several results in a row; requests read the verdicts and never wait for a check.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{HOST, USER_AGENT};
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+
+use crate::config::Probes;
+use crate::proxy::wire::{self, MemberState};
+use crate::shard::{Health, MemberIndex, Tracker};
+use crate::state::State;
+use crate::upstream::Asker;
+
+/// How far an interval may be off, as a part of it: members that start together must not probe
+/// in step for ever.
+const JITTER: f64 = 0.1;
+
+/// Checks the local replica for ever: 200 and 401 mean alive (a registry with authentication
+/// answers 401 to `/v2/`), anything else and silence mean dead.
+pub async fn watch_replica(state: Arc<State>, asker: Arc<Asker>, probes: Probes, host: String) {
+    let local = state.view.members().local();
+    let mut tracker = Tracker::new(probes.thresholds);
+    loop {
+        let result = check_replica(&state, &asker, &probes, &host).await;
+        if let Some(verdict) = tracker.record(result.is_ok()) {
+            let up = verdict == Health::Up;
+            state.health.set(local, verdict);
+            state.metrics.replica_up(up);
+            match result {
+                Ok(()) => tracing::info!("the local replica is up"),
+                Err(reason) => tracing::warn!(%reason, "the local replica is down"),
+            }
+        }
+        pause(probes.interval).await;
+    }
+}
+
+/// Checks one peer for ever, through the same listener and certificates as its requests.
+pub async fn watch_peer(state: Arc<State>, asker: Arc<Asker>, probes: Probes, peer: MemberIndex) {
+    let member = state.view.members().get(peer).id.clone();
+    let mut tracker = Tracker::new(probes.thresholds);
+    loop {
+        let result = check_peer(&state, &asker, &probes, peer).await;
+        if let Some(verdict) = tracker.record(result.is_ok()) {
+            let up = verdict == Health::Up;
+            state.health.set(peer, verdict);
+            state.metrics.peer_up(peer, up);
+            match result {
+                Ok(()) => tracing::info!(%member, "peer is up"),
+                Err(reason) => tracing::warn!(%member, %reason, "peer is down"),
+            }
+        }
+        pause(probes.interval).await;
+    }
+}
+
+async fn check_replica(
+    state: &State,
+    asker: &Asker,
+    probes: &Probes,
+    host: &str,
+) -> Result<(), String> {
+    let Some(target) = state.upstreams.replica() else {
+        return Err("its name does not resolve".into());
+    };
+    let request = question(&probes.path, host).map_err(|error| error.to_string())?;
+    let answer = asker.get(&target, request, probes.timeout).await;
+    match answer.map_err(|error| brief(&error))? {
+        (StatusCode::OK | StatusCode::UNAUTHORIZED, _) => Ok(()),
+        (status, _) => Err(format!("it answered {status}")),
+    }
+}
+
+async fn check_peer(
+    state: &State,
+    asker: &Asker,
+    probes: &Probes,
+    peer: MemberIndex,
+) -> Result<(), String> {
+    let Some(target) = state.upstreams.member(peer) else {
+        return Err("its name does not resolve".into());
+    };
+    let told = match ask_peer(state, asker, probes, peer, &target).await {
+        Err(error) if *error.etype() == ErrorType::TLSHandshakeFailure => {
+            // Perhaps its certificate carries the other of the member's two names.
+            state.upstreams.expect_other_name(peer).map_err(|error| error.to_string())?;
+            let target = state.upstreams.member(peer).ok_or("its name does not resolve")?;
+            ask_peer(state, asker, probes, peer, &target).await
+        }
+        told => told,
+    };
+    let told = told.map_err(|error| brief(&error))?;
+    let expected = &state.view.members().get(peer).id;
+    if told.member != expected.to_string() {
+        return Err(format!("{} answers at its address", told.member));
+    }
+    if let Ok(view) = told.view.parse() {
+        let same = view == *state.view.fingerprint();
+        let before = state.health.view_of(peer);
+        if before.as_ref() != Some(&view) && !same {
+            tracing::error!(member = %expected, "a peer has another view: configurations differ");
+        }
+        state.metrics.peer_view_same(peer, same);
+        state.health.set_view(peer, view);
+    }
+    if told.replica_up { Ok(()) } else { Err("its replica is down".into()) }
+}
+
+async fn ask_peer(
+    state: &State,
+    asker: &Asker,
+    probes: &Probes,
+    peer: MemberIndex,
+    target: &HttpPeer,
+) -> pingora::Result<MemberState> {
+    let members = state.view.members();
+    let mut request = question(wire::STATE_PATH, &members.get(peer).address.to_string())?;
+    request.insert_header(wire::MEMBER, members.get(members.local()).id.to_string())?;
+    request.insert_header(wire::VIEW, state.view.fingerprint().to_string())?;
+    let (status, body) = asker.get(target, request, probes.timeout).await?;
+    if status != StatusCode::OK {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, format!("it answered {status}"));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        Error::because(ErrorType::InvalidHTTPHeader, "its answer is no member state", error)
+    })
+}
+
+fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
+    let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
+    request.insert_header(HOST, host)?;
+    request.insert_header(USER_AGENT, concat!("shardlet/", env!("CARGO_PKG_VERSION")))?;
+    Ok(request)
+}
+
+/// The kind of an error and its cause, without the framework's decoration (which holds addresses).
+fn brief(error: &Error) -> String {
+    match error.etype() {
+        ErrorType::ConnectRefused => "it refuses connections".into(),
+        ErrorType::ConnectTimedout => "connecting takes too long".into(),
+        ErrorType::ReadTimedout => "it does not answer in time".into(),
+        ErrorType::TLSHandshakeFailure => "the TLS handshake failed".into(),
+        other => other.as_str().to_owned(),
+    }
+}
+
+async fn pause(interval: Duration) {
+    let mut random = [0; 1];
+    // Without randomness the pauses are merely in step.
+    let _ = getrandom::fill(&mut random);
+    let swing = f64::from(random[0]) / f64::from(u8::MAX) * 2.0 - 1.0;
+    tokio::time::sleep(interval.mul_f64(1.0 + swing * JITTER)).await;
+}

@@ -1,0 +1,71 @@
+//! The framework's errors, in our words.
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::respond::{Failure, Malformed};
+
+/// What an error means for the request it ended.
+pub fn classify(error: &Error) -> Failure {
+    match error.esource() {
+        ErrorSource::Downstream => downstream(error.etype()),
+        ErrorSource::Upstream => upstream(error.etype()),
+        ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
+    }
+}
+
+fn downstream(kind: &ErrorType) -> Failure {
+    match kind {
+        ErrorType::ReadTimedout => Failure::BodyTimeout,
+        ErrorType::WriteTimedout => Failure::ClientStalled,
+        ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::ConnectionClosed
+        | ErrorType::H2Error
+        | ErrorType::ConnectError => Failure::ClientGone,
+        ErrorType::InvalidHTTPHeader => Failure::BadRequest(Malformed::HeaderValue),
+        _ => Failure::BadRequest(Malformed::Body),
+    }
+}
+
+fn upstream(kind: &ErrorType) -> Failure {
+    match kind {
+        ErrorType::ConnectTimedout => Failure::UpstreamConnectTimeout,
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::SocketError
+        | ErrorType::BindError => Failure::UpstreamRefused,
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::InvalidCert
+        | ErrorType::HandshakeError => Failure::UpstreamTls,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::UpstreamTimeout,
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
+            Failure::UpstreamReset
+        }
+        _ => Failure::UpstreamProtocol,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_is_blamed_for_its_own_faults() {
+        let cases = [
+            (ErrorSource::Downstream, ErrorType::ConnectionClosed, Failure::ClientGone),
+            (ErrorSource::Downstream, ErrorType::ReadTimedout, Failure::BodyTimeout),
+            (ErrorSource::Upstream, ErrorType::ConnectionClosed, Failure::UpstreamReset),
+            (ErrorSource::Upstream, ErrorType::ReadTimedout, Failure::UpstreamTimeout),
+            (ErrorSource::Upstream, ErrorType::ConnectTimedout, Failure::UpstreamConnectTimeout),
+            (ErrorSource::Upstream, ErrorType::InvalidHTTPHeader, Failure::UpstreamProtocol),
+            (ErrorSource::Unset, ErrorType::InternalError, Failure::Internal),
+        ];
+        for (source, kind, failure) in cases {
+            let mut error = *Error::new(kind);
+            error.esource = source;
+            assert_eq!(classify(&error), failure);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! From the head of a request to its plan.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+use http::header::{EXPECT, RANGE};
+use pingora::proxy::Session;
+
+use super::{Exchange, headers, wire};
+use crate::config::Timeouts;
+use crate::gate::head;
+use crate::request_id::{RequestId, TraceParent};
+use crate::respond::{Failure, Malformed, REQUEST_ID_HEADER};
+use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
+use crate::state::State;
+
+/// W3C Trace Context, level 1.
+pub const TRACE_HEADER: &str = "traceparent";
+
+/// How long a client that is turned away may go on sending its body, which is read and thrown
+/// away: closing at once could take the answer away from it.
+const DRAIN_REJECTED: Duration = Duration::from_secs(2);
+
+/// Idle limits for both directions. The gate has waited for the head; keep-alive is its affair.
+pub fn set_limits(session: &mut Session, timeouts: &Timeouts, draining: bool) {
+    session.set_read_timeout(Some(timeouts.idle));
+    session.set_write_timeout(Some(timeouts.idle));
+    session.set_total_drain_timeout(Some(DRAIN_REJECTED));
+    session.set_close_on_response_before_downstream_finish(false);
+    if draining {
+        session.set_keepalive(None);
+    }
+}
+
+/// Keeps the connection, within [`DRAIN_REJECTED`], for a client that is still sending, unless it
+/// waits for a `100 Continue` and will send nothing.
+pub fn leave_time_to_read(session: &mut Session) {
+    let waits = session.req_header().headers.contains_key(EXPECT);
+    session.set_close_on_response_before_downstream_finish(waits);
+}
+
+/// Who is at the other end of a client connection.
+pub fn downstream(state: &State, session: &Session) -> headers::Downstream {
+    let address = client_ip(session);
+    headers::Downstream {
+        address,
+        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+        trusted: address.is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
+    }
+}
+
+/// The address at the other end, as IPv4 where it is one.
+pub fn client_ip(session: &Session) -> Option<IpAddr> {
+    Some(session.client_addr()?.as_inet()?.ip().to_canonical())
+}
+
+/// Routes and plans a request.
+///
+/// # Errors
+/// Whatever is to be answered instead of forwarding.
+pub fn take_in(
+    arrival: Arrival,
+    state: &State,
+    session: &Session,
+    ctx: &mut Exchange,
+) -> Result<(), Failure> {
+    let request = session.req_header();
+    let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
+    ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
+    ctx.trace = Some(TraceParent::keep_or_make(sent(TRACE_HEADER)));
+    // The gate has done this for HTTP/1; HTTP/2 comes here directly.
+    head::check_method(request.method.as_str())?;
+    let target = request.raw_path();
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    if arrival == Arrival::Peer {
+        if path == wire::STATE_PATH.as_bytes() && request.method == Method::GET {
+            ctx.is_state_probe = true;
+            return Ok(());
+        }
+        // Only members send it, and they always do.
+        if !request.headers.contains_key(wire::VIEW) {
+            return Err(Failure::BadRequest(Malformed::PeerFields));
+        }
+    }
+    let route = shard::parse(path).map_err(Failure::Route)?;
+    plan(arrival, state, session, &route, ctx)
+}
+
+fn plan(
+    arrival: Arrival,
+    state: &State,
+    session: &Session,
+    route: &Route<'_>,
+    ctx: &mut Exchange,
+) -> Result<(), Failure> {
+    let request = session.req_header();
+    let view = &state.view;
+    let method = request.method.as_str();
+    let access = Access::of(method);
+    ctx.operation = route.operation(method);
+    ctx.reads = access == Access::Read;
+    if let Route::Repository { repository, .. } = route {
+        ctx.repository = Some(repository.as_str().into());
+        ctx.owner = Some(view.owner(repository));
+    }
+    let sticky = match route {
+        Route::Session | Route::Registry(_) if arrival == Arrival::Client => {
+            headers::sticky_member(request, &state.sticky.cookie, view)
+        }
+        Route::Session | Route::Registry(_) | Route::Repository { .. } | Route::Private => None,
+    };
+    let plan = shard::plan(
+        &Request {
+            arrival,
+            route,
+            access,
+            ranged: request.headers.contains_key(RANGE),
+            method_is_get: request.method == Method::GET,
+            sticky,
+        },
+        view,
+        &state.policy,
+        |member| state.health_of(member),
+    );
+    ctx.plan = Some(plan);
+    let handed_over = matches!(plan, Plan::Forward(_)) && sticky.is_some();
+    let ours = sticky == Some(view.members().local());
+    ctx.hand_out_cookie =
+        matches!(route, Route::Session) && arrival == Arrival::Client && !handed_over && !ours;
+    match plan {
+        Plan::Local | Plan::Forward(_) | Plan::Fallback { .. } | Plan::Spread { .. } => Ok(()),
+        Plan::Reject(reject) => Err(failure_of(reject, state)),
+    }
+}
+
+fn failure_of(reject: Reject, state: &State) -> Failure {
+    let members = state.view.members();
+    match reject {
+        Reject::OwnerDown { owner } => {
+            Failure::OwnerDown { owner: members.get(owner).id.clone() }
+        }
+        Reject::Misdirected { owner } => Failure::Misdirected {
+            owner: members.get(owner).id.clone(),
+            view: state.view.fingerprint().clone(),
+        },
+        Reject::ReplicaDown => Failure::ReplicaDown,
+        Reject::Private => Failure::Private,
+    }
+}

@@ -1,0 +1,147 @@
+//! The end of every request, for the access log and the metrics.
+
+use std::time::SystemTime;
+
+use http::header::USER_AGENT;
+use pingora::proxy::Session;
+
+use super::{Exchange, verdict};
+use crate::access_log::AccessRecord;
+use crate::gate::Refused;
+use crate::metrics::{Direction, PlanKind, RequestEnd};
+use crate::request_id::TraceParent;
+use crate::respond::Failure;
+use crate::shard::{Arrival, MemberId, Operation, Plan};
+use crate::state::State;
+
+/// A request has ended, well or not.
+pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
+    let request = session.req_header();
+    let answered = session.response_written().map(|response| response.status.as_u16());
+    let failure = ctx.failure.as_ref();
+    let status = match failure {
+        // The client saw nothing, or not all of it.
+        Some(failure @ (Failure::ClientGone | Failure::ClientStalled)) => failure.status(),
+        Some(_) | None => {
+            answered.or(failure.map(Failure::status)).unwrap_or(Failure::ClientGone.status())
+        }
+    };
+    let plan = if answered_here(ctx) { PlanKind::Reject } else { plan_kind(ctx) };
+    let total = ctx.started.elapsed();
+    let (received, sent) = (session.body_bytes_read() as u64, session.body_bytes_sent() as u64);
+    let metrics = &state.metrics;
+    metrics.request_ends(&RequestEnd {
+        arrival,
+        operation: ctx.operation,
+        plan,
+        status,
+        total,
+        received,
+        sent,
+    });
+    if ctx.upstream_asked.is_some() {
+        let upstream = verdict::upstream_of(ctx);
+        let written = session.upstream_body_bytes_sent().unwrap_or(0) as u64;
+        let read = session.upstream_body_bytes_received() as u64;
+        metrics.upstream_bytes(upstream, Direction::Sent, written);
+        metrics.upstream_bytes(upstream, Direction::Received, read);
+    }
+    if let Some(failure) = failure {
+        metrics.reject(failure);
+    }
+    let digest = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    let name = |member| &state.view.members().get(member).id;
+    state.access_log.write(&AccessRecord {
+        time: SystemTime::now() - total,
+        request_id: ctx.request_id.as_str(),
+        trace_id: ctx.trace.as_ref().map(TraceParent::trace_id),
+        arrival,
+        client: session.client_addr().and_then(|address| address.as_inet()).copied(),
+        method: request.method.as_str(),
+        target: request.raw_path(),
+        repository: ctx.repository.as_deref(),
+        operation: ctx.operation,
+        owner: ctx.owner.map(|owner| name(owner).as_str()),
+        plan,
+        upstream: upstream_name(ctx, name),
+        status,
+        received_bytes: received,
+        sent_bytes: sent,
+        total,
+        upstream_time: ctx.first_byte,
+        retries: ctx.retries.into(),
+        failure,
+        http: version(request.version),
+        tls: digest.map(|digest| &*digest.version),
+        user_agent: request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()),
+    });
+}
+
+/// A request was refused before the framework saw it: little is known of it.
+pub fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
+    let status = refused.failure.status();
+    state.metrics.reject(refused.failure);
+    state.metrics.request_ends(&RequestEnd {
+        arrival,
+        operation: Operation::Other,
+        plan: PlanKind::Reject,
+        status,
+        total: refused.elapsed,
+        received: 0,
+        sent: refused.bytes_sent,
+    });
+    state.access_log.write(&AccessRecord {
+        time: SystemTime::now() - refused.elapsed,
+        request_id: refused.request_id,
+        trace_id: None,
+        arrival,
+        client: refused.client,
+        method: "-",
+        target: b"-",
+        repository: None,
+        operation: Operation::Other,
+        owner: None,
+        plan: PlanKind::Reject,
+        upstream: None,
+        status,
+        received_bytes: 0,
+        sent_bytes: refused.bytes_sent,
+        total: refused.elapsed,
+        upstream_time: None,
+        retries: 0,
+        failure: Some(refused.failure),
+        http: "-",
+        tls: refused.tls.then_some("TLS"),
+        user_agent: None,
+    });
+}
+
+/// Whether no upstream was ever asked.
+fn answered_here(ctx: &Exchange) -> bool {
+    ctx.failure.is_some() && ctx.upstream_asked.is_none()
+}
+
+fn plan_kind(ctx: &Exchange) -> PlanKind {
+    ctx.plan.as_ref().map_or(PlanKind::Reject, PlanKind::from)
+}
+
+fn upstream_name<'a>(
+    ctx: &Exchange,
+    name: impl Fn(crate::shard::MemberIndex) -> &'a MemberId,
+) -> Option<&'a str> {
+    ctx.upstream_asked?;
+    match ctx.plan? {
+        Plan::Forward(member) => Some(name(member).as_str()),
+        Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => Some("replica"),
+        Plan::Reject(_) => None,
+    }
+}
+
+fn version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_11 => "HTTP/1.1",
+        http::Version::HTTP_2 => "HTTP/2.0",
+        _ => "-",
+    }
+}

@@ -1,0 +1,57 @@
+//! What one member says to another, on top of HTTP. Pinned by a test: members of two versions
+//! meet during every rolling upgrade.
+
+/// The sender's view, as the hex of its fingerprint; also in a 421, as the receiver's view.
+pub const VIEW: &str = "x-shardlet-view";
+/// The sender's member id, for the receiver's log.
+pub const MEMBER: &str = "x-shardlet-member";
+/// In an answer: the metric reason for which the peer itself answered, as opposed to its replica.
+pub const REJECT: &str = "x-shardlet-reject";
+/// Every internal header begins so; whatever a client sends under it is dropped.
+pub const PREFIX: &str = "x-shardlet-";
+/// zot's own hop counter: any client can send it, and zot believes it.
+pub const ZOT_HOP_COUNT: &str = "x-zot-cluster-hop-count";
+/// Where a peer listener tells its member's state. No registry has such a path.
+pub const STATE_PATH: &str = "/-/shardlet/state";
+
+/// A member's state as its peers see it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MemberState {
+    /// Its id.
+    pub member: String,
+    /// Its view's fingerprint.
+    pub view: String,
+    /// Whether its replica answers.
+    pub replica_up: bool,
+    /// Whether it takes no new work.
+    pub draining: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_between_members_do_not_change() {
+        assert_eq!(
+            (VIEW, MEMBER, REJECT, ZOT_HOP_COUNT, STATE_PATH),
+            (
+                "x-shardlet-view",
+                "x-shardlet-member",
+                "x-shardlet-reject",
+                "x-zot-cluster-hop-count",
+                "/-/shardlet/state",
+            )
+        );
+        let state = MemberState {
+            member: "zot-1".into(),
+            view: "00".into(),
+            replica_up: true,
+            draining: false,
+        };
+        assert_eq!(
+            serde_json::to_string(&state).unwrap(),
+            r#"{"member":"zot-1","view":"00","replica_up":true,"draining":false}"#
+        );
+    }
+}

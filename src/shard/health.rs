@@ -1,0 +1,149 @@
+//! From single probe results to a verdict.
+//!
+//! One lost probe must not take a member out, and one lucky probe must not bring it back, so a verdict changes only
+//! after several equal results in a row.
+
+use std::num::NonZeroU8;
+
+/// The verdict on a member or on the local replica.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Health {
+    /// Not enough results yet. Counts as up, since an attempt tells more than a guess.
+    Unknown,
+    /// It answers.
+    Up,
+    /// It does not answer.
+    Down,
+}
+
+impl Health {
+    /// Whether requests may be sent there: anything but [`Health::Down`].
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        match self {
+            Self::Unknown | Self::Up => true,
+            Self::Down => false,
+        }
+    }
+
+    /// The name in logs, metrics and the status page.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// How many equal results in a row change the verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Thresholds {
+    /// Good results that bring a member that was down up again.
+    pub rise: NonZeroU8,
+    /// Bad results that take a member down.
+    pub fall: NonZeroU8,
+}
+
+/// Counts results and holds the verdict.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    thresholds: Thresholds,
+    health: Health,
+    /// Results in a row that speak against the verdict.
+    contrary: u8,
+}
+
+impl Tracker {
+    /// Starts with [`Health::Unknown`].
+    #[must_use]
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            health: Health::Unknown,
+            contrary: 0,
+        }
+    }
+
+    /// Takes one result. Gives the new verdict if it changed.
+    ///
+    /// The first good result ends `Unknown` at once: a replica that has just started should not wait for more.
+    pub fn record(&mut self, ok: bool) -> Option<Health> {
+        let (verdict, needed) = match (self.health, ok) {
+            (Health::Up, true) | (Health::Down, false) => {
+                self.contrary = 0;
+                return None;
+            }
+            (Health::Unknown, true) => (Health::Up, NonZeroU8::MIN),
+            (Health::Down, true) => (Health::Up, self.thresholds.rise),
+            (Health::Unknown | Health::Up, false) => (Health::Down, self.thresholds.fall),
+        };
+        self.contrary = self.contrary.saturating_add(1);
+        if self.contrary < needed.get() {
+            return None;
+        }
+        self.contrary = 0;
+        self.health = verdict;
+        Some(verdict)
+    }
+
+    /// The verdict so far.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracker(rise: u8, fall: u8) -> Tracker {
+        let count = |n| NonZeroU8::new(n).unwrap();
+        Tracker::new(Thresholds {
+            rise: count(rise),
+            fall: count(fall),
+        })
+    }
+
+    /// `+` is a good result, `-` a bad one; the verdicts after each: `?`, `U`, `D`.
+    #[test]
+    fn verdicts_follow_results_in_a_row() {
+        for (rise, fall, results, verdicts) in [
+            (2, 3, "+", "U"),
+            (2, 3, "---", "??D"),
+            (2, 3, "--+", "??U"),
+            (2, 3, "+--+---", "UUUUUUD"),
+            (2, 3, "---+-++", "??DDDDU"),
+            (2, 3, "---++---", "??DDUUUD"),
+            (1, 1, "-+-+", "DUDU"),
+            (255, 1, "-+", "DD"),
+        ] {
+            let mut tracker = tracker(rise, fall);
+            let seen: String = results
+                .chars()
+                .map(|result| {
+                    let before = tracker.health();
+                    let changed = tracker.record(result == '+');
+                    assert_eq!(changed.is_some(), tracker.health() != before, "{results}");
+                    match tracker.health() {
+                        Health::Unknown => '?',
+                        Health::Up => 'U',
+                        Health::Down => 'D',
+                    }
+                })
+                .collect();
+            assert_eq!(seen, verdicts, "rise {rise} fall {fall} results {results}");
+        }
+    }
+
+    #[test]
+    fn the_largest_threshold_is_reached() {
+        let mut tracker = tracker(1, 255);
+        let changes: Vec<_> = (1..=300)
+            .filter(|_| tracker.record(false).is_some())
+            .collect();
+        assert_eq!(changes, [255]);
+    }
+}

@@ -1,0 +1,108 @@
+//! Refuses paths that decoding or cleaning could turn into other paths.
+
+use super::RouteError;
+
+/// Takes a path in origin form whose components are neither empty (but for the last), nor `.` or `..`, and whose
+/// bytes are all ones that may stand in a path as they are.
+///
+/// Escapes are judged by [`check_escapes_under_v2`] and [`check_escapes_beside_v2`].
+pub(super) fn check(path: &[u8]) -> Result<&str, RouteError> {
+    if path.first() != Some(&b'/') {
+        return Err(RouteError::NotOriginForm);
+    }
+    if let Some(position) = path.iter().position(|&byte| !PLAIN[usize::from(byte)]) {
+        return Err(RouteError::ForbiddenByte {
+            byte: path[position],
+            position,
+        });
+    }
+    let path = str::from_utf8(path).map_err(|error| {
+        // Unreachable, since plain bytes are ASCII; named all the same.
+        let position = error.valid_up_to();
+        RouteError::ForbiddenByte {
+            byte: path[position],
+            position,
+        }
+    })?;
+    check_components(path)?;
+    Ok(path)
+}
+
+/// Under `/v2/` nothing is escaped but the `:` and `+` of digests, which some clients escape, in the last component.
+/// Neither ends a component or begins one, and no name contains them.
+pub(super) fn check_escapes_under_v2(rest: &str) -> Result<(), RouteError> {
+    let last = rest.rfind('/').map_or(0, |slash| slash + 1);
+    for (position, _) in rest.match_indices('%') {
+        let code = rest.as_bytes().get(position + 1..position + 3);
+        if position < last || !matches!(code, Some(b"3A" | b"3a" | b"2B" | b"2b")) {
+            return Err(RouteError::PercentEncoded);
+        }
+    }
+    Ok(())
+}
+
+/// Elsewhere an escape may stand for a byte that needs one (a space, UTF-8), or for a slash behind the first
+/// component, as the UI writes repository names into page addresses. The first component, which decides that the path
+/// is not under `/v2`, has none, and with the slashes decoded the path must still be clean.
+pub(super) fn check_escapes_beside_v2(path: &str) -> Result<(), RouteError> {
+    if !path.contains('%') {
+        return Ok(());
+    }
+    let first_end = path[1..].find('/').map_or(path.len(), |slash| slash + 1);
+    for (position, _) in path.match_indices('%') {
+        let decoded = decode(path.as_bytes().get(position + 1..position + 3))
+            .ok_or(RouteError::PercentEncoded)?;
+        let ambiguous = matches!(decoded, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
+            || matches!(decoded, b'\\' | b'%' | b';' | b'?' | b'#')
+            || decoded.is_ascii_control();
+        if position < first_end || ambiguous {
+            return Err(RouteError::PercentEncoded);
+        }
+    }
+    check_components(&path.replace("%2F", "/").replace("%2f", "/"))
+}
+
+fn check_components(path: &str) -> Result<(), RouteError> {
+    let mut components = path[1..].split('/').peekable();
+    while let Some(component) = components.next() {
+        match component {
+            "" if components.peek().is_some() => return Err(RouteError::EmptyComponent),
+            "." | ".." => return Err(RouteError::DotComponent),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn decode(digits: Option<&[u8]>) -> Option<u8> {
+    let hex = |digit: u8| {
+        char::from(digit)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    match digits? {
+        &[high, low] => Some(hex(high)? << 4 | hex(low)?),
+        _ => None,
+    }
+}
+
+/// The bytes of RFC 3986's `pchar`, `/` and `%`, but not `;`, which some servers cut a component at.
+///
+/// Anything else makes Go's `URL.EscapedPath` throw the bytes of the wire away and escape the decoded path anew, so
+/// one stray `"` would turn a `%2F` elsewhere in the path into a slash.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let others = b"-._~!$&'()*+,=:@/%";
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut other = 0;
+    while other < others.len() {
+        plain[others[other] as usize] = true;
+        other += 1;
+    }
+    plain
+};

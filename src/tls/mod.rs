@@ -1,0 +1,22 @@
+//! Certificates and trust: what we show on our listeners, whom we let in on the peer listener, and
+//! how both change on disk without a restart.
+//!
+//! Everything TLS of this crate goes through rustls with the `ring` provider, named explicitly, so
+//! that a second provider elsewhere in the dependency tree can never be picked up by accident.
+
+mod files;
+mod members;
+mod reload;
+mod serving;
+
+pub use files::{Authority, KeyPair, TlsFileError};
+pub use members::MemberVerifier;
+pub use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, watch};
+pub use serving::{ServingKey, client_listener, peer_listener};
+
+use std::sync::Arc;
+
+/// The one crypto provider of this process.
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

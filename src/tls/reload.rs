@@ -1,0 +1,82 @@
+//! Certificates that change on disk are taken without a restart: the files are compared every few
+//! seconds by content, since renewals by rename, by symlink swap (Kubernetes) and in place all
+//! change the content and none of them is seen by every kind of file watch.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ring::digest::{Context, SHA256};
+
+use super::{Authority, KeyPair, TlsFileError};
+
+/// How often the files are compared.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The TLS files of one member.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFiles {
+    /// Certificate and key of the client listener, when it speaks TLS.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// Authority, certificate and key between members, unless the cluster is insecure.
+    pub cluster: Option<(PathBuf, PathBuf, PathBuf)>,
+}
+
+/// What [`TlsFiles`] hold, parsed.
+#[derive(Debug, Clone)]
+pub struct TlsMaterial {
+    /// The client listener's pair.
+    pub client: Option<KeyPair>,
+    /// The cluster's authority and this member's pair.
+    pub cluster: Option<(Authority, KeyPair)>,
+}
+
+impl TlsFiles {
+    /// Reads and checks every file.
+    ///
+    /// # Errors
+    /// The first file that is of no use, with its fault.
+    pub fn load(&self) -> Result<TlsMaterial, TlsFileError> {
+        let client =
+            self.client.as_ref().map(|(cert, key)| KeyPair::load(cert, key)).transpose()?;
+        let cluster = match &self.cluster {
+            Some((ca, cert, key)) => Some((Authority::load(ca)?, KeyPair::load(cert, key)?)),
+            None => None,
+        };
+        Ok(TlsMaterial { client, cluster })
+    }
+
+    /// A digest over the files' contents; a file that cannot be read counts as empty.
+    fn stamp(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
+        let cluster = self.cluster.iter().flat_map(|(ca, cert, key)| [ca, cert, key]);
+        for path in client.chain(cluster) {
+            let content = std::fs::read(path).unwrap_or_default();
+            context.update(&(content.len() as u64).to_le_bytes());
+            context.update(&content);
+        }
+        let mut stamp = [0; 32];
+        stamp.copy_from_slice(context.finish().as_ref());
+        stamp
+    }
+}
+
+/// Compares the files for ever and hands what has changed to `apply`: the new material, or why the
+/// new files are of no use (then the old ones stay in force). Each change is reported once.
+pub async fn watch(
+    files: TlsFiles,
+    interval: Duration,
+    mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
+) {
+    let mut seen = files.stamp();
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let stamp = files.stamp();
+        if stamp != seen {
+            seen = stamp;
+            apply(files.load());
+        }
+    }
+}

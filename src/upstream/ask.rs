@@ -1,0 +1,72 @@
+//! One small GET, asked on our own account: probes, and the command line's questions.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::v1::Connector;
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType};
+
+/// The most that an answer may have, in bytes.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+/// Probes ask one party at a time; a connection each is enough.
+const POOL: usize = 8;
+
+/// Asks upstreams small questions over connections of its own, so that a probe neither takes a
+/// warm connection from a request nor waits behind one.
+pub struct Asker {
+    connector: Connector,
+}
+
+impl Asker {
+    /// `authority_file` only keeps the framework from reading the system's certificates; each
+    /// target brings its own trust.
+    pub fn new(authority_file: Option<String>) -> Self {
+        let mut options = ConnectorOptions::new(POOL);
+        options.ca_file = authority_file;
+        Self { connector: Connector::new(Some(options)) }
+    }
+
+    /// Status and body of a GET.
+    ///
+    /// # Errors
+    /// Whatever kept the whole answer from arriving within `timeout`.
+    pub async fn get(
+        &self,
+        peer: &HttpPeer,
+        request: RequestHeader,
+        timeout: Duration,
+    ) -> pingora::Result<(StatusCode, Bytes)> {
+        match tokio::time::timeout(timeout, self.exchange(peer, request)).await {
+            Ok(answer) => answer,
+            Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no answer in time"),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        peer: &HttpPeer,
+        request: RequestHeader,
+    ) -> pingora::Result<(StatusCode, Bytes)> {
+        let (mut session, _) = self.connector.get_http_session(peer).await?;
+        session.write_request_header(Box::new(request)).await?;
+        session.finish_body().await?;
+        session.read_response().await?;
+        let status = session
+            .get_status()
+            .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))?;
+        let mut body = BytesMut::new();
+        while let Some(part) = session.read_body_bytes().await? {
+            if body.len() + part.len() > ANSWER_LIMIT {
+                return Error::e_explain(ErrorType::ReadError, "the answer is too large");
+            }
+            body.extend_from_slice(&part);
+        }
+        session.respect_keepalive();
+        self.connector.release_http_session(session, peer, peer.idle_timeout()).await;
+        Ok((status, body.freeze()))
+    }
+}

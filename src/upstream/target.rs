@@ -1,0 +1,166 @@
+//! How one upstream is called: address, TLS, timeouts and pool, as the framework wants it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::protocols::tls::CaType;
+use pingora::protocols::{ALPN, TcpKeepalive};
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+
+use crate::config::{Registry, RegistryAddress, Timeouts};
+use crate::shard::Member;
+use crate::tls::{Authority, KeyPair};
+
+/// How long an idle connection to the replica is kept. Below the 60 s after which zot (and Go
+/// servers with its settings) closes idle connections, so that we close first: a request sent into
+/// a connection that is just being closed is lost, and a write is not repeated.
+const REPLICA_IDLE: Duration = Duration::from_secs(30);
+/// The same towards peers, whose gate keeps idle connections longer than this by default.
+const PEER_IDLE: Duration = Duration::from_secs(45);
+
+/// What we show to peers, and whom we believe.
+#[derive(Clone)]
+pub struct Credentials {
+    authority: Arc<CaType>,
+    pair: Arc<CertKey>,
+}
+
+/// Which of its two names a member's certificate is expected to carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PeerName {
+    /// The host of its address.
+    Host,
+    /// Its id.
+    Id,
+}
+
+/// One upstream without its address, which may change.
+pub(super) struct Target {
+    place: Place,
+    names: Names,
+    connect: Duration,
+    idle: Duration,
+    pool_idle: Duration,
+}
+
+enum Place {
+    Address,
+    Unix(String),
+}
+
+/// The names that its certificate may carry, and the trust anchors if they are its own.
+struct Names {
+    host: String,
+    id: String,
+    authority: Option<Arc<CaType>>,
+}
+
+/// Why an upstream cannot be called at all.
+#[derive(Debug)]
+pub struct DialError(String);
+
+impl std::fmt::Display for DialError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DialError {}
+
+impl Credentials {
+    /// What the cluster's files hold, as the framework wants it.
+    pub fn new(authority: &Authority, pair: &KeyPair) -> Self {
+        Self {
+            authority: wrap(authority),
+            pair: Arc::new(CertKey::new(pair.chain_der(), pair.key_der().to_vec())),
+        }
+    }
+}
+
+/// The framework parses with a panic on bad input; ours comes from [`Authority`], which has parsed
+/// the same bytes already.
+fn wrap(authority: &Authority) -> Arc<CaType> {
+    authority.der().iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect()
+}
+
+impl Target {
+    pub(super) fn replica(registry: &Registry, timeouts: &Timeouts) -> Result<Self, DialError> {
+        let (place, host) = match &registry.address {
+            RegistryAddress::Tcp(address) => (Place::Address, address.host.to_string()),
+            RegistryAddress::Unix(path) => {
+                let path = path.to_str().ok_or_else(|| {
+                    DialError(format!("{} is not valid UTF-8", path.display()))
+                })?;
+                (Place::Unix(path.to_owned()), String::new())
+            }
+        };
+        let authority = match &registry.tls {
+            Some(tls) => Some(Authority::load(&tls.ca).map_err(|e| DialError(e.to_string()))?),
+            None => None,
+        };
+        let name = registry.tls.as_ref().map_or(host, |tls| tls.server_name.to_string());
+        let names =
+            Names { host: name.clone(), id: name, authority: authority.as_ref().map(wrap) };
+        Ok(Self::new(place, names, timeouts, REPLICA_IDLE))
+    }
+
+    pub(super) fn peer(member: &Member, timeouts: &Timeouts) -> Self {
+        let names = Names {
+            host: member.address.host.to_string(),
+            id: member.id.to_string(),
+            authority: None,
+        };
+        Self::new(Place::Address, names, timeouts, PEER_IDLE)
+    }
+
+    fn new(place: Place, names: Names, timeouts: &Timeouts, pool_idle: Duration) -> Self {
+        Self { place, names, connect: timeouts.connect, idle: timeouts.idle, pool_idle }
+    }
+
+    /// The framework's peer, or none while the address is unknown.
+    pub(super) fn http_peer(
+        &self,
+        address: Option<SocketAddr>,
+        name: PeerName,
+        credentials: Option<&Credentials>,
+        generation: u64,
+    ) -> Result<Option<HttpPeer>, DialError> {
+        let name = match name {
+            PeerName::Host => &self.names.host,
+            PeerName::Id => &self.names.id,
+        };
+        let tls = credentials.is_some() || self.names.authority.is_some();
+        // An empty server name would turn all verification off.
+        if tls && name.is_empty() {
+            return Err(DialError("TLS needs a name to verify".into()));
+        }
+        let mut peer = match (&self.place, address) {
+            (Place::Unix(path), _) => HttpPeer::new_uds(path, tls, name.clone())
+                .map_err(|error| DialError(error.to_string()))?,
+            (Place::Address, Some(address)) => HttpPeer::new(address, tls, name.clone()),
+            (Place::Address, None) => return Ok(None),
+        };
+        peer.group_key = generation;
+        peer.client_cert_key = credentials.map(|own| own.pair.clone());
+        let options = &mut peer.options;
+        options.ca =
+            credentials.map(|own| own.authority.clone()).or_else(|| self.names.authority.clone());
+        options.connection_timeout = Some(self.connect);
+        options.total_connection_timeout = Some(self.connect);
+        options.read_timeout = Some(self.idle);
+        options.write_timeout = Some(self.idle);
+        options.idle_timeout = Some(self.pool_idle);
+        options.alpn = ALPN::H1;
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        options.tcp_keepalive = Some(TcpKeepalive {
+            idle: Duration::from_secs(15),
+            interval: Duration::from_secs(5),
+            count: 3,
+            #[cfg(target_os = "linux")]
+            user_timeout: Duration::ZERO,
+        });
+        Ok(Some(peer))
+    }
+}
