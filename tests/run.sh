@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # command → Debian package that brings it
 declare -A PACKAGE_OF=(
   [cmake]=cmake [cc]=gcc [c++]=g++ [make]=make
-  [openssl]=openssl [curl]=curl [unshare]=util-linux
+  [curl]=curl
   [docker-registry]=docker-registry [skopeo]=skopeo [haproxy]=haproxy [promtool]=prometheus
 )
 VENV=.venv
