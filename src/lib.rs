@@ -5,6 +5,8 @@ pub mod admin;
 pub mod banner;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod gate;
 pub mod human;
 pub mod machine;

@@ -102,20 +102,20 @@ fn format(configured: LogFormat, output: &impl IsTerminal) -> Format {
 }
 
 /// SIGTERM and SIGINT, which mean the same.
-struct Signals {
+pub(super) struct Signals {
     term: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,0 +1,195 @@
+//! Three members in one process, each beside its replica, started as `shardlet run` starts one.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::certificates::Authority;
+use super::configuration::{self, Place};
+use super::folder::Folder;
+use super::log::Named;
+use super::ports::{self, Wishes};
+use super::registry::{Replica, Store};
+use super::{DemoError, Options};
+use crate::server::{Server, StartError};
+use crate::shard::{Health, Repository};
+use crate::telemetry::{Format, LineWriter};
+
+/// Enough for "any client, any member, one owner" to mean something.
+const MEMBERS: u16 = 3;
+/// How often other ports are tried when somebody takes the chosen ones before we bind them.
+const ATTEMPTS: usize = 10;
+/// How long the members may take to find each other; they need two probes at most.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const SETTLE_STEP: Duration = Duration::from_millis(10);
+/// How long log lines may take to be written.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A running cluster. End it with [`Cluster::end`].
+pub(super) struct Cluster {
+    members: Vec<Member>,
+    replicas: Vec<Replica>,
+}
+
+struct Member {
+    place: Place,
+    server: Server,
+    log: Option<LineWriter>,
+}
+
+impl Cluster {
+    /// Starts replicas, then members.
+    pub(super) async fn start(options: &Options, folder: &Folder) -> Result<Self, DemoError> {
+        write_certificates(folder)?;
+        let store = Store::new();
+        let wishes: Vec<Wishes> =
+            (0..MEMBERS).map(|index| Wishes::of(index, options.port)).collect();
+        let replicas = wishes
+            .iter()
+            .map(|wish| store.replica(wish.replica))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(DemoError::Port)?;
+
+        let mut attempt = 1;
+        loop {
+            match start_members(options, folder, &wishes, &replicas).await {
+                Ok(members) => return Ok(Self { members, replicas }),
+                // Somebody was faster: there are more ports.
+                Err(DemoError::Start { error: StartError::Bind { .. }, .. })
+                    if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Where the members are.
+    pub(super) fn places(&self) -> Vec<Place> {
+        self.members.iter().map(|member| member.place.clone()).collect()
+    }
+
+    /// Waits until every member knows every peer and its own replica to be up.
+    pub(super) async fn settled(&self) -> Result<(), DemoError> {
+        let deadline = Instant::now() + SETTLE;
+        while let Some((member, other)) = self.unsettled() {
+            if Instant::now() > deadline {
+                return Err(DemoError::NotUp { member, other });
+            }
+            tokio::time::sleep(SETTLE_STEP).await;
+        }
+        Ok(())
+    }
+
+    /// A member, and whom it does not know to be up.
+    fn unsettled(&self) -> Option<(String, String)> {
+        self.members.iter().find_map(|Member { place, server, .. }| {
+            let state = server.state();
+            let mut others = state.view.members().iter();
+            let (_, other) = others.find(|(index, _)| state.health_of(*index) != Health::Up)?;
+            Some((place.id.clone(), other.id.to_string()))
+        })
+    }
+
+    /// The id of a repository's owner, on which all members agree.
+    pub(super) fn owner(&self, repository: &str) -> Result<String, DemoError> {
+        let repository = Repository::parse(repository).map_err(DemoError::Name)?;
+        let first = self.members.first().ok_or(DemoError::NoMembers)?;
+        let view = &first.server.state().view;
+        Ok(view.members().get(view.owner(&repository)).id.to_string())
+    }
+
+    /// Repositories with the ids of their owners.
+    pub(super) fn owners(
+        &self,
+        repositories: &[&'static str],
+    ) -> Result<Vec<(&'static str, String)>, DemoError> {
+        repositories.iter().map(|name| Ok((*name, self.owner(name)?))).collect()
+    }
+
+    /// How many requests for a repository each member's replica got, by its own account.
+    pub(super) fn requests(&self, repository: &str) -> Vec<(String, u64)> {
+        let counts = self.replicas.iter().map(|replica| replica.requests(repository));
+        let ids = self.members.iter().map(|member| member.place.id.clone());
+        ids.zip(counts).collect()
+    }
+
+    /// Waits until all access log lines so far are written.
+    pub(super) fn flush_logs(&self) {
+        for log in self.members.iter().filter_map(|member| member.log.as_ref()) {
+            log.flush(FLUSH);
+        }
+    }
+
+    /// Drains all members at once, then lets everything go.
+    pub(super) async fn end(self) {
+        let mut drains = JoinSet::new();
+        let mut logs = Vec::new();
+        for Member { place: _, server, log } in self.members {
+            drains.spawn(server.drain());
+            logs.push(log);
+        }
+        while drains.join_next().await.is_some() {}
+        drop(logs);
+    }
+}
+
+/// The files that do not depend on ports.
+fn write_certificates(folder: &Folder) -> Result<(), DemoError> {
+    let authority = Authority::new().map_err(DemoError::Certificate)?;
+    folder.write(configuration::AUTHORITY, &authority.pem())?;
+    folder.write_secret(configuration::HASH_KEY_FILE, configuration::HASH_KEY)?;
+    for id in (0..MEMBERS).map(id) {
+        let signed =
+            authority.sign(&id, Ipv4Addr::LOCALHOST.into()).map_err(DemoError::Certificate)?;
+        folder.write(&format!("{id}/{}", configuration::CERTIFICATE), &signed.certificate)?;
+        folder.write_secret(&format!("{id}/{}", configuration::KEY), &signed.key)?;
+    }
+    Ok(())
+}
+
+async fn start_members(
+    options: &Options,
+    folder: &Folder,
+    wishes: &[Wishes],
+    replicas: &[Replica],
+) -> Result<Vec<Member>, DemoError> {
+    let ports = ports::choose(wishes).map_err(DemoError::Port)?;
+    let places: Vec<Place> = (0..MEMBERS)
+        .zip(ports)
+        .zip(replicas)
+        .map(|((index, ports), replica)| Place::new(id(index), ports, replica.address()))
+        .collect();
+    let mut members = Vec::with_capacity(places.len());
+    for place in &places {
+        members.push(start_member(options, folder, place, &places).await?);
+    }
+    Ok(members)
+}
+
+async fn start_member(
+    options: &Options,
+    folder: &Folder,
+    place: &Place,
+    places: &[Place],
+) -> Result<Member, DemoError> {
+    let text = configuration::render(place, places);
+    let path = folder.write(&format!("{}/{}", place.id, configuration::FILE), &text)?;
+    let config = configuration::load(&text, &path).map_err(DemoError::Configuration)?;
+    let log = if options.quiet {
+        None
+    } else {
+        let out = Named::new(&place.id, std::io::stderr());
+        Some(LineWriter::start(out).map_err(DemoError::Log)?)
+    };
+    let output = log.as_ref().map(|log| (log.sender(), Format::Text));
+    let server = Server::start(config, output)
+        .await
+        .map_err(|error| DemoError::Start { member: place.id.clone(), error })?;
+    Ok(Member { place: place.clone(), server, log })
+}
+
+fn id(index: u16) -> String {
+    format!("member-{}", index + 1)
+}
