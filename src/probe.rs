@@ -156,6 +156,10 @@ fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
 }
 
 /// The kind of an error and its cause, without the framework's decoration (which holds addresses).
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the framework has thirty kinds of error"
+)]
 fn brief(error: &Error) -> String {
     match error.etype() {
         ErrorType::ConnectRefused => "it refuses connections".into(),

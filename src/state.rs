@@ -101,7 +101,7 @@ impl HealthTable {
     /// The view that a peer last told of.
     pub fn view_of(&self, member: MemberIndex) -> Option<Fingerprint> {
         let told = self.views.get(member.get())?.load_full()?;
-        Some((*told).clone())
+        Some(*told)
     }
 
     /// Records the view that a peer told of.

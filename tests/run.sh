@@ -3,7 +3,8 @@
 #
 #   bash tests/run.sh                   everything: cargo test, then end to end against real registries
 #   bash tests/run.sh --fast            cargo test only
-#   bash tests/run.sh --packages        install what is missing, and stop
+#   bash tests/run.sh --build-tools     install what the build needs (cmake, a C compiler) if it is missing, and stop
+#   bash tests/run.sh --packages        the same for everything that the tests need
 #   bash tests/run.sh -k haproxy -x     anything else is handed to pytest
 #
 # SHARDLET_TEST_ZOT names a zot binary when none is on PATH. SHARDLET_BINARY names a built shardlet to test.
@@ -11,9 +12,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # command → Debian package that brings it
+declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
-  [cmake]=cmake [cc]=gcc [c++]=g++ [make]=make
-  [openssl]=openssl [curl]=curl [unshare]=util-linux
+  [curl]=curl
   [docker-registry]=docker-registry [skopeo]=skopeo [haproxy]=haproxy [promtool]=prometheus
 )
 VENV=.venv
@@ -25,8 +26,11 @@ main() {
   if [[ ${1:-} == --help || ${1:-} == -h ]]; then sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0; fi
 
   command -v cargo >/dev/null || die "cargo is not on PATH: install Rust (https://rustup.rs) first"
+  if [[ ${1:-} == --build-tools ]]; then
+    PACKAGE_OF=()
+  fi
   install_packages
-  if [[ ${1:-} == --packages ]]; then exit 0; fi
+  if [[ ${1:-} == --packages || ${1:-} == --build-tools ]]; then exit 0; fi
 
   say "cargo test"
   cargo test --locked
@@ -49,10 +53,15 @@ main() {
 # Only what is missing is installed, so a second run neither needs the network nor root.
 install_packages() {
   local missing=() command
+  for command in "${!BUILD_TOOL[@]}"; do
+    has "$command" || missing+=("${BUILD_TOOL[$command]}")
+  done
   for command in "${!PACKAGE_OF[@]}"; do
     has "$command" || missing+=("${PACKAGE_OF[$command]}")
   done
-  has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  if ((${#PACKAGE_OF[@]})); then
+    has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  fi
   [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
   ((${#missing[@]})) || return 0
 
@@ -67,8 +76,8 @@ install_packages() {
   "${root[@]}" apt-get update -q
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null || die "could not install ${missing[*]}"
-  for command in "${!PACKAGE_OF[@]}"; do
-    has "$command" || die "$command is still missing after installing ${PACKAGE_OF[$command]}"
+  for command in "${!BUILD_TOOL[@]}" "${!PACKAGE_OF[@]}"; do
+    has "$command" || die "$command is still missing after installing its package"
   done
 }
 

@@ -1,5 +1,10 @@
 //! What a review would otherwise have to say again and again.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its sources fails"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

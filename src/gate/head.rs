@@ -34,10 +34,12 @@ pub struct Head {
     pub length: usize,
     /// The body that follows.
     pub body: Body,
-    /// For an absolute-form target: the range of bytes to cut, so that origin-form remains, and
-    /// what to put there.
-    pub rewrite: Option<(Range<usize>, &'static [u8])>,
+    /// For an absolute-form target: how to make it origin-form.
+    pub rewrite: Option<Rewrite>,
 }
+
+/// The bytes of a head to cut, and what to put there.
+pub type Rewrite = (Range<usize>, &'static [u8]);
 
 /// How the body is framed (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,11 +185,7 @@ fn host<'h>(fields: &'h [httparse::Header<'h>], minor: u8) -> Result<Option<&'h 
 
 /// RFC 9112 §3.2.2: an absolute-form target must name the host that `Host` names, and goes on in
 /// origin-form, so that what is routed and what is forwarded are the same bytes.
-fn origin_form(
-    target: &str,
-    host: Option<&str>,
-    at: usize,
-) -> Result<Option<(Range<usize>, &'static [u8])>, Failure> {
+fn origin_form(target: &str, host: Option<&str>, at: usize) -> Result<Option<Rewrite>, Failure> {
     if target.starts_with('/') {
         return Ok(None);
     }

@@ -13,6 +13,10 @@ pub fn classify(error: &Error) -> Failure {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the framework has thirty kinds of error"
+)]
 fn downstream(kind: &ErrorType) -> Failure {
     match kind {
         ErrorType::ReadTimedout => Failure::BodyTimeout,
@@ -27,6 +31,10 @@ fn downstream(kind: &ErrorType) -> Failure {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the framework has thirty kinds of error"
+)]
 fn upstream(kind: &ErrorType) -> Failure {
     match kind {
         ErrorType::ConnectTimedout => Failure::UpstreamConnectTimeout,

@@ -8,12 +8,17 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::header::{COOKIE, FORWARDED, HOST, HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::wire;
 use crate::shard::View;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -156,6 +161,24 @@ impl Told {
 /// A host with an optional port and nothing else, so also safe between quotes.
 fn is_host(text: &str) -> bool {
     !text.contains('@') && text.parse::<http::uri::Authority>().is_ok()
+}
+
+/// Drops what was meant for us alone of a response (RFC 9110 §7.6.1); the framework does so for
+/// requests only. `Transfer-Encoding` stays: the framework needs it for its own framing.
+pub fn drop_hop_by_hop(response: &mut ResponseHeader) {
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // A registry that names its own framing here would have us take the message apart.
+        .filter(|name| ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
+        .collect();
+    for name in nominated.iter().chain(&[CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE]) {
+        response.remove_header(name);
+    }
 }
 
 /// The member that the sticky cookie names, if it names one of this view.

@@ -149,7 +149,7 @@ fn failure_of(reject: Reject, state: &State) -> Failure {
         },
         Reject::Misdirected { owner } => Failure::Misdirected {
             owner: members.get(owner).id.clone(),
-            view: state.view.fingerprint().clone(),
+            view: *state.view.fingerprint(),
         },
         Reject::ReplicaDown => Failure::ReplicaDown,
         Reject::Private => Failure::Private,

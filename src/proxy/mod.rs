@@ -200,6 +200,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         // Only now: the framework would take a `100 Continue` before the body for an early answer.
+        headers::drop_hop_by_hop(response);
         intake::leave_time_to_read(session);
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {

@@ -16,38 +16,39 @@ use crate::state::State;
 
 /// A request has ended, well or not.
 pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
-    let request = session.req_header();
+    let end = RequestEnd {
+        arrival,
+        operation: ctx.operation,
+        plan: if answered_here(ctx) {
+            PlanKind::Reject
+        } else {
+            plan_kind(ctx)
+        },
+        status: status(session, ctx),
+        total: ctx.started.elapsed(),
+        received: session.body_bytes_read() as u64,
+        sent: session.body_bytes_sent() as u64,
+    };
+    count(state, session, ctx, &end);
+    write(state, session, ctx, &end);
+}
+
+/// What the client saw; 499 if it was gone, or saw not all of it.
+fn status(session: &Session, ctx: &Exchange) -> u16 {
     let answered = session
         .response_written()
         .map(|response| response.status.as_u16());
-    let failure = ctx.failure.as_ref();
-    let status = match failure {
-        // The client saw nothing, or not all of it.
+    match &ctx.failure {
         Some(failure @ (Failure::ClientGone | Failure::ClientStalled)) => failure.status(),
-        Some(_) | None => answered
-            .or(failure.map(Failure::status))
+        failure => answered
+            .or(failure.as_ref().map(Failure::status))
             .unwrap_or(Failure::ClientGone.status()),
-    };
-    let plan = if answered_here(ctx) {
-        PlanKind::Reject
-    } else {
-        plan_kind(ctx)
-    };
-    let total = ctx.started.elapsed();
-    let (received, sent) = (
-        session.body_bytes_read() as u64,
-        session.body_bytes_sent() as u64,
-    );
+    }
+}
+
+fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
     let metrics = &state.metrics;
-    metrics.request_ends(&RequestEnd {
-        arrival,
-        operation: ctx.operation,
-        plan,
-        status,
-        total,
-        received,
-        sent,
-    });
+    metrics.request_ends(end);
     if ctx.upstream_asked.is_some() {
         let upstream = verdict::upstream_of(ctx);
         let written = session.upstream_body_bytes_sent().unwrap_or(0) as u64;
@@ -55,18 +56,22 @@ pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange)
         metrics.upstream_bytes(upstream, Direction::Sent, written);
         metrics.upstream_bytes(upstream, Direction::Received, read);
     }
-    if let Some(failure) = failure {
+    if let Some(failure) = &ctx.failure {
         metrics.reject(failure);
     }
+}
+
+fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
+    let request = session.req_header();
     let digest = session
         .digest()
         .and_then(|digest| digest.ssl_digest.as_ref());
     let name = |member| &state.view.members().get(member).id;
     state.access_log.write(&AccessRecord {
-        time: SystemTime::now() - total,
+        time: SystemTime::now() - end.total,
         request_id: ctx.request_id.as_str(),
         trace_id: ctx.trace.as_ref().map(TraceParent::trace_id),
-        arrival,
+        arrival: end.arrival,
         client: session
             .client_addr()
             .and_then(|address| address.as_inet())
@@ -76,15 +81,15 @@ pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange)
         repository: ctx.repository.as_deref(),
         operation: ctx.operation,
         owner: ctx.owner.map(|owner| name(owner).as_str()),
-        plan,
+        plan: end.plan,
         upstream: upstream_name(ctx, name),
-        status,
-        received_bytes: received,
-        sent_bytes: sent,
-        total,
+        status: end.status,
+        received_bytes: end.received,
+        sent_bytes: end.sent,
+        total: end.total,
         upstream_time: ctx.first_byte,
         retries: ctx.retries.into(),
-        failure,
+        failure: ctx.failure.as_ref(),
         http: version(request.version),
         tls: digest.map(|digest| &*digest.version),
         user_agent: request

@@ -1,0 +1,100 @@
+//! What is written down about a request, and what never is.
+
+use crate::cluster::{Cluster, Plan, Request, Step};
+
+fn request(method: &str, target: &str, id: &str) -> Request {
+    Request::new(method, target).field("X-Request-Id", id)
+}
+
+#[tokio::test]
+async fn every_request_has_its_line_on_every_member_it_passes() {
+    let cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    let target = format!("/v2/{repository}/manifests/latest");
+    let put = request("PUT", &target, "push-1").field("User-Agent", "skopeo/1.9").body("manifest");
+    assert_eq!(cluster.at(0).ask(put).await.status, 201);
+
+    let line = cluster.at(0).log.of_request("push-1").await;
+    assert_eq!(line["arrival"], "client");
+    assert_eq!(line["method"], "PUT");
+    assert_eq!(line["path"], *target);
+    assert_eq!(line["repository"], *repository);
+    assert_eq!(line["operation"], "manifest_put");
+    assert_eq!(line["owner"], "zot-2");
+    assert_eq!(line["plan"], "forward");
+    assert_eq!(line["upstream"], "zot-2");
+    assert_eq!(line["status"], 201);
+    assert_eq!(line["received_bytes"], 8);
+    assert_eq!(line["sent_bytes"], 0);
+    assert_eq!(line["user_agent"], "skopeo/1.9");
+    assert!(line["total_ms"].as_f64().unwrap() >= line["upstream_ms"].as_f64().unwrap());
+
+    let line = cluster.at(1).log.of_request("push-1").await;
+    assert_eq!(line["arrival"], "peer");
+    assert_eq!(line["plan"], "local");
+    assert_eq!(line["upstream"], "replica");
+    assert_eq!(line["status"], 201);
+}
+
+#[tokio::test]
+async fn a_request_that_went_wrong_says_why() {
+    let mut cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    let target = format!("/v2/{repository}/manifests/latest");
+    cluster.at(0).ask(request("GET", "/v2/Team/app/tags/list", "bad-path")).await;
+    let line = cluster.at(0).log.of_request("bad-path").await;
+    assert_eq!((&line["plan"], &line["status"]), (&"reject".into(), &400.into()));
+
+    cluster.replica(1).steps([
+        Step::say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+        Step::Close,
+    ]);
+    cluster.at(0).ask(request("GET", &target, "cut-1")).await;
+    for sidecar in [0, 1] {
+        let line = cluster.at(sidecar).log.of_request("cut-1").await;
+        assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"upstream_reset".into()), "{line}");
+    }
+
+    cluster.replica(1).steps([Step::Stall]);
+    let mut connection = cluster.at(0).connect().await;
+    connection.send(request("GET", &target, "gone-1").bytes()).await;
+    cluster.replica(1).until_requests(2).await;
+    drop(connection);
+    let line = cluster.at(0).log.of_request("gone-1").await;
+    assert_eq!((&line["status"], &line["reason"]), (&499.into(), &"client_gone".into()));
+
+    cluster.stop(1).await;
+    cluster.at(0).ask(request("GET", &target, "fallback-1")).await;
+    let line = cluster.at(0).log.of_request("fallback-1").await;
+    assert_eq!((&line["plan"], &line["upstream"]), (&"fallback".into(), &"replica".into()));
+}
+
+#[tokio::test]
+async fn secrets_are_never_written_down() {
+    let cluster = Cluster::start(Plan::of(3)).await;
+    let repository = cluster.repository_of(1);
+    let session = format!("/v2/{repository}/blobs/uploads/id?_state=S3CRET-state&digest=sha256:0");
+    let secret = |method: &str, target: &str, id: &str| {
+        request(method, target, id)
+            .field("Authorization", "Bearer S3CRET-token")
+            .field("Cookie", "session=S3CRET-cookie")
+            .body("S3CRET-body")
+    };
+    for (number, target) in [&*session, "/zot/auth/callback/oidc?code=S3CRET-code&state=S3CRET-oidc"]
+        .into_iter()
+        .enumerate()
+    {
+        for sidecar in 0..3 {
+            let id = format!("secret-{number}-{sidecar}");
+            cluster.at(sidecar).ask(secret("PUT", target, &id)).await;
+            cluster.at(sidecar).log.of_request(&id).await;
+        }
+    }
+    for index in 0..3 {
+        let member = cluster.at(index);
+        assert!(!member.log.text().contains("S3CRET"), "{}", member.log.text());
+        assert!(!member.metrics().contains("S3CRET"));
+    }
+    let seen = cluster.replica(1).requests();
+    assert!(seen.iter().all(|seen| seen.head.one("authorization") == Some("Bearer S3CRET-token")));
+}

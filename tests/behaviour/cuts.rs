@@ -1,0 +1,125 @@
+//! Connections that end in the middle: nobody may take a part for the whole.
+
+use crate::cluster::h2_client::H2Client;
+use crate::cluster::{Cluster, End, Plan, Request, Step};
+
+/// Answers that break off, and what of them had come.
+const BROKEN: [&str; 5] = [
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n8\r\n wor",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello",
+    "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n",
+];
+
+fn target(cluster: &Cluster) -> String {
+    format!("/v2/{}/manifests/latest", cluster.repository_of(1))
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_cut_for_the_client() {
+    let cluster = Cluster::of_three().await;
+    for broken in BROKEN {
+        for end in [Step::Close, Step::Reset] {
+            cluster.replica(1).steps([Step::say(broken), end]);
+            for sidecar in [0, 1] {
+                let mut connection = cluster.at(sidecar).connect().await;
+                let answer = connection.ask(&Request::get(&target(&cluster))).await;
+                // Where nothing had gone out yet, an error is better than a cut.
+                if answer.status == 200 {
+                    assert_eq!(answer.end, End::Cut, "{broken:?}: {answer:?}");
+                    assert!("hello world".starts_with(&answer.text()), "{answer:?}");
+                    assert_eq!(connection.until_closed().await, b"");
+                } else {
+                    assert_eq!(answer.refused().0, 502, "{broken:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_resets_the_stream_of_an_http2_client() {
+    let cluster = Cluster::start(Plan::of(3).client_tls()).await;
+    for broken in BROKEN {
+        cluster.replica(1).steps([Step::say(broken), Step::Close]);
+        for sidecar in [0, 1] {
+            let mut client = cluster.at(sidecar).h2().await;
+            let answer = client.ask(H2Client::request("GET", &target(&cluster))).await;
+            // The reset may overtake the head.
+            let Ok(answer) = answer else { continue };
+            assert!(answer.reset.is_some() || answer.status == 502, "{broken:?}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_length_ends_with_its_connection() {
+    let cluster = Cluster::of_three().await;
+    cluster.replica(1).steps([Step::say("HTTP/1.1 200 OK\r\n\r\nhello"), Step::Close]);
+    for sidecar in [0, 1] {
+        let answer = cluster.at(sidecar).get(&target(&cluster)).await;
+        assert_eq!((answer.text(), answer.end), ("hello".into(), End::Whole));
+    }
+}
+
+#[tokio::test]
+async fn garbage_instead_of_an_answer_is_a_bad_gateway() {
+    let cluster = Cluster::of_three().await;
+    for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999 No\r\n\r\n", "\r\n\r\n\r\n", "\0\0\0\0"] {
+        cluster.replica(1).steps([Step::ReadBody, Step::say(garbage), Step::Close]);
+        for sidecar in [0, 1] {
+            let answer = cluster.at(sidecar).ask(Request::new("PUT", &target(&cluster)).body("x")).await;
+            assert_eq!(answer.refused().0, 502, "{garbage:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_request_at_the_replica() {
+    let cluster = Cluster::of_three().await;
+    let get = Request::get(&target(&cluster)).bytes();
+    let put = Request::new("PUT", &target(&cluster)).body(vec![b'x'; 1000]).bytes();
+    let half = &put[..put.len() - 500];
+    let endless = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n";
+    let cases: [(&[u8], &[Step]); 4] = [
+        (&get, &[Step::Stall]),
+        (&put, &[Step::ReadBody, Step::Stall]),
+        (half, &[Step::ReadBody]),
+        (&get, &[Step::say(endless), Step::Fill(1_000_000_000_000)]),
+    ];
+    for (number, (sent, steps)) in cases.iter().enumerate() {
+        for sidecar in [0, 1] {
+            cluster.replica(1).steps(*steps);
+            let before = cluster.replica(1).requests().len();
+            let mut connection = cluster.at(sidecar).connect().await;
+            connection.send(sent).await;
+            cluster.replica(1).until_requests(before + 1).await;
+            let seen = cluster.replica(1).requests().pop().unwrap();
+            drop(connection);
+            let what = format!("the replica to lose its client, case {number} at {sidecar}");
+            cluster.replica(1).until(&what, |record| record.closed.contains(&seen.connection)).await;
+        }
+    }
+    let seen = cluster.replica(1).requests();
+    let cut = seen.iter().filter(|request| request.body.as_ref().is_some_and(|body| !body.whole));
+    assert_eq!(cut.count(), 2, "half a body must not look whole");
+}
+
+#[tokio::test]
+async fn an_http2_client_that_resets_its_stream_ends_the_request_at_the_replica() {
+    let cluster = Cluster::start(Plan::of(3).client_tls()).await;
+    cluster.replica(1).steps([Step::Stall]);
+    for sidecar in [0, 1] {
+        let before = cluster.replica(1).requests().len();
+        let mut client = cluster.at(sidecar).h2().await;
+        let request = H2Client::request("GET", &target(&cluster));
+        let (response, mut stream) = client.begin(request, true).await.unwrap();
+        cluster.replica(1).until_requests(before + 1).await;
+        let seen = cluster.replica(1).requests().pop().unwrap();
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(response);
+        let closed = |record: &crate::cluster::replica::Record| record.closed.contains(&seen.connection);
+        cluster.replica(1).until("the replica to lose its client", closed).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! What is refused before it is a request, on every listener.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, Connection, Plan, Request, eventually, within};
+
+/// Something else than one well-formed request, the status it gets, and why.
+const REFUSED: [(&str, u16, &str); 29] = [
+    ("GET  /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    (" GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    ("\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    ("GET /v2/\r\nHost: a\r\n\r\n", 400, "request_line"),
+    ("GET /v2/ x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    ("GET v2 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", 400, "request_line"),
+    ("GET /v2/ HTTP/1.1\nHost: a\n\n", 400, "bare_line_feed"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400, "bare_line_feed"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", 400, "header_name"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400, "header_name"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n", 400, "header_value"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400, "folded_header"),
+    (
+        "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "length_with_encoding",
+    ),
+    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400, "content_length"),
+    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400, "content_length"),
+    (
+        "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+        400,
+        "content_length",
+    ),
+    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 400, "transfer_encoding"),
+    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n", 400, "header_value"),
+    ("POST /v2/ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "transfer_encoding"),
+    ("GET /v2/ HTTP/1.1\r\nX: b\r\n\r\n", 400, "host_missing"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "host_repeated"),
+    ("GET /v2/ HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "host_invalid"),
+    ("GET http://b/v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "authority_differs"),
+    ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405, "method_not_allowed"),
+    ("TRACE /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method_not_allowed"),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        400,
+        "upgrade_refused",
+    ),
+    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http_version"),
+    ("GET /v2/ HTTP/3.0\r\nHost: a\r\n\r\n", 505, "http_version"),
+];
+
+/// A cluster whose three listeners all speak plain HTTP.
+async fn plain(plan: Plan) -> (Cluster, [SocketAddr; 3]) {
+    let cluster = Cluster::start(plan.insecure()).await;
+    let addresses = cluster.at(0).addresses();
+    (cluster, [addresses.clients, addresses.peers, addresses.admin])
+}
+
+#[tokio::test]
+async fn an_ambiguous_message_is_refused_on_every_listener() {
+    let (cluster, listeners) = plain(Plan::of(1)).await;
+    for address in listeners {
+        for (message, status, reason) in REFUSED {
+            let mut connection = Connection::open(address).await;
+            // What stands behind it must not be answered.
+            connection.send(format!("{message}GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            let answer = connection.answer().await;
+            assert_eq!(answer.refused(), (status, reason.into()), "{message:?} at {address}");
+            assert_eq!(answer.field("connection"), Some("close"));
+            assert_eq!(connection.until_closed().await, b"", "{message:?} at {address}");
+        }
+    }
+    assert_eq!(cluster.replica(0).requests().len(), 0);
+}
+
+#[tokio::test]
+async fn heads_beyond_the_limits_are_refused_on_every_listener() {
+    let limits = "request_line: 600, header_bytes: 2KiB, header_count: 20";
+    let (cluster, listeners) = plain(Plan::of(1).set("limits", limits)).await;
+    let many = "X: 1\r\n".repeat(25);
+    let long = "a".repeat(700);
+    let large = format!("X: {}\r\n", "a".repeat(4096));
+    let heads = [
+        (format!("GET /v2/{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414, "uri_too_long"),
+        (format!("GET /v2/{}", "a".repeat(100_000)), 414, "uri_too_long"),
+        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431, "headers_too_large"),
+        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{large}\r\n"), 431, "headers_too_large"),
+        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(100_000)), 431, "headers_too_large"),
+    ];
+    for address in listeners {
+        for (head, status, reason) in &heads {
+            let mut connection = Connection::open(address).await;
+            connection.send(head).await;
+            assert_eq!(connection.answer().await.refused(), (*status, (*reason).into()));
+        }
+    }
+    assert_eq!(cluster.replica(0).requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_head_has_a_deadline_however_steadily_it_drips() {
+    let (_cluster, listeners) = plain(Plan::of(1).set("timeouts", "request_header: 500ms")).await;
+    let drip = async |mut connection: Connection| {
+        let began = Instant::now();
+        let mut head = b"GET /v2/ HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+        head.resize(1000, b'a');
+        let mut connection = within("408 in the middle of a head", async {
+            for byte in head {
+                connection.send([byte]).await;
+                let pause = tokio::time::timeout(Duration::from_millis(50), connection.speaks());
+                if pause.await.is_ok() {
+                    return connection;
+                }
+            }
+            panic!("the whole head was taken");
+        })
+        .await;
+        assert_eq!(connection.answer().await.refused(), (408, "header_timeout".into()));
+        assert!(began.elapsed() >= Duration::from_millis(500));
+    };
+    let silent = async |mut connection: Connection| {
+        assert_eq!(connection.until_closed().await, b"");
+    };
+    for address in listeners {
+        let mut second = Connection::open(address).await;
+        // A connection that has carried a request has the same deadline for the next.
+        second.ask(&Request::get("/v2/")).await;
+        let first = Connection::open(address).await;
+        tokio::join!(drip(first), drip(second), silent(Connection::open(address).await));
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_has_a_deadline() {
+    let cluster = Cluster::start(Plan::of(1).client_tls().set("timeouts", "request_header: 300ms")).await;
+    let addresses = cluster.at(0).addresses();
+    for address in [addresses.clients, addresses.peers] {
+        let mut silent = Connection::open(address).await;
+        assert!(!silent.until_closed().await.starts_with(b"HTTP/"));
+        let mut garbage = Connection::open(address).await;
+        garbage.send("GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(!garbage.until_closed().await.starts_with(b"HTTP/"));
+    }
+}
+
+#[tokio::test]
+async fn an_offer_of_h2c_is_answered_in_http1() {
+    let cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    let request = Request::get(&format!("/v2/{repository}/tags/list"))
+        .field("Connection", "Upgrade, HTTP2-Settings")
+        .field("Upgrade", "h2c")
+        .field("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA");
+    for sidecar in [0, 1] {
+        let mut connection = cluster.at(sidecar).connect().await;
+        for _ in 0..2 {
+            let answer = connection.ask(&request).await;
+            assert_eq!((answer.status, answer.interim), (200, vec![]));
+        }
+        let seen = cluster.replica(1).requests().pop().unwrap().head;
+        assert_eq!((seen.one("upgrade"), seen.one("http2-settings")), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn an_absolute_target_goes_on_in_origin_form() {
+    let cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    let request = Request::get(&format!("http://registry.example:5000/v2/{repository}/tags/list?n=1"));
+    let mut connection = cluster.at(0).connect().await;
+    for _ in 0..2 {
+        assert_eq!(connection.ask(&request).await.status, 200);
+    }
+    let targets: Vec<_> = cluster.replica(1).requests().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(targets, vec![format!("/v2/{repository}/tags/list?n=1"); 2]);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_are_told_so() {
+    let cluster = Cluster::start(Plan::of(1).set("limits", "connections: 2")).await;
+    let mut first = cluster.at(0).connect().await;
+    let mut second = cluster.at(0).connect().await;
+    for connection in [&mut first, &mut second] {
+        assert_eq!(connection.ask(&Request::get("/v2/")).await.status, 200);
+    }
+    let mut third = cluster.at(0).connect().await;
+    assert_eq!(third.answer().await.refused(), (503, "connections_full".into()));
+    assert_eq!(third.until_closed().await, b"");
+    let refused = "shardlet_connections_refused_total{listener=\"clients\",reason=\"full\"}";
+    assert!(cluster.at(0).metric(refused) >= 1.0);
+
+    drop(first);
+    eventually("the place to be free again", async || {
+        let mut next = cluster.at(0).connect().await;
+        next.ask(&Request::get("/v2/")).await.status == 200
+    })
+    .await;
+    assert_eq!(second.ask(&Request::get("/v2/")).await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_connection() {
+    let limits = "connections: 10, connections_per_address: 1";
+    let cluster = Cluster::start(Plan::of(1).set("limits", limits)).await;
+    let greedy = IpAddr::V4(Ipv4Addr::new(127, 250, 0, 1));
+    let modest = IpAddr::V4(Ipv4Addr::new(127, 250, 0, 2));
+    let mut first = cluster.at(0).connect_from(greedy).await;
+    assert_eq!(first.ask(&Request::get("/v2/")).await.status, 200);
+    let mut second = cluster.at(0).connect_from(greedy).await;
+    assert_eq!(second.answer().await.refused(), (503, "connections_full".into()));
+    let mut other = cluster.at(0).connect_from(modest).await;
+    assert_eq!(other.ask(&Request::get("/v2/")).await.status, 200);
+}

@@ -1,0 +1,141 @@
+//! Clients that speak TLS, in HTTP/2 and HTTP/1.1.
+
+use bytes::Bytes;
+
+use crate::cluster::h2_client::H2Client;
+use crate::cluster::message::sha256;
+use crate::cluster::{Cluster, Plan, Request, Step, within};
+
+const MIB: usize = 1024 * 1024;
+
+async fn over_tls() -> Cluster {
+    Cluster::start(Plan::of(3).client_tls()).await
+}
+
+fn reason(body: &[u8]) -> String {
+    let document: serde_json::Value = serde_json::from_slice(body).unwrap();
+    document["errors"][0]["detail"]["reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn both_protocols_are_spoken_over_tls() {
+    let cluster = over_tls().await;
+    let repository = cluster.repository_of(1);
+    let target = format!("/v2/{repository}/blobs/uploads/");
+    for sidecar in [0, 1] {
+        let mut client = cluster.at(sidecar).h2().await;
+        let answer = client.ask(H2Client::request("POST", &target)).await.unwrap();
+        assert_eq!(answer.status, 202);
+        let location = answer.headers["location"].to_str().unwrap();
+        assert!(location.starts_with("https://registry.example/v2/"), "{location}");
+        assert!(!answer.headers.contains_key("connection"));
+
+        let answer = cluster.at(sidecar).ask(Request::new("POST", &target).body("")).await;
+        let location = answer.field("location").unwrap();
+        assert!(location.starts_with("https://registry.example:5000/v2/"), "{location}");
+    }
+    for seen in cluster.replica(1).requests() {
+        assert_eq!(seen.head.one("x-forwarded-proto"), Some("https"));
+        assert!(seen.head.one("host").unwrap().starts_with("registry.example"));
+    }
+}
+
+#[tokio::test]
+async fn an_upload_larger_than_every_window_goes_through() {
+    let cluster = over_tls().await;
+    let repository = cluster.repository_of(1);
+    let blob = Bytes::from(vec![b'z'; 32 * MIB]);
+    let digest = format!("sha256:{}", sha256(&blob));
+    let mut client = cluster.at(0).h2().await;
+    let start = H2Client::request("POST", &format!("/v2/{repository}/blobs/uploads/"));
+    let answer = client.ask(start).await.unwrap();
+    let location = answer.headers["location"].to_str().unwrap();
+    let session = location.strip_prefix("https://registry.example").unwrap();
+
+    // Without Content-Length: it goes on in chunks.
+    let put = H2Client::request("PUT", &format!("{session}&digest={digest}"));
+    assert_eq!(client.upload(put, blob.clone()).await.unwrap().status, 201);
+    let seen = cluster.replica(1).requests().pop().unwrap();
+    assert_eq!(seen.head.one("transfer-encoding"), Some("chunked"));
+
+    let get = H2Client::request("GET", &format!("/v2/{repository}/blobs/{digest}"));
+    let answer = client.ask(get).await.unwrap();
+    assert_eq!((answer.status, answer.reset), (200, None));
+    assert!(answer.body == blob);
+}
+
+#[tokio::test]
+async fn our_own_answers_reach_http2_clients() {
+    let cluster = over_tls().await;
+    let mut client = cluster.at(0).h2().await;
+    let cases = [
+        ("GET", "/v2/team%2Fapp/tags/list", 400, "route"),
+        ("GET", "/v2//team/tags/list", 400, "route"),
+        ("TRACE", "/v2/", 405, "method_not_allowed"),
+        ("GET", "/metrics", 403, "private"),
+    ];
+    for (method, target, status, why) in cases {
+        let answer = client.ask(H2Client::request(method, target)).await.unwrap();
+        assert_eq!((answer.status, reason(&answer.body)), (status, why.into()), "{target}");
+    }
+    let head = client.ask(H2Client::request("HEAD", "/v2/Team/app/tags/list")).await.unwrap();
+    assert_eq!((head.status, head.body.len()), (400, 0));
+
+    let connect = http::Request::builder().method("CONNECT").uri("registry.example:443");
+    let answer = client.ask(connect).await.unwrap();
+    assert_eq!((answer.status, reason(&answer.body)), (405, "method_not_allowed".into()));
+    assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_is_told_why() {
+    let mut cluster = over_tls().await;
+    let repository = cluster.repository_of(1);
+    cluster.stop(1).await;
+    let mut client = cluster.at(0).h2().await;
+    let patch = H2Client::request("PATCH", &format!("/v2/{repository}/blobs/uploads/id"));
+    let (response, mut stream) = client.begin(patch, false).await.unwrap();
+    stream.send_data(Bytes::from(vec![b'x'; 60_000]), false).unwrap();
+    let answer = H2Client::answer(response).await.unwrap();
+    assert_eq!((answer.status, reason(&answer.body)), (503, "upstream_refused".into()));
+    let next = client.ask(H2Client::request("GET", "/v2/")).await.unwrap();
+    assert_eq!(next.status, 200, "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_client_has_as_many_streams_as_configured() {
+    let cluster = Cluster::start(Plan::of(1).client_tls().set("limits", "h2_streams: 3")).await;
+    let mut client = cluster.at(0).h2().await;
+    client.ask(H2Client::request("GET", "/v2/")).await.unwrap();
+    assert_eq!(client.max_streams(), 3);
+}
+
+#[tokio::test]
+async fn a_client_that_resets_streams_without_end_loses_its_connection() {
+    let cluster = over_tls().await;
+    let repository = cluster.repository_of(0);
+    cluster.replica(0).steps([Step::Stall]);
+    let mut client = cluster.at(0).h2().await;
+    let target = format!("/v2/{repository}/tags/list");
+    let closed = within("the connection to be closed", async {
+        loop {
+            match client.begin(H2Client::request("GET", &target), true).await {
+                Ok((_, mut stream)) => stream.send_reset(h2::Reason::CANCEL),
+                Err(error) => return error,
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(closed.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{closed}");
+}
+
+#[tokio::test]
+async fn a_header_list_beyond_the_limit_is_refused() {
+    let cluster = Cluster::start(Plan::of(1).client_tls().set("limits", "header_bytes: 4KiB")).await;
+    let mut client = cluster.at(0).h2().await;
+    let request = H2Client::request("GET", "/v2/").header("x-large", "a".repeat(8192));
+    // The library answers for us, without a body.
+    assert_eq!(client.ask(request).await.unwrap().status, 431);
+    assert_eq!(cluster.replica(0).requests().len(), 0);
+}

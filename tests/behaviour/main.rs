@@ -1,0 +1,18 @@
+//! What clients and replicas see of a cluster, situation by situation: the rows of
+//! docs/behaviour.md, each with its test.
+
+#[path = "../cluster/mod.rs"]
+mod cluster;
+
+mod access_log;
+mod bodies;
+mod certificates;
+mod cuts;
+mod gate;
+mod headers;
+mod http2;
+mod lifecycle;
+mod owner_down;
+mod peers;
+mod queue;
+mod routing;

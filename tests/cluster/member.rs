@@ -1,0 +1,114 @@
+//! One member that runs, and the ways to talk to it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use shardlet::config::{self, Environment, Files, SourceName};
+use shardlet::server::{Addresses, Server};
+
+use super::authority::Authority;
+use super::client::{Answer, Connection, Request};
+use super::h2_client::H2Client;
+use super::log::Log;
+use super::plan::Plan;
+
+/// A member under test.
+pub struct Member {
+    /// The member itself.
+    pub server: Server,
+    /// Its access log.
+    pub log: Log,
+    /// For TLS on its client listener.
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    http1: Arc<ClientConfig>,
+    h2: Arc<ClientConfig>,
+}
+
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path, _: usize) -> std::io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+}
+
+impl Member {
+    pub(super) async fn start(
+        plan: &Plan,
+        index: usize,
+        registry: SocketAddr,
+        folder: &Path,
+        authority: &Authority,
+    ) -> Self {
+        let text = plan.yaml(index, registry, folder);
+        let source = SourceName::File(folder.join("proxy.yaml"));
+        let environment = Environment {
+            member_flag: None,
+            member_variable: None,
+            hash_key: None,
+            files: &Disk,
+            surroundings: None,
+        };
+        let config = config::load(&text, &source, &environment)
+            .unwrap_or_else(|problems| panic!("{problems}\nin\n{text}"));
+        let log = Log::start();
+        let server = Server::start(config, Some(log.output())).await.unwrap();
+        let tls = plan.speaks_client_tls().then(|| Tls {
+            http1: authority.client(None, &["http/1.1"]),
+            h2: authority.client(None, &["h2"]),
+        });
+        Self { server, log, tls }
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.server.addresses()
+    }
+
+    /// A connection to the client listener, over TLS where it speaks TLS.
+    pub async fn connect(&self) -> Connection {
+        let address = self.addresses().clients;
+        match &self.tls {
+            None => Connection::open(address).await,
+            Some(tls) => Connection::open_tls(address, tls.http1.clone()).await.unwrap(),
+        }
+    }
+
+    /// A plain connection to the client listener from another loopback address.
+    pub async fn connect_from(&self, source: IpAddr) -> Connection {
+        Connection::open_from(source, self.addresses().clients).await
+    }
+
+    /// An HTTP/2 connection to the client listener.
+    pub async fn h2(&self) -> H2Client {
+        let tls = self.tls.as_ref().expect("HTTP/2 needs Plan::client_tls");
+        H2Client::open(self.addresses().clients, tls.h2.clone()).await
+    }
+
+    /// One request on a connection of its own.
+    pub async fn ask(&self, request: Request) -> Answer {
+        self.connect().await.ask(&request).await
+    }
+
+    /// GET.
+    pub async fn get(&self, target: &str) -> Answer {
+        self.ask(Request::get(target)).await
+    }
+
+    /// All metrics.
+    pub fn metrics(&self) -> String {
+        self.server.state().metrics.render()
+    }
+
+    /// One series, by its name and labels as rendered; 0 if it is not there.
+    pub fn metric(&self, series: &str) -> f64 {
+        let rendered = self.metrics();
+        let line = rendered.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}

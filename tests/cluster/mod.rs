@@ -1,0 +1,175 @@
+//! Whole members in one process: real sockets, real certificates, and beside each member a replica
+//! that does what the test tells it. A test reads: given a cluster, when this breaks, then that is
+//! answered.
+
+pub mod authority;
+pub mod client;
+pub mod h2_client;
+pub mod log;
+pub mod member;
+pub mod message;
+pub mod plan;
+pub mod registry;
+pub mod replica;
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use shardlet::shard::Repository;
+
+use authority::Authority;
+use member::Member;
+use registry::Storage;
+use replica::Replica;
+
+pub use client::{Answer, Connection, End, Request};
+pub use plan::Plan;
+pub use replica::{Gate, Program, Step};
+
+/// How long anything may take before the test gives up on it: never reached when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Members that run, each with its replica.
+pub struct Cluster {
+    plan: Plan,
+    members: Vec<Option<Member>>,
+    replicas: Vec<Replica>,
+    /// Signs the members' certificates.
+    pub authority: Authority,
+    /// Certificates and configurations live here.
+    pub folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts every member of the plan.
+    pub async fn start(plan: Plan) -> Self {
+        let ip = own_address();
+        let plan = plan.placed_at(ip, reserve);
+        let storage = Arc::new(Storage::default());
+        let mut replicas = Vec::new();
+        for name in plan.ids() {
+            replicas.push(Replica::start(&name, ip, storage.clone()).await);
+        }
+        let mut cluster = Self {
+            members: Vec::new(),
+            replicas,
+            authority: Authority::new("cluster authority"),
+            folder: tempfile::tempdir().unwrap(),
+            plan,
+        };
+        cluster.write_certificates();
+        for index in 0..cluster.plan.size() {
+            let member = cluster.start_member(index).await;
+            cluster.members.push(Some(member));
+        }
+        cluster
+    }
+
+    /// Three members with mutual TLS between them and plain HTTP for clients.
+    pub async fn of_three() -> Self {
+        Self::start(Plan::of(3)).await
+    }
+
+    /// A member that runs.
+    pub fn at(&self, index: usize) -> &Member {
+        self.members[index].as_ref().unwrap()
+    }
+
+    /// The replica beside a member.
+    pub fn replica(&self, index: usize) -> &Replica {
+        &self.replicas[index]
+    }
+
+    /// The addresses and names that the members were started with.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Ends a member, as a shutdown does; its replica goes on.
+    pub async fn stop(&mut self, index: usize) {
+        self.members[index].take().unwrap().server.drain().await;
+    }
+
+    /// Hands a member over, to be ended by the test itself.
+    pub fn take(&mut self, index: usize) -> Member {
+        self.members[index].take().unwrap()
+    }
+
+    /// Starts a member that was stopped.
+    pub async fn restart(&mut self, index: usize) {
+        assert!(self.members[index].is_none(), "member {index} runs already");
+        self.members[index] = Some(self.start_member(index).await);
+    }
+
+    /// A repository that this member owns.
+    pub fn repository_of(&self, index: usize) -> String {
+        self.repositories_of(index).next().unwrap()
+    }
+
+    /// Repositories that this member owns, without end.
+    pub fn repositories_of(&self, index: usize) -> impl Iterator<Item = String> {
+        let state = self.members.iter().flatten().next().unwrap().server.state();
+        (0..).map(|number| format!("team/app-{number}")).filter(move |name| {
+            state.view.owner(&Repository::parse(name).unwrap()).get() == index
+        })
+    }
+
+    /// Requests that replicas other than this member's have seen.
+    pub fn requests_elsewhere(&self, index: usize) -> usize {
+        let others = self.replicas.iter().enumerate().filter(|(at, _)| *at != index);
+        others.map(|(_, replica)| replica.requests().len()).sum()
+    }
+
+    async fn start_member(&self, index: usize) -> Member {
+        let registry = self.replicas[index].address;
+        let folder = self.folder.path();
+        Member::start(&self.plan, index, registry, folder, &self.authority).await
+    }
+
+    fn write_certificates(&self) {
+        let folder = self.folder.path();
+        self.authority.write(&folder.join("ca.crt"));
+        let server = self.authority.sign(&["registry.example".into(), self.plan.ip().to_string()]);
+        server.write(folder, "server");
+        for index in 0..self.plan.size() {
+            let signed = self.authority.sign(&self.plan.certificate_names(index));
+            signed.write(folder, &self.plan.id(index));
+        }
+    }
+}
+
+/// Waits for what must come true soon.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("gave up waiting: {what}"),
+    }
+}
+
+/// Asks again and again until the answer is yes, for what announces itself to nobody.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// A loopback address of this cluster alone, so that a port which is free now stays free: all of
+/// 127.0.0.0/8 is local, and nobody else uses this part of it.
+fn own_address() -> Ipv4Addr {
+    static CLUSTERS: AtomicU32 = AtomicU32::new(1);
+    let process = u8::try_from(std::process::id() % 200).unwrap() + 20;
+    let [_, _, high, low] = CLUSTERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, process, high, low)
+}
+
+/// A port that is free: members must know each other's before they start.
+fn reserve(ip: Ipv4Addr) -> u16 {
+    let listener = std::net::TcpListener::bind(SocketAddr::from((ip, 0))).unwrap();
+    listener.local_addr().unwrap().port()
+}

@@ -1,0 +1,203 @@
+//! What a cluster is to be, and each member's proxy.yaml for it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+/// Timeouts that a healthy test never meets and a broken one does not wait for long.
+const TIMEOUTS: &str = "connect: 1s, request_header: 5s, idle: 10s, drain: 10s";
+/// No verdict by probes: attempts alone tell who is up.
+const QUIET_PROBES: &str = "interval: 1h, fall: 100";
+/// Verdicts by probes, soon.
+const EAGER_PROBES: &str = "interval: 100ms, timeout: 500ms, rise: 1, fall: 1";
+
+/// A cluster to be started.
+#[derive(Clone)]
+pub struct Plan {
+    ip: Ipv4Addr,
+    ports: Vec<u16>,
+    hosts: BTreeMap<usize, String>,
+    peer_ips: BTreeMap<usize, IpAddr>,
+    certificate_names: BTreeMap<usize, Vec<String>>,
+    insecure: bool,
+    client_tls: bool,
+    /// By top-level key (`cluster` without the members), for all members.
+    sections: BTreeMap<&'static str, String>,
+    /// The same for one member.
+    own_sections: BTreeMap<(usize, &'static str), String>,
+}
+
+impl Plan {
+    /// This many members, mutual TLS between them, plain HTTP for clients.
+    pub fn of(members: usize) -> Self {
+        let sections = [
+            ("timeouts", TIMEOUTS),
+            ("probes", QUIET_PROBES),
+            ("cluster", "hash_key: 000102030405060708090a0b0c0d0e0f"),
+        ];
+        Self {
+            ip: Ipv4Addr::LOCALHOST,
+            ports: vec![0; members],
+            hosts: BTreeMap::new(),
+            peer_ips: BTreeMap::new(),
+            certificate_names: BTreeMap::new(),
+            insecure: false,
+            client_tls: false,
+            sections: sections.map(|(key, text)| (key, text.to_owned())).into(),
+            own_sections: BTreeMap::new(),
+        }
+    }
+
+    /// Plain HTTP between members.
+    pub fn insecure(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// TLS on the client listeners.
+    pub fn client_tls(mut self) -> Self {
+        self.client_tls = true;
+        self
+    }
+
+    /// Probes that soon see who is down and who is back.
+    pub fn eager_probes(self) -> Self {
+        self.set("probes", EAGER_PROBES)
+    }
+
+    /// The inside of a top-level mapping of proxy.yaml, in flow style.
+    pub fn set(mut self, key: &'static str, text: &str) -> Self {
+        self.sections.insert(key, text.to_owned());
+        self
+    }
+
+    /// The same for one member alone.
+    pub fn set_at(mut self, index: usize, key: &'static str, text: &str) -> Self {
+        self.own_sections.insert((index, key), text.to_owned());
+        self
+    }
+
+    /// The host in a member's address, instead of the cluster's IP address.
+    pub fn host_of(mut self, index: usize, host: &str) -> Self {
+        self.hosts.insert(index, host.to_owned());
+        self
+    }
+
+    /// The IP address of a member's peer listener, instead of the cluster's.
+    pub fn listening_at(mut self, index: usize, ip: IpAddr) -> Self {
+        self.peer_ips.insert(index, ip);
+        self
+    }
+
+    /// The names in a member's certificate, instead of its id and IP address; `IP` stands for that.
+    pub fn certificate_of(mut self, index: usize, names: &[&str]) -> Self {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        self.certificate_names.insert(index, names);
+        self
+    }
+
+    /// Gives every member its peer address.
+    pub(super) fn placed_at(mut self, ip: Ipv4Addr, reserve: impl Fn(Ipv4Addr) -> u16) -> Self {
+        self.ip = ip;
+        // Taken one after the other, two members could be given the same port.
+        while self.ports.contains(&0) {
+            let port = reserve(ip);
+            let free = self.ports.iter().position(|taken| *taken == 0).unwrap();
+            if !self.ports.contains(&port) {
+                self.ports[free] = port;
+            }
+        }
+        self
+    }
+
+    /// How many members.
+    pub fn size(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// The address that all listeners are on.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.ip
+    }
+
+    /// A member's id.
+    pub fn id(&self, index: usize) -> String {
+        format!("zot-{}", index + 1)
+    }
+
+    /// All ids.
+    pub fn ids(&self) -> Vec<String> {
+        (0..self.size()).map(|index| self.id(index)).collect()
+    }
+
+    /// Where a member listens for peers.
+    pub fn peer_address(&self, index: usize) -> SocketAddr {
+        let ip = self.peer_ips.get(&index).copied().unwrap_or(IpAddr::V4(self.ip));
+        SocketAddr::new(ip, self.ports[index])
+    }
+
+    /// Whether clients speak TLS.
+    pub fn speaks_client_tls(&self) -> bool {
+        self.client_tls
+    }
+
+    pub(super) fn certificate_names(&self, index: usize) -> Vec<String> {
+        let usual = || vec![self.id(index), self.ip.to_string()];
+        let mut names = self.certificate_names.get(&index).cloned().unwrap_or_else(usual);
+        for name in names.iter_mut().filter(|name| *name == "IP") {
+            *name = self.ip.to_string();
+        }
+        names
+    }
+
+    /// A member's proxy.yaml.
+    pub(super) fn yaml(&self, index: usize, registry: SocketAddr, folder: &Path) -> String {
+        let (id, ip, folder) = (self.id(index), self.ip, folder.display());
+        let mut yaml = format!("member: {id}\n");
+        let tls = if self.client_tls {
+            format!(", tls: {{ cert: {folder}/server.crt, key: {folder}/server.key }}")
+        } else {
+            String::new()
+        };
+        let peers = self.peer_address(index);
+        let _ = write!(
+            yaml,
+            "listen:\n  clients: {{ address: \"{ip}:0\"{tls} }}\n  \
+             peers: {{ address: \"{peers}\" }}\n  admin: {{ address: \"{ip}:0\" }}\n"
+        );
+        let registry_more = self.section(index, "registry").unwrap_or_default();
+        let _ = writeln!(yaml, "registry: {{ address: \"{registry}\", {registry_more} }}");
+        let cluster_more = self.section(index, "cluster").unwrap_or_default();
+        let trust = if self.insecure {
+            "insecure: true".to_owned()
+        } else {
+            format!("tls: {{ ca: {folder}/ca.crt, cert: {folder}/{id}.crt, key: {folder}/{id}.key }}")
+        };
+        let members: Vec<String> = (0..self.size()).map(|index| self.member_line(index)).collect();
+        let _ = writeln!(
+            yaml,
+            "cluster: {{ {cluster_more}, {trust}, members: [ {} ] }}",
+            members.join(", ")
+        );
+        for key in ["reads", "sticky", "timeouts", "limits", "probes", "resolve", "log"] {
+            if let Some(text) = self.section(index, key) {
+                let _ = writeln!(yaml, "{key}: {{ {text} }}");
+            }
+        }
+        if let Some(text) = self.section(index, "trusted_proxies") {
+            let _ = writeln!(yaml, "trusted_proxies: [ {text} ]");
+        }
+        yaml
+    }
+
+    fn member_line(&self, index: usize) -> String {
+        let host = self.hosts.get(&index).cloned().unwrap_or_else(|| self.ip.to_string());
+        format!("{{ id: {}, address: \"{host}:{}\" }}", self.id(index), self.ports[index])
+    }
+
+    fn section(&self, index: usize, key: &'static str) -> Option<&str> {
+        let own = self.own_sections.get(&(index, key));
+        own.or_else(|| self.sections.get(key)).map(String::as_str)
+    }
+}
