@@ -133,7 +133,9 @@ pub fn on_error(
 
 /// The owner has no address yet: a read is served by the local replica. Says whether it is.
 pub fn on_unresolved(state: &State, ctx: &mut Exchange) -> bool {
-    let Some(Plan::Forward(owner)) = ctx.plan else { return false };
+    let Some(Plan::Forward(owner)) = ctx.plan else {
+        return false;
+    };
     let falls_back = may_fall_back(state, owner, ctx);
     if falls_back {
         ctx.plan = Some(Plan::Fallback { owner });

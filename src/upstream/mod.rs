@@ -126,9 +126,16 @@ impl Upstreams {
     ///
     /// # Errors
     /// As [`Upstreams::set_credentials`].
-    pub fn expect_other_name(&self, member: MemberIndex, failed: &HttpPeer) -> Result<(), DialError> {
-        let Some(slot) = self.members.get(member.get()) else { return Ok(()) };
-        slot.named_by_id.store(!slot.target.is_named_by_id(failed), Ordering::Relaxed);
+    pub fn expect_other_name(
+        &self,
+        member: MemberIndex,
+        failed: &HttpPeer,
+    ) -> Result<(), DialError> {
+        let Some(slot) = self.members.get(member.get()) else {
+            return Ok(());
+        };
+        slot.named_by_id
+            .store(!slot.target.is_named_by_id(failed), Ordering::Relaxed);
         self.prepare_member(slot)
     }
 
