@@ -236,7 +236,9 @@ async fn a_head_has_a_deadline_however_steadily_it_drips() {
     for address in listeners {
         let mut second = Connection::open(address).await;
         // A connection that has carried a request has the same deadline for the next.
-        second.ask(&Request::get("/v2/")).await;
+        second
+            .ask(&Request::get("/v2/").field("X-Shardlet-View", "0"))
+            .await;
         let first = Connection::open(address).await;
         tokio::join!(
             drip(first),
