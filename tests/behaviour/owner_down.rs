@@ -170,6 +170,43 @@ async fn a_dead_replica_is_told_by_its_sidecar() {
 }
 
 #[tokio::test]
+async fn a_replica_that_fails_its_probes_is_spared() {
+    let cluster = Cluster::start(Plan::of(3).eager_probes()).await;
+    let repository = cluster.repository_of(1);
+    let up = "shardlet_replica_up";
+    // A registry that asks for a login lives.
+    cluster.replica(1).answers_probes(401);
+    let probes = cluster.replica(1).record().probes;
+    cluster
+        .replica(1)
+        .until("probes to see it", |record| record.probes > probes + 1)
+        .await;
+    eventually("it to be up", async || cluster.at(1).metric(up) > 0.0).await;
+
+    cluster.replica(1).answers_probes(500);
+    let peer_up = "shardlet_peer_up{member=\"zot-2\"}";
+    eventually("it to be down for all", async || {
+        cluster.at(1).metric(up) < 1.0 && cluster.at(0).metric(peer_up) < 1.0
+    })
+    .await;
+    for (sidecar, reason) in [(1, "replica_down"), (0, "owner_down")] {
+        let answer = write(&cluster, sidecar, "PUT", &repository).await;
+        assert_eq!(answer.refused(), (503, reason.into()));
+    }
+    reads_fall_back(&cluster, &repository).await;
+    assert_eq!(cluster.replica(1).requests().len(), 0);
+    // What every client asks first is answered by another replica.
+    let base = cluster.at(1).get("/v2/").await;
+    assert_eq!((base.status, base.field("x-replica")), (200, Some("zot-3")));
+
+    cluster.replica(1).answers_probes(200);
+    eventually("writes to be taken again", async || {
+        write(&cluster, 0, "PUT", &repository).await.status == 201
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_replica_that_never_answers_costs_the_idle_timeout() {
     // Only the owner's own limit is short, so that it is the one that tells.
     let plan = Plan::of(3).set_at(1, "timeouts", "idle: 1s");

@@ -6,9 +6,8 @@ use crate::cluster::{Cluster, End, Request};
 async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
     let cluster = Cluster::of_three().await;
     for owner in 0..3 {
-        let before: Vec<usize> = (0..3)
-            .map(|at| cluster.replica(at).requests().len())
-            .collect();
+        let count = |at: usize| cluster.replica(at).requests().len();
+        let before = [count(0), count(1), count(2)];
         let repository = cluster.repository_of(owner);
         for sidecar in 0..3 {
             let answer = cluster
@@ -18,10 +17,9 @@ async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
             assert_eq!((answer.status, answer.end), (200, End::Whole));
             assert_eq!(answer.field("x-replica"), Some(&*cluster.plan().id(owner)));
         }
-        for at in 0..3 {
-            let more = if at == owner { 3 } else { 0 };
-            assert_eq!(cluster.replica(at).requests().len(), before[at] + more);
-        }
+        let mut after = before;
+        after[owner] += 3;
+        assert_eq!([count(0), count(1), count(2)], after);
     }
 }
 

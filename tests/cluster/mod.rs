@@ -11,6 +11,7 @@ pub mod message;
 pub mod plan;
 pub mod registry;
 pub mod replica;
+pub mod request;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,9 +26,10 @@ use member::Member;
 use registry::Storage;
 use replica::Replica;
 
-pub use client::{Answer, Connection, End, Request};
+pub use client::{Answer, Connection, End};
 pub use plan::Plan;
 pub use replica::{Gate, Program, Step};
+pub use request::Request;
 
 /// How long anything may take before the test gives up on it: never reached when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(15);

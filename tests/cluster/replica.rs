@@ -172,13 +172,6 @@ impl Replica {
         self.shared.record.borrow().clone()
     }
 
-    /// The only request so far.
-    pub fn only_request(&self) -> Seen {
-        let requests = self.requests();
-        assert_eq!(requests.len(), 1, "{requests:#?}");
-        requests.into_iter().next().unwrap()
-    }
-
     /// Waits until something has happened.
     pub async fn until(&self, what: &str, happened: impl FnMut(&Record) -> bool) -> Record {
         let mut record = self.shared.record.subscribe();

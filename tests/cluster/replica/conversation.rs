@@ -11,7 +11,7 @@ use super::{Program, Seen, Shared, Step};
 use crate::cluster::message::{Body, Framing, Head, read_body, read_head};
 use crate::cluster::registry;
 
-const FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// Serves until the connection ends.
 pub(super) async fn run(shared: &Shared, stream: TcpStream, number: u64) {
