@@ -90,7 +90,7 @@ async fn check_peer(
             // Perhaps its certificate carries the other of the member's two names.
             state
                 .upstreams
-                .expect_other_name(peer)
+                .expect_other_name(peer, &target)
                 .map_err(|error| error.to_string())?;
             let target = state
                 .upstreams

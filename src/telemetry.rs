@@ -15,8 +15,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
-/// What libraries may say when nothing is configured.
-const LIBRARIES: &str = "warn";
+/// What libraries may say when nothing is configured. pingora's pool calls it an error when a
+/// connection that was released a moment ago is not free yet and a new one is made.
+const LIBRARIES: &str = "warn,pingora_core::connectors=off";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

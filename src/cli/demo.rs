@@ -52,8 +52,18 @@ fn start(args: &Args) -> Result<(), String> {
     use crate::demo::{self, Options};
     use crate::telemetry::{self, Format};
 
-    let Args { port, quiet, once, keep } = args;
-    let options = Options { port: *port, quiet: *quiet, once: *once, keep: keep.clone() };
+    let Args {
+        port,
+        quiet,
+        once,
+        keep,
+    } = args;
+    let options = Options {
+        port: *port,
+        quiet: *quiet,
+        once: *once,
+        keep: keep.clone(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -62,7 +72,9 @@ fn start(args: &Args) -> Result<(), String> {
     let ended = runtime.block_on(async {
         // Before anything listens: a signal during the start must not be lost.
         let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-        demo::run(options, signals.next()).await.map_err(|error| error.to_string())
+        demo::run(options, signals.next())
+            .await
+            .map_err(|error| error.to_string())
     });
     // Connections that the end has cut are dropped here.
     runtime.shutdown_background();
@@ -75,6 +87,11 @@ const LEVEL: &str = "error";
 
 #[cfg(not(feature = "demo"))]
 fn start(args: &Args) -> Result<(), String> {
-    let Args { port: _, quiet: _, once: _, keep: _ } = args;
+    let Args {
+        port: _,
+        quiet: _,
+        once: _,
+        keep: _,
+    } = args;
     Err("this build has no demo; `cargo run -- demo` with the default features has one".to_owned())
 }

@@ -35,7 +35,9 @@ impl Authority {
         // It signs members and nothing below them.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+        Ok(Self {
+            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
+        })
     }
 
     /// Its certificate, PEM.
@@ -47,22 +49,31 @@ impl Authority {
     /// for both ends of a connection.
     pub(super) fn sign(&self, id: &str, address: IpAddr) -> Result<Signed, Error> {
         let mut params = params(id);
-        params.subject_alt_names =
-            vec![SanType::DnsName(id.try_into()?), SanType::IpAddress(address)];
+        params.subject_alt_names = vec![
+            SanType::DnsName(id.try_into()?),
+            SanType::IpAddress(address),
+        ];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Signed { certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(Signed {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        })
     }
 }
 
 fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     let now = SystemTime::now();
     params.not_before = (now - VALID_BEFORE).into();
     params.not_after = (now + VALID_FOR).into();
@@ -79,14 +90,19 @@ mod tests {
     #[test]
     fn a_members_certificate_names_it_and_serves_both_ends() {
         let authority = Authority::new().unwrap();
-        let signed = authority.sign("member-1", Ipv4Addr::LOCALHOST.into()).unwrap();
+        let signed = authority
+            .sign("member-1", Ipv4Addr::LOCALHOST.into())
+            .unwrap();
         let (_, pem) = parse_x509_pem(signed.certificate.as_bytes()).unwrap();
         let certificate = pem.parse_x509().unwrap();
 
         let names = certificate.subject_alternative_name().unwrap().unwrap();
         assert_eq!(
             names.value.general_names,
-            [GeneralName::DNSName("member-1"), GeneralName::IPAddress(&[127, 0, 0, 1])]
+            [
+                GeneralName::DNSName("member-1"),
+                GeneralName::IPAddress(&[127, 0, 0, 1])
+            ]
         );
         let usage = certificate.extended_key_usage().unwrap().unwrap();
         assert!(usage.value.server_auth && usage.value.client_auth && !usage.value.any);

@@ -44,8 +44,9 @@ impl Cluster {
     pub(super) async fn start(options: &Options, folder: &Folder) -> Result<Self, DemoError> {
         write_certificates(folder)?;
         let store = Store::new();
-        let wishes: Vec<Wishes> =
-            (0..MEMBERS).map(|index| Wishes::of(index, options.port)).collect();
+        let wishes: Vec<Wishes> = (0..MEMBERS)
+            .map(|index| Wishes::of(index, options.port))
+            .collect();
         let replicas = wishes
             .iter()
             .map(|wish| store.replica(wish.replica))
@@ -57,8 +58,10 @@ impl Cluster {
             match start_members(options, folder, &wishes, &replicas).await {
                 Ok(members) => return Ok(Self { members, replicas }),
                 // Somebody was faster: there are more ports.
-                Err(DemoError::Start { error: StartError::Bind { .. }, .. })
-                    if attempt < ATTEMPTS => {}
+                Err(DemoError::Start {
+                    error: StartError::Bind { .. },
+                    ..
+                }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
             attempt += 1;
@@ -67,7 +70,10 @@ impl Cluster {
 
     /// Where the members are.
     pub(super) fn places(&self) -> Vec<Place> {
-        self.members.iter().map(|member| member.place.clone()).collect()
+        self.members
+            .iter()
+            .map(|member| member.place.clone())
+            .collect()
     }
 
     /// Waits until every member knows every peer and its own replica to be up.
@@ -84,12 +90,14 @@ impl Cluster {
 
     /// A member, and whom it does not know to be up.
     fn unsettled(&self) -> Option<(String, String)> {
-        self.members.iter().find_map(|Member { place, server, .. }| {
-            let state = server.state();
-            let mut others = state.view.members().iter();
-            let (_, other) = others.find(|(index, _)| state.health_of(*index) != Health::Up)?;
-            Some((place.id.clone(), other.id.to_string()))
-        })
+        self.members
+            .iter()
+            .find_map(|Member { place, server, .. }| {
+                let state = server.state();
+                let mut others = state.view.members().iter();
+                let (_, other) = others.find(|(index, _)| state.health_of(*index) != Health::Up)?;
+                Some((place.id.clone(), other.id.to_string()))
+            })
     }
 
     /// The id of a repository's owner, on which all members agree.
@@ -105,12 +113,18 @@ impl Cluster {
         &self,
         repositories: &[&'static str],
     ) -> Result<Vec<(&'static str, String)>, DemoError> {
-        repositories.iter().map(|name| Ok((*name, self.owner(name)?))).collect()
+        repositories
+            .iter()
+            .map(|name| Ok((*name, self.owner(name)?)))
+            .collect()
     }
 
     /// How many requests for a repository each member's replica got, by its own account.
     pub(super) fn requests(&self, repository: &str) -> Vec<(String, u64)> {
-        let counts = self.replicas.iter().map(|replica| replica.requests(repository));
+        let counts = self
+            .replicas
+            .iter()
+            .map(|replica| replica.requests(repository));
         let ids = self.members.iter().map(|member| member.place.id.clone());
         ids.zip(counts).collect()
     }
@@ -126,7 +140,12 @@ impl Cluster {
     pub(super) async fn end(self) {
         let mut drains = JoinSet::new();
         let mut logs = Vec::new();
-        for Member { place: _, server, log } in self.members {
+        for Member {
+            place: _,
+            server,
+            log,
+        } in self.members
+        {
             drains.spawn(server.drain());
             logs.push(log);
         }
@@ -141,9 +160,13 @@ fn write_certificates(folder: &Folder) -> Result<(), DemoError> {
     folder.write(configuration::AUTHORITY, &authority.pem())?;
     folder.write_secret(configuration::HASH_KEY_FILE, configuration::HASH_KEY)?;
     for id in (0..MEMBERS).map(id) {
-        let signed =
-            authority.sign(&id, Ipv4Addr::LOCALHOST.into()).map_err(DemoError::Certificate)?;
-        folder.write(&format!("{id}/{}", configuration::CERTIFICATE), &signed.certificate)?;
+        let signed = authority
+            .sign(&id, Ipv4Addr::LOCALHOST.into())
+            .map_err(DemoError::Certificate)?;
+        folder.write(
+            &format!("{id}/{}", configuration::CERTIFICATE),
+            &signed.certificate,
+        )?;
         folder.write_secret(&format!("{id}/{}", configuration::KEY), &signed.key)?;
     }
     Ok(())
@@ -186,8 +209,15 @@ async fn start_member(
     let output = log.as_ref().map(|log| (log.sender(), Format::Text));
     let server = Server::start(config, output)
         .await
-        .map_err(|error| DemoError::Start { member: place.id.clone(), error })?;
-    Ok(Member { place: place.clone(), server, log })
+        .map_err(|error| DemoError::Start {
+            member: place.id.clone(),
+            error,
+        })?;
+    Ok(Member {
+        place: place.clone(),
+        server,
+        log,
+    })
 }
 
 fn id(index: u16) -> String {

@@ -34,14 +34,30 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(id: String, ports: Ports, replica: SocketAddr) -> Self {
-        let Ports { clients, peers, admin } = ports;
-        Self { id, clients, replica, peers, admin }
+        let Ports {
+            clients,
+            peers,
+            admin,
+        } = ports;
+        Self {
+            id,
+            clients,
+            replica,
+            peers,
+            admin,
+        }
     }
 }
 
 /// The configuration of one of the members.
 pub(super) fn render(member: &Place, all: &[Place]) -> String {
-    let Place { id, clients, replica, peers, admin } = member;
+    let Place {
+        id,
+        clients,
+        replica,
+        peers,
+        admin,
+    } = member;
     let mut members = String::new();
     for Place { id, peers, .. } in all {
         let _ = writeln!(members, "    - {{ id: {id}, address: {peers} }}");
@@ -91,7 +107,9 @@ impl Files for Disk {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        std::fs::File::open(path)?
+            .take(limit)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }
@@ -136,6 +154,9 @@ mod tests {
             view.members().get(owner).id.to_string()
         };
         assert_eq!(owner(REPOSITORY), "member-3");
-        assert_eq!(OTHER_REPOSITORIES.map(owner), ["member-1", "member-2", "member-3"]);
+        assert_eq!(
+            OTHER_REPOSITORIES.map(owner),
+            ["member-1", "member-2", "member-3"]
+        );
     }
 }

@@ -58,7 +58,11 @@ impl std::fmt::Display for DemoError {
         match self {
             Self::Folder { path, error } => write!(f, "{}: {error}", path.display()),
             Self::NotEmpty(path) => {
-                write!(f, "{} is not empty: name a new folder to keep files in", path.display())
+                write!(
+                    f,
+                    "{} is not empty: name a new folder to keep files in",
+                    path.display()
+                )
             }
             Self::Certificate(error) => write!(f, "a certificate cannot be made: {error}"),
             Self::Port(error) => write!(f, "no port on 127.0.0.1 is free: {error}"),

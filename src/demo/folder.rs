@@ -31,18 +31,24 @@ impl Folder {
         let Some(root) = keep else {
             let root = temporary_name().map_err(failed(&std::env::temp_dir()))?;
             // Fails if it exists: nobody can have prepared it for us.
-            DirBuilder::new().mode(PRIVATE_FOLDER).create(&root).map_err(failed(&root))?;
+            DirBuilder::new()
+                .mode(PRIVATE_FOLDER)
+                .create(&root)
+                .map_err(failed(&root))?;
             return Ok(Self { root, keep: false });
         };
         fs::create_dir_all(root).map_err(failed(root))?;
         if fs::read_dir(root).map_err(failed(root))?.next().is_some() {
             return Err(DemoError::NotEmpty(root.to_owned()));
         }
-        Ok(Self { root: root.to_owned(), keep: true })
+        Ok(Self {
+            root: root.to_owned(),
+            keep: true,
+        })
     }
 
     /// The path of a file in it.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
@@ -67,11 +73,18 @@ impl Folder {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)?;
             }
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(mode)
+                .open(&path)?;
             file.write_all(text.as_bytes())
         };
-        write().map_err(|error| DemoError::Folder { path: path.clone(), error })?;
+        write().map_err(|error| DemoError::Folder {
+            path: path.clone(),
+            error,
+        })?;
         Ok(path)
     }
 }
@@ -120,7 +133,13 @@ mod tests {
         let folder = Folder::open(Some(&root)).unwrap();
         folder.write("ca.crt", "certificate").unwrap();
         drop(folder);
-        assert_eq!(fs::read_to_string(root.join("ca.crt")).unwrap(), "certificate");
-        assert!(matches!(Folder::open(Some(&root)), Err(DemoError::NotEmpty(_))));
+        assert_eq!(
+            fs::read_to_string(root.join("ca.crt")).unwrap(),
+            "certificate"
+        );
+        assert!(matches!(
+            Folder::open(Some(&root)),
+            Err(DemoError::NotEmpty(_))
+        ));
     }
 }

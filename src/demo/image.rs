@@ -12,7 +12,8 @@ const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CREATED: &str = "1970-01-01T00:00:00Z";
 /// The one file of the layer.
 const FILE_NAME: &str = "hello.txt";
-const FILE_TEXT: &[u8] = b"Pushed through one member, stored by its owner, pulled through another.\n";
+const FILE_TEXT: &[u8] =
+    b"Pushed through one member, stored by its owner, pulled through another.\n";
 /// What tar files are made of, in bytes.
 const TAR_BLOCK: usize = 512;
 
@@ -33,7 +34,10 @@ pub(super) struct Image {
 
 impl Blob {
     pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self { digest: sha256(&bytes), bytes }
+        Self {
+            digest: sha256(&bytes),
+            bytes,
+        }
     }
 }
 
@@ -50,16 +54,18 @@ impl Image {
             "history": [{ "created": CREATED, "created_by": "shardlet demo" }],
         });
         let config = Blob::new(config.to_string().into_bytes());
-        let descriptor = |kind: &str, blob: &Blob| {
-            json!({ "mediaType": kind, "digest": blob.digest, "size": blob.bytes.len() })
-        };
+        let descriptor = |kind: &str, blob: &Blob| json!({ "mediaType": kind, "digest": blob.digest, "size": blob.bytes.len() });
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, &config),
             "layers": [descriptor(LAYER_TYPE, &layer)],
         });
-        Self { layer, config, manifest: Blob::new(manifest.to_string().into_bytes()) }
+        Self {
+            layer,
+            config,
+            manifest: Blob::new(manifest.to_string().into_bytes()),
+        }
     }
 
     /// The digest that the image goes by.
@@ -69,7 +75,11 @@ impl Image {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let hex: String = digest(&SHA256, bytes).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    let hex: String = digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     format!("sha256:{hex}")
 }
 
@@ -130,7 +140,11 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
+            if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
         })
     })
 }
@@ -173,7 +187,12 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        reader.stdin.take().unwrap().write_all(&Image::new().layer.bytes).unwrap();
+        reader
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&Image::new().layer.bytes)
+            .unwrap();
         let read = reader.wait_with_output().unwrap();
         assert!(read.status.success());
         assert_eq!(read.stdout, FILE_TEXT);

@@ -11,7 +11,10 @@ pub(super) struct Named<W> {
 
 impl<W: Write> Named<W> {
     pub(super) fn new(name: &str, out: W) -> Self {
-        Self { name: format!("{name} "), out }
+        Self {
+            name: format!("{name} "),
+            out,
+        }
     }
 }
 
@@ -39,7 +42,9 @@ mod tests {
     #[test]
     fn every_line_is_named() {
         let mut out = Vec::new();
-        Named::new("member-1", &mut out).write_all(b"one\ntwo\n").unwrap();
+        Named::new("member-1", &mut out)
+            .write_all(b"one\ntwo\n")
+            .unwrap();
         assert_eq!(out, b"member-1 one\nmember-1 two\n");
     }
 }

@@ -78,12 +78,13 @@ async fn show(cluster: &Cluster, folder: &Folder, options: &Options) -> Result<(
     say(&text::members(&places));
     cluster.settled().await?;
 
-    let [first, second, ..] = places.as_slice() else { return Err(DemoError::NoMembers) };
+    let [first, second, ..] = places.as_slice() else {
+        return Err(DemoError::NoMembers);
+    };
     say(&text::pushing(REPOSITORY, TAG, &first.id, &second.id));
     let image = Image::new();
-    let authority = folder.path(configuration::AUTHORITY);
-    push::push(&Client::new(first.clients, &authority), REPOSITORY, TAG, &image).await?;
-    push::pull(&Client::new(second.clients, &authority), REPOSITORY, TAG, &image).await?;
+    push::push(&mut Client::new(first.clients), REPOSITORY, TAG, &image).await?;
+    push::pull(&mut Client::new(second.clients), REPOSITORY, TAG, &image).await?;
     cluster.flush_logs();
 
     let pushed = Pushed {

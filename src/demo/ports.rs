@@ -29,7 +29,12 @@ pub(super) struct Ports {
 
 impl Wishes {
     /// Any ports.
-    pub(super) const ANY: Self = Self { clients: 0, replica: 0, peers: 0, admin: 0 };
+    pub(super) const ANY: Self = Self {
+        clients: 0,
+        replica: 0,
+        peers: 0,
+        admin: 0,
+    };
 
     /// Those of the member number `index`, if the first one's clients are to come to `first`.
     pub(super) fn of(index: u16, first: u16) -> Self {
@@ -37,12 +42,20 @@ impl Wishes {
             return Self::ANY;
         }
         // Beyond the last port there is none to wish for.
-        let port = |base: u16| index.checked_mul(STEP).and_then(|step| base.checked_add(step));
+        let port = |base: u16| {
+            index
+                .checked_mul(STEP)
+                .and_then(|step| base.checked_add(step))
+        };
         let clients = port(first).unwrap_or(0);
         Self {
             clients,
             // Beside it, as in proxy.yaml. 0 stays 0.
-            replica: if clients == 0 { 0 } else { clients.checked_add(1).unwrap_or(0) },
+            replica: if clients == 0 {
+                0
+            } else {
+                clients.checked_add(1).unwrap_or(0)
+            },
             peers: port(PEERS).unwrap_or(0),
             admin: port(ADMIN).unwrap_or(0),
         }
@@ -69,8 +82,17 @@ pub(super) fn choose(wishes: &[Wishes]) -> io::Result<Vec<Ports>> {
     wishes
         .iter()
         .map(|wish| {
-            let Wishes { clients, replica: _, peers, admin } = *wish;
-            Ok(Ports { clients: free(clients)?, peers: free(peers)?, admin: free(admin)? })
+            let Wishes {
+                clients,
+                replica: _,
+                peers,
+                admin,
+            } = *wish;
+            Ok(Ports {
+                clients: free(clients)?,
+                peers: free(peers)?,
+                admin: free(admin)?,
+            })
         })
         .collect()
 }
@@ -82,12 +104,29 @@ mod tests {
 
     #[test]
     fn the_usual_ports_are_wished_for() {
-        let third = Wishes { clients: 5020, replica: 5021, peers: 5463, admin: 9920 };
+        let third = Wishes {
+            clients: 5020,
+            replica: 5021,
+            peers: 5463,
+            admin: 9920,
+        };
         assert_eq!(Wishes::of(2, 5000), third);
         assert_eq!(Wishes::of(1, 0), Wishes::ANY);
-        let last = Wishes { clients: 65535, replica: 0, peers: 5443, admin: 9900 };
+        let last = Wishes {
+            clients: 65535,
+            replica: 0,
+            peers: 5443,
+            admin: 9900,
+        };
         assert_eq!(Wishes::of(0, 65535), last);
-        assert_eq!(Wishes::of(1, 65535), Wishes { peers: 5453, admin: 9910, ..Wishes::ANY });
+        assert_eq!(
+            Wishes::of(1, 65535),
+            Wishes {
+                peers: 5453,
+                admin: 9910,
+                ..Wishes::ANY
+            }
+        );
     }
 
     #[test]
@@ -103,7 +142,12 @@ mod tests {
     fn no_port_is_chosen_twice() {
         let taken = bind(0).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let same = Wishes { clients: port, replica: port, peers: port, admin: port };
+        let same = Wishes {
+            clients: port,
+            replica: port,
+            peers: port,
+            admin: port,
+        };
         let chosen = choose(&[same, same, Wishes::ANY]).unwrap();
         let ports: HashSet<u16> = chosen
             .iter()

@@ -9,7 +9,7 @@ use super::image::{Blob, Image, MANIFEST_TYPE};
 
 /// Layer and config first: a registry may refuse a manifest whose blobs it does not have.
 pub(super) async fn push(
-    registry: &Client,
+    registry: &mut Client,
     repository: &str,
     tag: &str,
     image: &Image,
@@ -19,12 +19,14 @@ pub(super) async fn push(
     }
     let target = format!("/v2/{repository}/manifests/{tag}");
     let kind = Some(("content-type", MANIFEST_TYPE));
-    let answer = registry.send("PUT", &target, kind, &image.manifest.bytes).await?;
+    let answer = registry
+        .send("PUT", &target, kind, &image.manifest.bytes)
+        .await?;
     expect(&answer, StatusCode::CREATED, "PUT", &target)
 }
 
 /// In three steps: open an upload, send the content, name the digest.
-async fn push_blob(registry: &Client, repository: &str, blob: &Blob) -> Result<(), DemoError> {
+async fn push_blob(registry: &mut Client, repository: &str, blob: &Blob) -> Result<(), DemoError> {
     let target = format!("/v2/{repository}/blobs/uploads/");
     let answer = registry.send("POST", &target, None, &[]).await?;
     expect(&answer, StatusCode::ACCEPTED, "POST", &target)?;
@@ -43,13 +45,19 @@ async fn push_blob(registry: &Client, repository: &str, blob: &Blob) -> Result<(
 
 /// Fetches everything and compares it with what was pushed.
 pub(super) async fn pull(
-    registry: &Client,
+    registry: &mut Client,
     repository: &str,
     tag: &str,
     image: &Image,
 ) -> Result<(), DemoError> {
     let target = format!("/v2/{repository}/manifests/{tag}");
-    pull_blob(registry, &target, Some(("accept", MANIFEST_TYPE)), &image.manifest).await?;
+    pull_blob(
+        registry,
+        &target,
+        Some(("accept", MANIFEST_TYPE)),
+        &image.manifest,
+    )
+    .await?;
     for blob in [&image.config, &image.layer] {
         let target = format!("/v2/{repository}/blobs/{}", blob.digest);
         pull_blob(registry, &target, None, blob).await?;
@@ -58,7 +66,7 @@ pub(super) async fn pull(
 }
 
 async fn pull_blob(
-    registry: &Client,
+    registry: &mut Client,
     target: &str,
     header: Option<(&'static str, &str)>,
     pushed: &Blob,
@@ -67,8 +75,14 @@ async fn pull_blob(
     expect(&answer, StatusCode::OK, "GET", target)?;
     let pulled = Blob::new(answer.body.to_vec());
     if pulled != *pushed {
-        let fault = format!("{} came back, and {} was pushed", pulled.digest, pushed.digest);
-        return Err(DemoError::Client { request: format!("GET {target}"), fault });
+        let fault = format!(
+            "{} came back, and {} was pushed",
+            pulled.digest, pushed.digest
+        );
+        return Err(DemoError::Client {
+            request: format!("GET {target}"),
+            fault,
+        });
     }
     Ok(())
 }

@@ -59,7 +59,11 @@ impl Store {
             // Never ends by itself.
             let _ = axum::serve(listener, app).await;
         });
-        Ok(Replica { address, seen, _serving: serving })
+        Ok(Replica {
+            address,
+            seen,
+            _serving: serving,
+        })
     }
 
     fn app(&self, seen: &Arc<Seen>) -> Router {
@@ -82,7 +86,10 @@ impl Replica {
 
 async fn count(State(seen): State<Arc<Seen>>, request: Request, next: Next) -> Response {
     if let Ok(Route::Repository { repository, .. }) = parse(request.uri().path().as_bytes()) {
-        *seen.lock().entry(repository.as_str().to_owned()).or_default() += 1;
+        *seen
+            .lock()
+            .entry(repository.as_str().to_owned())
+            .or_default() += 1;
     }
     next.run(request).await
 }

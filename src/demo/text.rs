@@ -32,10 +32,20 @@ pub(super) fn members(places: &[Place]) -> String {
         "  {:<10} {:<17} {:<17} {:<17} status page",
         "", "clients", "its registry", "peers (mTLS)"
     );
-    for Place { id, clients, replica, peers, admin } in places {
+    for Place {
+        id,
+        clients,
+        replica,
+        peers,
+        admin,
+    } in places
+    {
         // Padding works on strings.
         let [clients, replica, peers] = [clients, replica, peers].map(ToString::to_string);
-        let _ = writeln!(text, "  {id:<10} {clients:<17} {replica:<17} {peers:<17} http://{admin}/");
+        let _ = writeln!(
+            text,
+            "  {id:<10} {clients:<17} {replica:<17} {peers:<17} http://{admin}/"
+        );
     }
     text
 }
@@ -49,25 +59,42 @@ pub(super) fn pushing(repository: &str, tag: &str, through: &str, back: &str) ->
 
 /// Which replica did the work.
 pub(super) fn proof(pushed: &Pushed<'_>) -> String {
-    let Pushed { repository, tag: _, digest, owner, requests, others } = pushed;
+    let Pushed {
+        repository,
+        tag: _,
+        digest,
+        owner,
+        requests,
+        others,
+    } = pushed;
     let mut text = format!(
         "\nIt came back as it went, as {digest}.\n\
          {repository} belongs to {owner}. Requests for it, counted by the registries themselves:\n\n"
     );
     for (id, count) in requests {
         let mark = if id == owner { "  the owner" } else { "" };
-        let _ = writeln!(text, "  {id:<10} {count:>3}{mark}");
+        let _ = writeln!(text, "  registry of {id:<10} {count:>3}{mark}");
     }
-    let others: Vec<String> =
-        others.iter().map(|(repository, owner)| format!("{repository} to {owner}")).collect();
-    let _ = writeln!(text, "\nOther repositories have other owners: {}.", others.join(", "));
+    let others: Vec<String> = others
+        .iter()
+        .map(|(repository, owner)| format!("{repository} to {owner}"))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\nOther repositories have other owners: {}.",
+        others.join(", ")
+    );
     text
 }
 
 /// Lines to copy.
 pub(super) fn try_it(places: &[Place], pushed: &Pushed<'_>) -> String {
-    let [first, second, third] = places else { return String::new() };
-    let Pushed { repository, tag, .. } = pushed;
+    let [first, second, third] = places else {
+        return String::new();
+    };
+    let Pushed {
+        repository, tag, ..
+    } = pushed;
     let (one, two, three) = (first.clients, second.clients, third.clients);
     let (admin, image) = (first.admin, format!("{repository}:{tag}"));
     format!(
@@ -99,7 +126,9 @@ With skopeo:
 
 /// What to do with kept files.
 pub(super) fn kept(folder: &Path, places: &[Place]) -> String {
-    let Some(first) = places.first() else { return String::new() };
+    let Some(first) = places.first() else {
+        return String::new();
+    };
     let file = quoted(&folder.join(&first.id).join(FILE).display().to_string());
     format!(
         "
@@ -148,8 +177,15 @@ pub(super) mod tests {
             tag: "v1",
             digest: "sha256:0123",
             owner: "member-3".into(),
-            requests: vec![count("member-1", 0), count("member-2", 0), count("member-3", 10)],
-            others: vec![("team/app", "member-1".into()), ("team/web", "member-2".into())],
+            requests: vec![
+                count("member-1", 0),
+                count("member-2", 0),
+                count("member-3", 10),
+            ],
+            others: vec![
+                ("team/app", "member-1".into()),
+                ("team/web", "member-2".into()),
+            ],
         }
     }
 
@@ -176,7 +212,12 @@ pub(super) mod tests {
         for line in lines {
             let command = line.split_whitespace().next().unwrap();
             assert!(["curl", "docker", "skopeo"].contains(&command), "{line}");
-            assert!(ports.captures_iter(line).all(|port| known.contains(&&port[1])), "{line}");
+            assert!(
+                ports
+                    .captures_iter(line)
+                    .all(|port| known.contains(&&port[1])),
+                "{line}"
+            );
         }
     }
 

@@ -58,6 +58,12 @@ impl Scanner {
     /// Line ends other than CRLF, folded lines, and heads beyond the limits, each as early as it
     /// shows.
     pub fn scan(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Failure> {
+        // A TLS handshake, most likely: no need to wait for a line feed among its bytes. Or an empty
+        // line, which RFC 9112 §2.2 lets a server skip; some readers do not, so it is refused like
+        // any other ambiguity.
+        if buffer.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
+            return Err(Failure::BadRequest(Malformed::RequestLine));
+        }
         while let Some(found) = buffer[self.scanned..]
             .iter()
             .position(|byte| *byte == b'\n')
@@ -70,11 +76,6 @@ impl Scanner {
             let line = &buffer[self.line_start..end - 1];
             self.line_start = end + 1;
             if line.is_empty() {
-                // RFC 9112 §2.2 lets a server skip an empty line before the request line; some
-                // readers do not, so it is refused like any other ambiguity.
-                if self.lines == 0 {
-                    return Err(Failure::BadRequest(Malformed::RequestLine));
-                }
                 return if end < limits.bytes {
                     Ok(Some(end + 1))
                 } else {

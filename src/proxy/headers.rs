@@ -176,7 +176,10 @@ pub fn drop_hop_by_hop(response: &mut ResponseHeader) {
         // A registry that names its own framing here would have us take the message apart.
         .filter(|name| ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
         .collect();
-    for name in nominated.iter().chain(&[CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE]) {
+    for name in nominated
+        .iter()
+        .chain(&[CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE])
+    {
         response.remove_header(name);
     }
 }

@@ -9,6 +9,7 @@
 //!             └► response_filter ──► logging
 //! ```
 
+mod entry;
 mod exchange;
 mod failure;
 pub mod headers;
@@ -109,21 +110,17 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         ctx: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
         if std::mem::take(&mut ctx.elsewhere) {
             ctx.retries += 1;
             self.state.metrics.retry(verdict::upstream_of(ctx));
         }
-        let peer = match ctx.plan {
-            Some(Plan::Forward(owner)) => self.state.upstreams.member(owner),
-            Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => {
-                self.enter_replica(ctx).await?;
-                self.state.upstreams.replica()
-            }
-            Some(Plan::Reject(_)) | None => return Err(give_up(ctx, Failure::Internal)),
-        };
+        let mut peer = self.target(session, ctx).await?;
+        if peer.is_none() && verdict::on_unresolved(&self.state, ctx) {
+            peer = self.target(session, ctx).await?;
+        }
         let Some(peer) = peer else {
             return Err(give_up(ctx, Failure::Unresolved));
         };
@@ -219,11 +216,11 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Exchange,
         error: Box<Error>,
     ) -> Box<Error> {
-        verdict::on_connect_error(&self.state, session, ctx, error)
+        verdict::on_connect_error(&self.state, session, peer, ctx, error)
     }
 
     fn error_while_proxy(
@@ -289,25 +286,20 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
-    /// Waits for a place at the local replica.
-    async fn enter_replica(&self, ctx: &mut Exchange) -> pingora::Result<()> {
-        if ctx.permit.is_some() {
-            return Ok(());
-        }
-        let (metrics, admission) = (&self.state.metrics, &self.state.admission);
-        let permit = match admission.try_enter() {
-            Some(permit) => permit,
-            None => {
-                let began = std::time::Instant::now();
-                let waiting = metrics.queued();
-                let waited = admission.wait().await;
-                drop(waiting);
-                metrics.queue_waited(began.elapsed());
-                waited.map_err(|failure| give_up(ctx, failure))?
+    /// Whom the plan calls, with a place there; none while the name has no address.
+    async fn target(
+        &self,
+        session: &mut Session,
+        ctx: &mut Exchange,
+    ) -> pingora::Result<Option<Arc<HttpPeer>>> {
+        match ctx.plan {
+            Some(Plan::Forward(owner)) => Ok(self.state.upstreams.member(owner)),
+            Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => {
+                entry::enter_replica(&self.state, session, ctx).await?;
+                Ok(self.state.upstreams.replica())
             }
-        };
-        ctx.permit = Some((permit, metrics.replica_works()));
-        Ok(())
+            Some(Plan::Reject(_)) | None => Err(give_up(ctx, Failure::Internal)),
+        }
     }
 
     /// Answers a peer's probe.

@@ -6,6 +6,7 @@
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::{Exchange, failure, give_up, wire};
@@ -78,6 +79,7 @@ pub fn on_response(
 pub fn on_connect_error(
     state: &State,
     session: &Session,
+    peer: &HttpPeer,
     ctx: &mut Exchange,
     mut error: Box<Error>,
 ) -> Box<Error> {
@@ -94,7 +96,7 @@ pub fn on_connect_error(
         error.set_retry(true);
     } else if matches!(error.etype(), ErrorType::TLSHandshakeFailure) && untouched {
         // Its certificate may carry the other of the member's two names.
-        if state.upstreams.expect_other_name(owner).is_ok() {
+        if state.upstreams.expect_other_name(owner, peer).is_ok() {
             ctx.try_elsewhere(Plan::Forward(owner));
             error.set_retry(true);
         }
@@ -127,6 +129,18 @@ pub fn on_error(
         ctx.failure = Some(failure::classify(&error));
     }
     error
+}
+
+/// The owner has no address yet: a read is served by the local replica. Says whether it is.
+pub fn on_unresolved(state: &State, ctx: &mut Exchange) -> bool {
+    let Some(Plan::Forward(owner)) = ctx.plan else {
+        return false;
+    };
+    let falls_back = may_fall_back(state, owner, ctx);
+    if falls_back {
+        ctx.plan = Some(Plan::Fallback { owner });
+    }
+    falls_back
 }
 
 fn may_fall_back(state: &State, owner: MemberIndex, ctx: &Exchange) -> bool {

@@ -126,7 +126,12 @@ impl Doors<'_> {
         // The admin listener outlives the others, to tell how the drain goes; nothing waits for it.
         door.tasks = TaskTracker::new();
         let door = Arc::new(door);
-        background.spawn(door.open(admin, never()));
+        // Kept as long as the listener: a sender that is gone counts as the end.
+        let (never, shutdown) = tokio::sync::watch::channel(false);
+        background.spawn(async move {
+            let _never = never;
+            door.open(admin, shutdown).await;
+        });
     }
 
     fn proxy_door(
@@ -211,9 +216,4 @@ impl Doors<'_> {
             requests: limits.requests_per_connection.get(),
         }
     }
-}
-
-/// A shutdown that never comes.
-fn never() -> ShutdownWatch {
-    tokio::sync::watch::Sender::new(false).subscribe()
 }

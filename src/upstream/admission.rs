@@ -95,7 +95,8 @@ impl<'a> Waiting<'a> {
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
                     (waiting < admission.queue_limit).then_some(waiting + 1)
                 });
-        joined.is_ok().then_some(Self(&admission.waiting))
+        // Made only when it is taken: dropping it gives a place back.
+        joined.is_ok().then(|| Self(&admission.waiting))
     }
 }
 

@@ -119,17 +119,23 @@ impl Upstreams {
         self.prepare_member(slot)
     }
 
-    /// Expects the other of the two names that a member's certificate may carry: its id instead
-    /// of its host, or back. Called after a handshake failed; harmless if it failed for another
-    /// reason, since both names are the member's own.
+    /// Expects the other of the two names that a member's certificate may carry than the one that
+    /// was not found in it: its id instead of its host, or back. Called after a handshake failed;
+    /// harmless if it failed for another reason, since both names are the member's own. Says which
+    /// name failed, so that two handshakes that fail at the same time do not undo each other.
     ///
     /// # Errors
     /// As [`Upstreams::set_credentials`].
-    pub fn expect_other_name(&self, member: MemberIndex) -> Result<(), DialError> {
+    pub fn expect_other_name(
+        &self,
+        member: MemberIndex,
+        failed: &HttpPeer,
+    ) -> Result<(), DialError> {
         let Some(slot) = self.members.get(member.get()) else {
             return Ok(());
         };
-        slot.named_by_id.fetch_xor(true, Ordering::Relaxed);
+        slot.named_by_id
+            .store(!slot.target.is_named_by_id(failed), Ordering::Relaxed);
         self.prepare_member(slot)
     }
 

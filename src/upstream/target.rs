@@ -135,6 +135,11 @@ impl Target {
         }
     }
 
+    /// Whether this peer of ours was expected to carry the member's id.
+    pub(super) fn is_named_by_id(&self, peer: &HttpPeer) -> bool {
+        peer.sni == self.names.id
+    }
+
     /// The framework's peer, or none while the address is unknown.
     pub(super) fn http_peer(
         &self,

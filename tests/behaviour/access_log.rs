@@ -11,7 +11,9 @@ async fn every_request_has_its_line_on_every_member_it_passes() {
     let cluster = Cluster::of_three().await;
     let repository = cluster.repository_of(1);
     let target = format!("/v2/{repository}/manifests/latest");
-    let put = request("PUT", &target, "push-1").field("User-Agent", "skopeo/1.9").body("manifest");
+    let put = request("PUT", &target, "push-1")
+        .field("User-Agent", "skopeo/1.9")
+        .body("manifest");
     assert_eq!(cluster.at(0).ask(put).await.status, 201);
 
     let line = cluster.at(0).log.of_request("push-1").await;
@@ -41,9 +43,15 @@ async fn a_request_that_went_wrong_says_why() {
     let mut cluster = Cluster::of_three().await;
     let repository = cluster.repository_of(1);
     let target = format!("/v2/{repository}/manifests/latest");
-    cluster.at(0).ask(request("GET", "/v2/Team/app/tags/list", "bad-path")).await;
+    cluster
+        .at(0)
+        .ask(request("GET", "/v2/Team/app/tags/list", "bad-path"))
+        .await;
     let line = cluster.at(0).log.of_request("bad-path").await;
-    assert_eq!((&line["plan"], &line["status"]), (&"reject".into(), &400.into()));
+    assert_eq!(
+        (&line["plan"], &line["status"]),
+        (&"reject".into(), &400.into())
+    );
 
     cluster.replica(1).steps([
         Step::say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
@@ -52,21 +60,36 @@ async fn a_request_that_went_wrong_says_why() {
     cluster.at(0).ask(request("GET", &target, "cut-1")).await;
     for sidecar in [0, 1] {
         let line = cluster.at(sidecar).log.of_request("cut-1").await;
-        assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"upstream_reset".into()), "{line}");
+        assert_eq!(
+            (&line["status"], &line["ended"]),
+            (&200.into(), &"upstream_reset".into()),
+            "{line}"
+        );
     }
 
     cluster.replica(1).steps([Step::Stall]);
     let mut connection = cluster.at(0).connect().await;
-    connection.send(request("GET", &target, "gone-1").bytes()).await;
+    connection
+        .send(request("GET", &target, "gone-1").bytes())
+        .await;
     cluster.replica(1).until_requests(2).await;
     drop(connection);
     let line = cluster.at(0).log.of_request("gone-1").await;
-    assert_eq!((&line["status"], &line["reason"]), (&499.into(), &"client_gone".into()));
+    assert_eq!(
+        (&line["status"], &line["ended"]),
+        (&499.into(), &"client_gone".into())
+    );
 
     cluster.stop(1).await;
-    cluster.at(0).ask(request("GET", &target, "fallback-1")).await;
+    cluster
+        .at(0)
+        .ask(request("GET", &target, "fallback-1"))
+        .await;
     let line = cluster.at(0).log.of_request("fallback-1").await;
-    assert_eq!((&line["plan"], &line["upstream"]), (&"fallback".into(), &"replica".into()));
+    assert_eq!(
+        (&line["plan"], &line["upstream"]),
+        (&"fallback".into(), &"replica".into())
+    );
 }
 
 #[tokio::test]
@@ -80,9 +103,12 @@ async fn secrets_are_never_written_down() {
             .field("Cookie", "session=S3CRET-cookie")
             .body("S3CRET-body")
     };
-    for (number, target) in [&*session, "/zot/auth/callback/oidc?code=S3CRET-code&state=S3CRET-oidc"]
-        .into_iter()
-        .enumerate()
+    for (number, target) in [
+        &*session,
+        "/zot/auth/callback/oidc?code=S3CRET-code&state=S3CRET-oidc",
+    ]
+    .into_iter()
+    .enumerate()
     {
         for sidecar in 0..3 {
             let id = format!("secret-{number}-{sidecar}");
@@ -92,9 +118,16 @@ async fn secrets_are_never_written_down() {
     }
     for index in 0..3 {
         let member = cluster.at(index);
-        assert!(!member.log.text().contains("S3CRET"), "{}", member.log.text());
+        assert!(
+            !member.log.text().contains("S3CRET"),
+            "{}",
+            member.log.text()
+        );
         assert!(!member.metrics().contains("S3CRET"));
     }
     let seen = cluster.replica(1).requests();
-    assert!(seen.iter().all(|seen| seen.head.one("authorization") == Some("Bearer S3CRET-token")));
+    assert!(
+        seen.iter()
+            .all(|seen| seen.head.one("authorization") == Some("Bearer S3CRET-token"))
+    );
 }

@@ -16,7 +16,12 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 /// Pushes a blob as clients do, following `Location`, and gives its path.
-async fn push(connection: &mut Connection, repository: &str, blob: &[u8], chunks: Option<usize>) -> String {
+async fn push(
+    connection: &mut Connection,
+    repository: &str,
+    blob: &[u8],
+    chunks: Option<usize>,
+) -> String {
     let start = Request::new("POST", &format!("/v2/{repository}/blobs/uploads/")).body("");
     let session = location(connection, &start, 202).await;
     let patch = Request::new("PATCH", &session);
@@ -32,9 +37,16 @@ async fn push(connection: &mut Connection, repository: &str, blob: &[u8], chunks
 
 async fn location(connection: &mut Connection, request: &Request, status: u16) -> String {
     let answer = connection.ask(request).await;
-    assert_eq!((answer.status, answer.end), (status, End::Whole), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.end),
+        (status, End::Whole),
+        "{answer:?}"
+    );
     let location = answer.field("location").unwrap();
-    location.strip_prefix("http://registry.example:5000").unwrap().to_owned()
+    location
+        .strip_prefix("http://registry.example:5000")
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -68,7 +80,12 @@ async fn a_large_blob_passes_through_a_hop() {
     let (answer, body) = connection.digested_answer().await;
     assert_eq!((answer.status, body.length), (200, blob.len() as u64));
     assert_eq!(body.sha256, sha256(&blob));
-    let patch = cluster.replica(1).requests().into_iter().find(|seen| seen.method == "PATCH").unwrap();
+    let patch = cluster
+        .replica(1)
+        .requests()
+        .into_iter()
+        .find(|seen| seen.method == "PATCH")
+        .unwrap();
     assert_eq!(patch.body.unwrap().sha256, sha256(&blob));
 }
 
@@ -77,12 +94,19 @@ async fn a_chunked_answer_keeps_its_end() {
     let cluster = Cluster::of_three().await;
     let repository = cluster.repository_of(1);
     let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
-    cluster.replica(1).steps([Step::ReadBody, Step::say(answer)]);
+    cluster
+        .replica(1)
+        .steps([Step::ReadBody, Step::say(answer)]);
     for sidecar in [0, 1] {
         let mut connection = cluster.at(sidecar).connect().await;
         for _ in 0..2 {
-            let answer = connection.ask(&Request::get(&format!("/v2/{repository}/tags/list"))).await;
-            assert_eq!((answer.text(), answer.end), ("hello world".into(), End::Whole));
+            let answer = connection
+                .ask(&Request::get(&format!("/v2/{repository}/tags/list")))
+                .await;
+            assert_eq!(
+                (answer.text(), answer.end),
+                ("hello world".into(), End::Whole)
+            );
         }
     }
 }
@@ -95,9 +119,13 @@ async fn a_client_that_stops_reading_stops_the_replica() {
     let repository = cluster.repository_of(1);
     let length = 8 * HELD;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-    cluster.replica(1).steps([Step::say(head), Step::Fill(length)]);
+    cluster
+        .replica(1)
+        .steps([Step::say(head), Step::Fill(length)]);
     let mut connection = cluster.at(0).connect().await;
-    connection.send(Request::get(&format!("/v2/{repository}/blobs/sha256:00")).bytes()).await;
+    connection
+        .send(Request::get(&format!("/v2/{repository}/blobs/sha256:00")).bytes())
+        .await;
     connection.answer_head().await;
 
     let mut before = 0;
@@ -109,7 +137,10 @@ async fn a_client_that_stops_reading_stops_the_replica() {
         still == 50
     })
     .await;
-    assert!(before < HELD, "{before} bytes were taken for a client that reads none");
+    assert!(
+        before < HELD,
+        "{before} bytes were taken for a client that reads none"
+    );
 }
 
 #[tokio::test]
@@ -129,7 +160,9 @@ async fn an_upload_waits_for_100_continue_and_keeps_the_connection() {
             let answer = connection.answer().await;
             assert_eq!((answer.status, answer.interim), (201, vec![]));
         }
-        let answer = connection.ask(&Request::get(&format!("/v2/{repository}/manifests/latest"))).await;
+        let answer = connection
+            .ask(&Request::get(&format!("/v2/{repository}/manifests/latest")))
+            .await;
         assert_eq!((answer.status, answer.text()), (200, "the manifest".into()));
     }
 }
@@ -169,9 +202,18 @@ async fn pipelined_requests_are_answered_in_order() {
     let mut connection = cluster.at(0).connect().await;
     let all: Vec<u8> = requests.iter().flat_map(Request::bytes).collect();
     connection.send(all).await;
-    for (id, status) in [("first", 200), ("second", 201), ("third", 201), ("fourth", 400), ("fifth", 200)] {
+    for (id, status) in [
+        ("first", 200),
+        ("second", 201),
+        ("third", 201),
+        ("fourth", 400),
+        ("fifth", 200),
+    ] {
         let answer = connection.answer().await;
-        assert_eq!((answer.field("x-request-id"), answer.status), (Some(id), status));
+        assert_eq!(
+            (answer.field("x-request-id"), answer.status),
+            (Some(id), status)
+        );
     }
 }
 
@@ -203,7 +245,9 @@ async fn a_client_reads_why_its_upload_is_refused_while_it_still_sends() {
 
     // Refused here.
     let mut connection = cluster.at(0).connect().await;
-    let answer = connection.ask_while_sending(&upload("/v2/Team/app/blobs/uploads/id")).await;
+    let answer = connection
+        .ask_while_sending(&upload("/v2/Team/app/blobs/uploads/id"))
+        .await;
     assert_eq!(answer.refused(), (400, "route".into()));
 
     // Refused by the registry, which reads on, or which does not care for the rest.

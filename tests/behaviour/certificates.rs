@@ -18,7 +18,11 @@ async fn shown(cluster: &Cluster, address: SocketAddr) -> io::Result<Vec<u8>> {
 
 async fn write_through(cluster: &Cluster, sidecar: usize, owner: usize) -> u16 {
     let target = format!("/v2/{}/manifests/latest", cluster.repository_of(owner));
-    cluster.at(sidecar).ask(Request::new("PUT", &target).body("x")).await.status
+    cluster
+        .at(sidecar)
+        .ask(Request::new("PUT", &target).body("x"))
+        .await
+        .status
 }
 
 #[tokio::test]
@@ -35,7 +39,11 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not_ta
     })
     .await;
     assert_ne!(old, renewed.der().as_ref());
-    assert_eq!(open.ask(&Request::get("/v2/")).await.status, 200, "open connections go on");
+    assert_eq!(
+        open.ask(&Request::get("/v2/")).await.status,
+        200,
+        "open connections go on"
+    );
 
     let taken = cluster.at(0).metric(&reloads("clients", "ok"));
     assert!(taken >= 1.0, "{taken}");
@@ -44,7 +52,10 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not_ta
         cluster.at(0).metric(&reloads("clients", "error")) >= 1.0
     })
     .await;
-    assert_eq!(shown(&cluster, address).await.unwrap(), renewed.der().as_ref());
+    assert_eq!(
+        shown(&cluster, address).await.unwrap(),
+        renewed.der().as_ref()
+    );
 }
 
 #[tokio::test]
@@ -82,7 +93,10 @@ async fn members_move_to_a_new_authority_without_a_pause() {
         crate::cluster::Connection::open_tls(cluster.plan().peer_address(1), config).await;
     if let Ok(mut connection) = connection {
         connection.send(Request::get("/v2/").bytes()).await;
-        assert!(!connection.speaks().await, "the old authority is not believed any more");
+        assert!(
+            !connection.speaks().await,
+            "the old authority is not believed any more"
+        );
     }
     assert_eq!(cluster.at(0).metric(&reloads("member", "error")), 0.0);
 }

@@ -45,10 +45,15 @@ async fn an_answer_that_breaks_off_resets_the_stream_of_an_http2_client() {
         cluster.replica(1).steps([Step::say(broken), Step::Close]);
         for sidecar in [0, 1] {
             let mut client = cluster.at(sidecar).h2().await;
-            let answer = client.ask(H2Client::request("GET", &target(&cluster))).await;
+            let answer = client
+                .ask(H2Client::request("GET", &target(&cluster)))
+                .await;
             // The reset may overtake the head.
             let Ok(answer) = answer else { continue };
-            assert!(answer.reset.is_some() || answer.status == 502, "{broken:?}: {answer:?}");
+            assert!(
+                answer.reset.is_some() || answer.status == 502,
+                "{broken:?}: {answer:?}"
+            );
         }
     }
 }
@@ -56,7 +61,9 @@ async fn an_answer_that_breaks_off_resets_the_stream_of_an_http2_client() {
 #[tokio::test]
 async fn an_answer_without_a_length_ends_with_its_connection() {
     let cluster = Cluster::of_three().await;
-    cluster.replica(1).steps([Step::say("HTTP/1.1 200 OK\r\n\r\nhello"), Step::Close]);
+    cluster
+        .replica(1)
+        .steps([Step::say("HTTP/1.1 200 OK\r\n\r\nhello"), Step::Close]);
     for sidecar in [0, 1] {
         let answer = cluster.at(sidecar).get(&target(&cluster)).await;
         assert_eq!((answer.text(), answer.end), ("hello".into(), End::Whole));
@@ -66,10 +73,20 @@ async fn an_answer_without_a_length_ends_with_its_connection() {
 #[tokio::test]
 async fn garbage_instead_of_an_answer_is_a_bad_gateway() {
     let cluster = Cluster::of_three().await;
-    for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999 No\r\n\r\n", "\r\n\r\n\r\n", "\0\0\0\0"] {
-        cluster.replica(1).steps([Step::ReadBody, Step::say(garbage), Step::Close]);
+    for garbage in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 999999 No\r\n\r\n",
+        "\r\n\r\n\r\n",
+        "\0\0\0\0",
+    ] {
+        cluster
+            .replica(1)
+            .steps([Step::ReadBody, Step::say(garbage), Step::Close]);
         for sidecar in [0, 1] {
-            let answer = cluster.at(sidecar).ask(Request::new("PUT", &target(&cluster)).body("x")).await;
+            let answer = cluster
+                .at(sidecar)
+                .ask(Request::new("PUT", &target(&cluster)).body("x"))
+                .await;
             assert_eq!(answer.refused().0, 502, "{garbage:?}");
         }
     }
@@ -79,7 +96,9 @@ async fn garbage_instead_of_an_answer_is_a_bad_gateway() {
 async fn a_client_that_goes_away_ends_the_request_at_the_replica() {
     let cluster = Cluster::of_three().await;
     let get = Request::get(&target(&cluster)).bytes();
-    let put = Request::new("PUT", &target(&cluster)).body(vec![b'x'; 1000]).bytes();
+    let put = Request::new("PUT", &target(&cluster))
+        .body(vec![b'x'; 1000])
+        .bytes();
     let half = &put[..put.len() - 500];
     let endless = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n";
     let cases: [(&[u8], &[Step]); 4] = [
@@ -98,11 +117,16 @@ async fn a_client_that_goes_away_ends_the_request_at_the_replica() {
             let seen = cluster.replica(1).requests().pop().unwrap();
             drop(connection);
             let what = format!("the replica to lose its client, case {number} at {sidecar}");
-            cluster.replica(1).until(&what, |record| record.closed.contains(&seen.connection)).await;
+            cluster
+                .replica(1)
+                .until(&what, |record| record.closed.contains(&seen.connection))
+                .await;
         }
     }
     let seen = cluster.replica(1).requests();
-    let cut = seen.iter().filter(|request| request.body.as_ref().is_some_and(|body| !body.whole));
+    let cut = seen
+        .iter()
+        .filter(|request| request.body.as_ref().is_some_and(|body| !body.whole));
     assert_eq!(cut.count(), 2, "half a body must not look whole");
 }
 
@@ -119,7 +143,11 @@ async fn an_http2_client_that_resets_its_stream_ends_the_request_at_the_replica(
         let seen = cluster.replica(1).requests().pop().unwrap();
         stream.send_reset(h2::Reason::CANCEL);
         drop(response);
-        let closed = |record: &crate::cluster::replica::Record| record.closed.contains(&seen.connection);
-        cluster.replica(1).until("the replica to lose its client", closed).await;
+        let closed =
+            |record: &crate::cluster::replica::Record| record.closed.contains(&seen.connection);
+        cluster
+            .replica(1)
+            .until("the replica to lose its client", closed)
+            .await;
     }
 }

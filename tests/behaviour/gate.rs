@@ -9,38 +9,110 @@ use crate::cluster::{Cluster, Connection, Plan, Request, eventually, within};
 const REFUSED: [(&str, u16, &str); 29] = [
     ("GET  /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
     (" GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
-    ("\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    (
+        "\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+        "request_line",
+    ),
     ("GET /v2/\r\nHost: a\r\n\r\n", 400, "request_line"),
-    ("GET /v2/ x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
+    (
+        "GET /v2/ x HTTP/1.1\r\nHost: a\r\n\r\n",
+        505,
+        "http_version",
+    ),
     ("GET v2 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
-    ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", 400, "request_line"),
+    (
+        "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n",
+        400,
+        "request_line",
+    ),
     ("GET /v2/ HTTP/1.1\nHost: a\n\n", 400, "bare_line_feed"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400, "bare_line_feed"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", 400, "header_name"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400, "header_name"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n", 400, "header_value"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400, "folded_header"),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        400,
+        "bare_line_feed",
+    ),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n",
+        400,
+        "header_name",
+    ),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
+        400,
+        "header_name",
+    ),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n",
+        400,
+        "header_value",
+    ),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n",
+        400,
+        "folded_header",
+    ),
     (
         "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
         "length_with_encoding",
     ),
-    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400, "content_length"),
-    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400, "content_length"),
+    (
+        "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+        400,
+        "content_length",
+    ),
+    (
+        "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
+        400,
+        "content_length",
+    ),
     (
         "POST /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
         400,
         "content_length",
     ),
-    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 400, "transfer_encoding"),
-    ("POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n", 400, "header_value"),
-    ("POST /v2/ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "transfer_encoding"),
+    (
+        "POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        400,
+        "transfer_encoding",
+    ),
+    (
+        "POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+        400,
+        "header_value",
+    ),
+    (
+        "POST /v2/ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+        "transfer_encoding",
+    ),
     ("GET /v2/ HTTP/1.1\r\nX: b\r\n\r\n", 400, "host_missing"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "host_repeated"),
-    ("GET /v2/ HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "host_invalid"),
-    ("GET http://b/v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "authority_differs"),
-    ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405, "method_not_allowed"),
-    ("TRACE /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method_not_allowed"),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        400,
+        "host_repeated",
+    ),
+    (
+        "GET /v2/ HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        400,
+        "host_invalid",
+    ),
+    (
+        "GET http://b/v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+        "authority_differs",
+    ),
+    (
+        "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+        405,
+        "method_not_allowed",
+    ),
+    (
+        "TRACE /v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        405,
+        "method_not_allowed",
+    ),
     (
         "GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         400,
@@ -54,7 +126,10 @@ const REFUSED: [(&str, u16, &str); 29] = [
 async fn plain(plan: Plan) -> (Cluster, [SocketAddr; 3]) {
     let cluster = Cluster::start(plan.insecure()).await;
     let addresses = cluster.at(0).addresses();
-    (cluster, [addresses.clients, addresses.peers, addresses.admin])
+    (
+        cluster,
+        [addresses.clients, addresses.peers, addresses.admin],
+    )
 }
 
 #[tokio::test]
@@ -64,11 +139,21 @@ async fn an_ambiguous_message_is_refused_on_every_listener() {
         for (message, status, reason) in REFUSED {
             let mut connection = Connection::open(address).await;
             // What stands behind it must not be answered.
-            connection.send(format!("{message}GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            connection
+                .send(format!("{message}GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"))
+                .await;
             let answer = connection.answer().await;
-            assert_eq!(answer.refused(), (status, reason.into()), "{message:?} at {address}");
+            assert_eq!(
+                answer.refused(),
+                (status, reason.into()),
+                "{message:?} at {address}"
+            );
             assert_eq!(answer.field("connection"), Some("close"));
-            assert_eq!(connection.until_closed().await, b"", "{message:?} at {address}");
+            assert_eq!(
+                connection.until_closed().await,
+                b"",
+                "{message:?} at {address}"
+            );
         }
     }
     assert_eq!(cluster.replica(0).requests().len(), 0);
@@ -76,23 +161,46 @@ async fn an_ambiguous_message_is_refused_on_every_listener() {
 
 #[tokio::test]
 async fn heads_beyond_the_limits_are_refused_on_every_listener() {
-    let limits = "request_line: 600, header_bytes: 2KiB, header_count: 20";
+    let limits = "request_line: 600B, header_bytes: 2KiB, header_count: 20";
     let (cluster, listeners) = plain(Plan::of(1).set("limits", limits)).await;
     let many = "X: 1\r\n".repeat(25);
     let long = "a".repeat(700);
     let large = format!("X: {}\r\n", "a".repeat(4096));
     let heads = [
-        (format!("GET /v2/{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414, "uri_too_long"),
-        (format!("GET /v2/{}", "a".repeat(100_000)), 414, "uri_too_long"),
-        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431, "headers_too_large"),
-        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{large}\r\n"), 431, "headers_too_large"),
-        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(100_000)), 431, "headers_too_large"),
+        (
+            format!("GET /v2/{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            414,
+            "uri_too_long",
+        ),
+        (
+            format!("GET /v2/{}", "a".repeat(100_000)),
+            414,
+            "uri_too_long",
+        ),
+        (
+            format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
+            431,
+            "headers_too_large",
+        ),
+        (
+            format!("GET /v2/ HTTP/1.1\r\nHost: a\r\n{large}\r\n"),
+            431,
+            "headers_too_large",
+        ),
+        (
+            format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(100_000)),
+            431,
+            "headers_too_large",
+        ),
     ];
     for address in listeners {
         for (head, status, reason) in &heads {
             let mut connection = Connection::open(address).await;
             connection.send(head).await;
-            assert_eq!(connection.answer().await.refused(), (*status, (*reason).into()));
+            assert_eq!(
+                connection.answer().await.refused(),
+                (*status, (*reason).into())
+            );
         }
     }
     assert_eq!(cluster.replica(0).requests().len(), 0);
@@ -116,7 +224,10 @@ async fn a_head_has_a_deadline_however_steadily_it_drips() {
             panic!("the whole head was taken");
         })
         .await;
-        assert_eq!(connection.answer().await.refused(), (408, "header_timeout".into()));
+        assert_eq!(
+            connection.answer().await.refused(),
+            (408, "header_timeout".into())
+        );
         assert!(began.elapsed() >= Duration::from_millis(500));
     };
     let silent = async |mut connection: Connection| {
@@ -127,13 +238,22 @@ async fn a_head_has_a_deadline_however_steadily_it_drips() {
         // A connection that has carried a request has the same deadline for the next.
         second.ask(&Request::get("/v2/")).await;
         let first = Connection::open(address).await;
-        tokio::join!(drip(first), drip(second), silent(Connection::open(address).await));
+        tokio::join!(
+            drip(first),
+            drip(second),
+            silent(Connection::open(address).await)
+        );
     }
 }
 
 #[tokio::test]
 async fn a_handshake_has_a_deadline() {
-    let cluster = Cluster::start(Plan::of(1).client_tls().set("timeouts", "request_header: 300ms")).await;
+    let cluster = Cluster::start(
+        Plan::of(1)
+            .client_tls()
+            .set("timeouts", "request_header: 300ms"),
+    )
+    .await;
     let addresses = cluster.at(0).addresses();
     for address in [addresses.clients, addresses.peers] {
         let mut silent = Connection::open(address).await;
@@ -159,7 +279,10 @@ async fn an_offer_of_h2c_is_answered_in_http1() {
             assert_eq!((answer.status, answer.interim), (200, vec![]));
         }
         let seen = cluster.replica(1).requests().pop().unwrap().head;
-        assert_eq!((seen.one("upgrade"), seen.one("http2-settings")), (None, None));
+        assert_eq!(
+            (seen.one("upgrade"), seen.one("http2-settings")),
+            (None, None)
+        );
     }
 }
 
@@ -167,12 +290,19 @@ async fn an_offer_of_h2c_is_answered_in_http1() {
 async fn an_absolute_target_goes_on_in_origin_form() {
     let cluster = Cluster::of_three().await;
     let repository = cluster.repository_of(1);
-    let request = Request::get(&format!("http://registry.example:5000/v2/{repository}/tags/list?n=1"));
+    let request = Request::get(&format!(
+        "http://registry.example:5000/v2/{repository}/tags/list?n=1"
+    ));
     let mut connection = cluster.at(0).connect().await;
     for _ in 0..2 {
         assert_eq!(connection.ask(&request).await.status, 200);
     }
-    let targets: Vec<_> = cluster.replica(1).requests().into_iter().map(|seen| seen.target).collect();
+    let targets: Vec<_> = cluster
+        .replica(1)
+        .requests()
+        .into_iter()
+        .map(|seen| seen.target)
+        .collect();
     assert_eq!(targets, vec![format!("/v2/{repository}/tags/list?n=1"); 2]);
 }
 
@@ -185,7 +315,10 @@ async fn connections_beyond_the_cap_are_told_so() {
         assert_eq!(connection.ask(&Request::get("/v2/")).await.status, 200);
     }
     let mut third = cluster.at(0).connect().await;
-    assert_eq!(third.answer().await.refused(), (503, "connections_full".into()));
+    assert_eq!(
+        third.answer().await.refused(),
+        (503, "connections_full".into())
+    );
     assert_eq!(third.until_closed().await, b"");
     let refused = "shardlet_connections_refused_total{listener=\"clients\",reason=\"full\"}";
     assert!(cluster.at(0).metric(refused) >= 1.0);
@@ -208,7 +341,10 @@ async fn one_address_cannot_take_every_connection() {
     let mut first = cluster.at(0).connect_from(greedy).await;
     assert_eq!(first.ask(&Request::get("/v2/")).await.status, 200);
     let mut second = cluster.at(0).connect_from(greedy).await;
-    assert_eq!(second.answer().await.refused(), (503, "connections_full".into()));
+    assert_eq!(
+        second.answer().await.refused(),
+        (503, "connections_full".into())
+    );
     let mut other = cluster.at(0).connect_from(modest).await;
     assert_eq!(other.ask(&Request::get("/v2/")).await.status, 200);
 }

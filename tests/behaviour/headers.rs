@@ -8,7 +8,11 @@ const SIDECARS: [usize; 2] = [1, 0];
 
 const LOCATION: &str = "location";
 
-async fn start_upload(cluster: &Cluster, sidecar: usize, fields: &[(&str, &str)]) -> (Answer, Head) {
+async fn start_upload(
+    cluster: &Cluster,
+    sidecar: usize,
+    fields: &[(&str, &str)],
+) -> (Answer, Head) {
     let repository = cluster.repository_of(1);
     let mut request = Request::new("POST", &format!("/v2/{repository}/blobs/uploads/"));
     for (name, value) in fields {
@@ -51,10 +55,16 @@ async fn forged_headers_change_nothing() {
         assert_eq!(seen.one("x-request-id"), answer.field("x-request-id"));
         for (name, value) in &seen.fields {
             let name = name.to_ascii_lowercase();
-            assert!(!name.starts_with("x-shardlet-") && !name.contains("hop-count"), "{name}: {value}");
+            assert!(
+                !name.starts_with("x-shardlet-") && !name.contains("hop-count"),
+                "{name}: {value}"
+            );
         }
         let location = answer.field(LOCATION).unwrap();
-        assert!(location.starts_with("http://registry.example:5000/v2/"), "{location}");
+        assert!(
+            location.starts_with("http://registry.example:5000/v2/"),
+            "{location}"
+        );
     }
     assert_eq!(cluster.requests_elsewhere(1), 0);
 }
@@ -62,10 +72,16 @@ async fn forged_headers_change_nothing() {
 #[tokio::test]
 async fn a_client_cannot_have_our_headers_taken_away() {
     let cluster = Cluster::of_three().await;
-    for name in ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Host"] {
+    for name in [
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "Host",
+    ] {
         for sidecar in SIDECARS {
             let repository = cluster.repository_of(1);
-            let request = Request::get(&format!("/v2/{repository}/tags/list")).field("Connection", name);
+            let request =
+                Request::get(&format!("/v2/{repository}/tags/list")).field("Connection", name);
             let answer = cluster.at(sidecar).ask(request).await;
             assert_eq!(answer.refused(), (400, "header_value".into()));
         }
@@ -86,10 +102,16 @@ async fn a_trusted_proxy_speaks_for_its_client() {
             "https://public.example/v2/",
         ),
         (
-            &[("Forwarded", "for=9.9.9.9;proto=https;host=\"public.example:8443\"")],
+            &[(
+                "Forwarded",
+                "for=9.9.9.9;proto=https;host=\"public.example:8443\"",
+            )],
             "https://public.example:8443/v2/",
         ),
-        (&[("X-Forwarded-Proto", "javascript")], "http://registry.example:5000/v2/"),
+        (
+            &[("X-Forwarded-Proto", "javascript")],
+            "http://registry.example:5000/v2/",
+        ),
     ];
     for (fields, expected) in cases {
         for sidecar in SIDECARS {
@@ -121,16 +143,31 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
         for name in ["x-private", "keep-alive", "proxy-connection", "te"] {
             assert_eq!(seen.one(name), None, "{seen:?}");
         }
-        assert!(!seen.one("connection").unwrap_or_default().contains("X-Private"), "{seen:?}");
+        assert!(
+            !seen
+                .one("connection")
+                .unwrap_or_default()
+                .contains("X-Private"),
+            "{seen:?}"
+        );
         assert_eq!(seen.one("x-public"), Some("kept"));
     }
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Private\r\nX-Private: 1\r\n\
                   Keep-Alive: timeout=5\r\nX-Public: kept\r\n\r\nok";
-    cluster.replica(1).steps([Step::ReadBody, Step::say(answer)]);
+    cluster
+        .replica(1)
+        .steps([Step::ReadBody, Step::say(answer)]);
     for sidecar in SIDECARS {
         let repository = cluster.repository_of(1);
-        let answer = cluster.at(sidecar).get(&format!("/v2/{repository}/tags/list")).await;
-        assert_eq!((answer.field("x-private"), answer.field("keep-alive")), (None, None), "{answer:?}");
+        let answer = cluster
+            .at(sidecar)
+            .get(&format!("/v2/{repository}/tags/list"))
+            .await;
+        assert_eq!(
+            (answer.field("x-private"), answer.field("keep-alive")),
+            (None, None),
+            "{answer:?}"
+        );
         assert_eq!(answer.field("x-public"), Some("kept"));
     }
 }
@@ -150,7 +187,10 @@ async fn request_ids_and_traces_are_kept_or_made() {
         for fields in [&bad[..], &[]] {
             let (answer, seen) = start_upload(&cluster, sidecar, fields).await;
             let id = answer.field("x-request-id").unwrap();
-            assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+            assert!(
+                id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{id}"
+            );
             assert_eq!(seen.one("x-request-id"), Some(id));
             assert_eq!(seen.one("traceparent").unwrap().len(), TRACE.len());
         }
@@ -166,7 +206,9 @@ async fn the_registrys_own_fields_pass_through() {
                   Docker-Content-Digest: sha256:00\r\nOCI-Filters-Applied: artifactType\r\n\
                   WWW-Authenticate: Bearer realm=\"r\",service=\"s\"\r\n\
                   WWW-Authenticate: Basic realm=\"b\"\r\n\r\n";
-    cluster.replica(1).steps([Step::ReadBody, Step::say(answer)]);
+    cluster
+        .replica(1)
+        .steps([Step::ReadBody, Step::say(answer)]);
     for sidecar in SIDECARS {
         let request = Request::get(&format!("/v2/{repository}/blobs/sha256:00"))
             .field("Range", "bytes=0-9")
@@ -176,7 +218,10 @@ async fn the_registrys_own_fields_pass_through() {
         let answer = cluster.at(sidecar).ask(request).await;
         assert_eq!(answer.status, 307);
         let location = answer.field(LOCATION);
-        assert_eq!(location, Some("https://storage.example/blob?X-Amz-Signature=a%2Fb"));
+        assert_eq!(
+            location,
+            Some("https://storage.example/blob?X-Amz-Signature=a%2Fb")
+        );
         assert_eq!(answer.field("docker-content-digest"), Some("sha256:00"));
         assert_eq!(answer.field("oci-filters-applied"), Some("artifactType"));
         assert_eq!(answer.head.all("www-authenticate").len(), 2);

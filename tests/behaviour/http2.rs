@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::cluster::h2_client::H2Client;
 use crate::cluster::message::sha256;
-use crate::cluster::{Cluster, Plan, Request, Step, within};
+use crate::cluster::{Cluster, Plan, Program, Request, Step, within};
 
 const MIB: usize = 1024 * 1024;
 
@@ -14,7 +14,10 @@ async fn over_tls() -> Cluster {
 
 fn reason(body: &[u8]) -> String {
     let document: serde_json::Value = serde_json::from_slice(body).unwrap();
-    document["errors"][0]["detail"]["reason"].as_str().unwrap().to_owned()
+    document["errors"][0]["detail"]["reason"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -24,19 +27,36 @@ async fn both_protocols_are_spoken_over_tls() {
     let target = format!("/v2/{repository}/blobs/uploads/");
     for sidecar in [0, 1] {
         let mut client = cluster.at(sidecar).h2().await;
-        let answer = client.ask(H2Client::request("POST", &target)).await.unwrap();
+        let answer = client
+            .ask(H2Client::request("POST", &target))
+            .await
+            .unwrap();
         assert_eq!(answer.status, 202);
         let location = answer.headers["location"].to_str().unwrap();
-        assert!(location.starts_with("https://registry.example/v2/"), "{location}");
+        assert!(
+            location.starts_with("https://registry.example/v2/"),
+            "{location}"
+        );
         assert!(!answer.headers.contains_key("connection"));
 
-        let answer = cluster.at(sidecar).ask(Request::new("POST", &target).body("")).await;
+        let answer = cluster
+            .at(sidecar)
+            .ask(Request::new("POST", &target).body(""))
+            .await;
         let location = answer.field("location").unwrap();
-        assert!(location.starts_with("https://registry.example:5000/v2/"), "{location}");
+        assert!(
+            location.starts_with("https://registry.example:5000/v2/"),
+            "{location}"
+        );
     }
     for seen in cluster.replica(1).requests() {
         assert_eq!(seen.head.one("x-forwarded-proto"), Some("https"));
-        assert!(seen.head.one("host").unwrap().starts_with("registry.example"));
+        assert!(
+            seen.head
+                .one("host")
+                .unwrap()
+                .starts_with("registry.example")
+        );
     }
 }
 
@@ -76,14 +96,26 @@ async fn our_own_answers_reach_http2_clients() {
     ];
     for (method, target, status, why) in cases {
         let answer = client.ask(H2Client::request(method, target)).await.unwrap();
-        assert_eq!((answer.status, reason(&answer.body)), (status, why.into()), "{target}");
+        assert_eq!(
+            (answer.status, reason(&answer.body)),
+            (status, why.into()),
+            "{target}"
+        );
     }
-    let head = client.ask(H2Client::request("HEAD", "/v2/Team/app/tags/list")).await.unwrap();
+    let head = client
+        .ask(H2Client::request("HEAD", "/v2/Team/app/tags/list"))
+        .await
+        .unwrap();
     assert_eq!((head.status, head.body.len()), (400, 0));
 
-    let connect = http::Request::builder().method("CONNECT").uri("registry.example:443");
+    let connect = http::Request::builder()
+        .method("CONNECT")
+        .uri("registry.example:443");
     let answer = client.ask(connect).await.unwrap();
-    assert_eq!((answer.status, reason(&answer.body)), (405, "method_not_allowed".into()));
+    assert_eq!(
+        (answer.status, reason(&answer.body)),
+        (405, "method_not_allowed".into())
+    );
     assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
 }
 
@@ -95,9 +127,14 @@ async fn an_upload_that_is_refused_is_told_why() {
     let mut client = cluster.at(0).h2().await;
     let patch = H2Client::request("PATCH", &format!("/v2/{repository}/blobs/uploads/id"));
     let (response, mut stream) = client.begin(patch, false).await.unwrap();
-    stream.send_data(Bytes::from(vec![b'x'; 60_000]), false).unwrap();
+    stream
+        .send_data(Bytes::from(vec![b'x'; 60_000]), false)
+        .unwrap();
     let answer = H2Client::answer(response).await.unwrap();
-    assert_eq!((answer.status, reason(&answer.body)), (503, "upstream_refused".into()));
+    assert_eq!(
+        (answer.status, reason(&answer.body)),
+        (503, "upstream_refused".into())
+    );
     let next = client.ask(H2Client::request("GET", "/v2/")).await.unwrap();
     assert_eq!(next.status, 200, "the connection goes on");
 }
@@ -127,12 +164,24 @@ async fn a_client_that_resets_streams_without_end_loses_its_connection() {
         }
     })
     .await;
-    assert_eq!(closed.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{closed}");
+    // The goodbye may be overtaken by the end of the connection.
+    let calm = closed.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    assert!(calm || closed.is_io(), "{closed}");
+    cluster.replica(0).does(Program::Registry);
+    let answer = cluster
+        .at(0)
+        .h2()
+        .await
+        .ask(H2Client::request("GET", "/v2/"))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200, "others are served");
 }
 
 #[tokio::test]
 async fn a_header_list_beyond_the_limit_is_refused() {
-    let cluster = Cluster::start(Plan::of(1).client_tls().set("limits", "header_bytes: 4KiB")).await;
+    let cluster =
+        Cluster::start(Plan::of(1).client_tls().set("limits", "header_bytes: 4KiB")).await;
     let mut client = cluster.at(0).h2().await;
     let request = H2Client::request("GET", "/v2/").header("x-large", "a".repeat(8192));
     // The library answers for us, without a body.

@@ -13,7 +13,9 @@ async fn a_drain_finishes_what_is_in_flight_and_takes_nothing_new() {
     let mut cluster = Cluster::of_three().await;
     let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
     let gate = Gate::shut();
-    cluster.replica(0).steps([Step::ReadBody, Step::Wait(gate.clone()), Step::say(OK)]);
+    cluster
+        .replica(0)
+        .steps([Step::ReadBody, Step::Wait(gate.clone()), Step::say(OK)]);
     let address = cluster.at(0).addresses().clients;
     let mut idle = cluster.at(0).connect().await;
     idle.ask(&Request::get("/metrics")).await;
@@ -29,7 +31,10 @@ async fn a_drain_finishes_what_is_in_flight_and_takes_nothing_new() {
     let member = cluster.take(0);
     let state = member.server.state().clone();
     let drain = tokio::spawn(member.server.drain());
-    eventually("new connections to be refused", async || TcpStream::connect(address).await.is_err()).await;
+    eventually("new connections to be refused", async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
     assert_eq!(idle.until_closed().await, b"");
     assert!(state.is_draining() && !drain.is_finished());
 
@@ -62,7 +67,10 @@ async fn a_name_that_does_not_resolve_costs_its_own_repositories_only() {
     let put = || Request::new("PUT", &target).body("x");
     let answer = cluster.at(0).ask(put()).await;
     assert_eq!(answer.refused(), (503, "unresolved".into()));
-    let read = cluster.at(0).get(&format!("/v2/{}/tags/list", cluster.repository_of(1))).await;
+    let read = cluster
+        .at(0)
+        .get(&format!("/v2/{}/tags/list", cluster.repository_of(1)))
+        .await;
     assert_eq!((read.status, read.field("x-replica")), (200, Some("zot-1")));
     let other = format!("/v2/{}/tags/list", cluster.repository_of(2));
     assert_eq!(cluster.at(0).get(&other).await.status, 200);
@@ -71,13 +79,21 @@ async fn a_name_that_does_not_resolve_costs_its_own_repositories_only() {
     let state = cluster.at(0).server.state();
     let id: MemberId = "zot-2".parse().unwrap();
     let index = state.view.members().find(&id).unwrap();
-    state.upstreams.set_member_address(index, cluster.plan().peer_address(1)).unwrap();
+    state
+        .upstreams
+        .set_member_address(index, cluster.plan().peer_address(1))
+        .unwrap();
     assert_eq!(cluster.at(0).ask(put()).await.status, 201);
 }
 
 #[tokio::test]
 async fn a_name_is_resolved_in_the_background() {
-    let localhost = tokio::net::lookup_host(("localhost", 0)).await.unwrap().next().unwrap().ip();
+    let localhost = tokio::net::lookup_host(("localhost", 0))
+        .await
+        .unwrap()
+        .next()
+        .unwrap()
+        .ip();
     let plan = Plan::of(2)
         .host_of(1, "localhost")
         .listening_at(1, localhost)
@@ -85,7 +101,12 @@ async fn a_name_is_resolved_in_the_background() {
     let cluster = Cluster::start(plan).await;
     let target = format!("/v2/{}/manifests/latest", cluster.repository_of(1));
     eventually("the name to be resolved", async || {
-        cluster.at(0).ask(Request::new("PUT", &target).body("x")).await.status == 201
+        cluster
+            .at(0)
+            .ask(Request::new("PUT", &target).body("x"))
+            .await
+            .status
+            == 201
     })
     .await;
 }

@@ -24,7 +24,11 @@ async fn reads_fall_back(cluster: &Cluster, repository: &str) {
     for method in ["GET", "HEAD"] {
         let target = format!("/v2/{repository}/tags/list");
         let answer = cluster.at(0).ask(Request::new(method, &target)).await;
-        assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-1")), "{method}");
+        assert_eq!(
+            (answer.status, answer.field("x-replica")),
+            (200, Some("zot-1")),
+            "{method}"
+        );
     }
 }
 
@@ -36,11 +40,27 @@ async fn reads_fall_back_and_writes_wait_while_the_owner_is_gone() {
     reads_fall_back(&cluster, &repository).await;
     for method in WRITES {
         let answer = write(&cluster, 0, method, &repository).await;
-        assert_eq!(answer.refused(), (503, "upstream_refused".into()), "{method}");
+        assert_eq!(
+            answer.refused(),
+            (503, "upstream_refused".into()),
+            "{method}"
+        );
     }
-    let written = cluster.replica(0).requests().iter().filter(|seen| seen.method != "GET" && seen.method != "HEAD").count();
+    let written = cluster
+        .replica(0)
+        .requests()
+        .iter()
+        .filter(|seen| seen.method != "GET" && seen.method != "HEAD")
+        .count();
     assert_eq!(written, 0);
-    assert_eq!(cluster.at(2).get(&format!("/v2/{}/tags/list", cluster.repository_of(0))).await.status, 200);
+    assert_eq!(
+        cluster
+            .at(2)
+            .get(&format!("/v2/{}/tags/list", cluster.repository_of(0)))
+            .await
+            .status,
+        200
+    );
 
     cluster.restart(1).await;
     assert_eq!(write(&cluster, 0, "PUT", &repository).await.status, 201);
@@ -81,7 +101,10 @@ async fn listen_in_its_place(address: SocketAddr, backlog: u32) -> TcpListener {
     eventually("the address to be free", async || {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
-        listener = socket.bind(address).and_then(|()| socket.listen(backlog)).ok();
+        listener = socket
+            .bind(address)
+            .and_then(|()| socket.listen(backlog))
+            .ok();
         listener.is_some()
     })
     .await;
@@ -103,7 +126,11 @@ async fn an_owner_that_takes_no_connection_costs_the_connect_timeout() {
         waiting.push(pending);
     }
     eventually("the backlog to be full", async || {
-        waiting.iter().filter(|attempt| attempt.is_finished()).count() >= 2
+        waiting
+            .iter()
+            .filter(|attempt| attempt.is_finished())
+            .count()
+            >= 2
     })
     .await;
     let answer = write(&cluster, 0, "PUT", &repository).await;
@@ -160,7 +187,13 @@ async fn a_replica_that_never_answers_costs_the_idle_timeout() {
     }
     let seen = cluster.replica(1).requests();
     for method in ["PUT", "PATCH"] {
-        assert_eq!(seen.iter().filter(|request| request.method == method).count(), 1, "{method}");
+        assert_eq!(
+            seen.iter()
+                .filter(|request| request.method == method)
+                .count(),
+            1,
+            "{method}"
+        );
     }
 }
 
@@ -196,7 +229,10 @@ async fn a_read_on_a_connection_that_was_just_closing_is_sent_again_and_a_write_
     for sidecar in [0, 1] {
         let before = cluster.replica(1).requests().len();
         for _ in 0..2 {
-            let answer = cluster.at(sidecar).get(&format!("/v2/{repository}/tags/list")).await;
+            let answer = cluster
+                .at(sidecar)
+                .get(&format!("/v2/{repository}/tags/list"))
+                .await;
             assert_eq!((answer.status, answer.end), (200, End::Whole));
             assert_eq!(answer.field("x-replica"), Some("zot-2"));
         }
@@ -204,7 +240,14 @@ async fn a_read_on_a_connection_that_was_just_closing_is_sent_again_and_a_write_
         assert_eq!(cluster.replica(1).requests().len(), before + 3);
 
         for method in WRITES {
-            assert_eq!(cluster.at(sidecar).get(&format!("/v2/{repository}/tags/list")).await.status, 200);
+            assert_eq!(
+                cluster
+                    .at(sidecar)
+                    .get(&format!("/v2/{repository}/tags/list"))
+                    .await
+                    .status,
+                200
+            );
             let before = cluster.replica(1).requests().len();
             let answer = write(&cluster, sidecar, method, &repository).await;
             assert_eq!(answer.refused(), (502, "upstream_reset".into()), "{method}");
@@ -218,19 +261,26 @@ async fn blobs_come_from_any_replica_where_the_operator_allows_it() {
     let cluster = Cluster::start(Plan::of(3).set("reads", "blobs: any")).await;
     let repository = cluster.repository_of(1);
     let target = format!("/v2/{repository}/blobs/sha256:00");
-    cluster.replica(0).steps([Step::say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nblob")]);
+    cluster.replica(0).steps([Step::say(
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nblob",
+    )]);
     assert_eq!(cluster.at(0).get(&target).await.text(), "blob");
     assert_eq!(cluster.replica(1).requests().len(), 0);
 
     // A part, a question and anything but a blob go to the owner.
-    cluster.at(0).ask(Request::get(&target).field("Range", "bytes=0-1")).await;
+    cluster
+        .at(0)
+        .ask(Request::get(&target).field("Range", "bytes=0-1"))
+        .await;
     cluster.at(0).ask(Request::new("HEAD", &target)).await;
     cluster.at(0).get(&manifest(&repository)).await;
     assert_eq!(cluster.replica(1).requests().len(), 3);
 
     // What the local replica does not have, the owner may have.
     cluster.replica(0).does(Program::Registry);
-    cluster.replica(1).steps([Step::say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nowners")]);
+    cluster.replica(1).steps([Step::say(
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nowners",
+    )]);
     let answer = cluster.at(0).get(&target).await;
     assert_eq!((answer.status, answer.text()), (200, "owners".into()));
 }

@@ -20,7 +20,13 @@ fn member_certificate(cluster: &Cluster) -> Signed {
 }
 
 fn own_view(cluster: &Cluster, index: usize) -> String {
-    cluster.at(index).server.state().view.fingerprint().to_string()
+    cluster
+        .at(index)
+        .server
+        .state()
+        .view
+        .fingerprint()
+        .to_string()
 }
 
 /// A repository that the first member sends to the second, which sees another owner.
@@ -66,7 +72,9 @@ async fn a_peer_request_without_the_fields_of_a_member_is_refused() {
     let shown = member_certificate(&cluster);
     let mut peer = as_peer(&cluster, 1, Some(&shown)).await.unwrap();
     let own = cluster.repository_of(1);
-    let answer = peer.ask(&Request::get(&format!("/v2/{own}/tags/list"))).await;
+    let answer = peer
+        .ask(&Request::get(&format!("/v2/{own}/tags/list")))
+        .await;
     assert_eq!(answer.refused(), (400, "peer_fields".into()));
     assert_eq!(cluster.replica(1).requests().len(), 0);
 }
@@ -77,8 +85,15 @@ async fn members_that_disagree_on_the_owner_serve_nobody_the_repository() {
     let repository = disputed(&cluster);
     for method in ["PUT", "POST", "PATCH", "DELETE", "GET"] {
         let target = format!("/v2/{repository}/manifests/latest");
-        let answer = cluster.at(0).ask(Request::new(method, &target).body("")).await;
-        assert_eq!(answer.refused(), (503, "peer_misdirected".into()), "{method}");
+        let answer = cluster
+            .at(0)
+            .ask(Request::new(method, &target).body(""))
+            .await;
+        assert_eq!(
+            answer.refused(),
+            (503, "peer_misdirected".into()),
+            "{method}"
+        );
         assert_eq!(answer.field(VIEW), None, "the view is between members");
     }
     assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
@@ -89,7 +104,8 @@ async fn differing_views_are_seen_by_the_probes() {
     let cluster = Cluster::start(of_two_views().eager_probes()).await;
     let same = |peer| format!("shardlet_peer_view_same{{member=\"{peer}\"}}");
     crate::cluster::eventually("the views to be told", async || {
-        cluster.at(0).metric(&same("zot-3")) > 0.0 && cluster.at(1).metrics().contains(&same("zot-1"))
+        cluster.at(0).metric(&same("zot-3")) > 0.0
+            && cluster.at(1).metrics().contains(&same("zot-1"))
     })
     .await;
     assert!(cluster.at(0).metric(&same("zot-2")) < 1.0);
@@ -102,15 +118,23 @@ async fn a_stranger_at_the_peer_listener_gets_no_answer() {
     let stranger = Authority::new("cluster authority");
     let certificates = [
         ("none", None),
-        ("by another authority", Some(stranger.sign(&["zot-1".into(), cluster.plan().ip().to_string()]))),
-        ("of no member", Some(cluster.authority.sign(&["build-runner".into()]))),
+        (
+            "by another authority",
+            Some(stranger.sign(&["zot-1".into(), cluster.plan().ip().to_string()])),
+        ),
+        (
+            "of no member",
+            Some(cluster.authority.sign(&["build-runner".into()])),
+        ),
         ("of nobody", Some(cluster.authority.sign(&[]))),
     ];
     let own = cluster.repository_of(1);
     let request = Request::get(&format!("/v2/{own}/tags/list")).field(VIEW, &own_view(&cluster, 0));
     for (which, shown) in &certificates {
         // In TLS 1.3 the client is done before the server has looked at its certificate.
-        let Ok(mut connection) = as_peer(&cluster, 1, shown.as_ref()).await else { continue };
+        let Ok(mut connection) = as_peer(&cluster, 1, shown.as_ref()).await else {
+            continue;
+        };
         connection.send(request.bytes()).await;
         assert!(!connection.speaks().await, "certificate {which}");
     }
@@ -120,11 +144,11 @@ async fn a_stranger_at_the_peer_listener_gets_no_answer() {
     assert!(!said.starts_with(b"HTTP/"), "{said:?}");
 
     assert_eq!(cluster.replica(1).requests().len(), 0);
-    let refused = |why| {
-        format!("shardlet_connections_refused_total{{listener=\"peers\",reason=\"{why}\"}}")
-    };
+    let refused =
+        |why| format!("shardlet_connections_refused_total{{listener=\"peers\",reason=\"{why}\"}}");
     crate::cluster::eventually("the refusals to be counted", async || {
-        cluster.at(1).metric(&refused("not_member")) >= 2.0 && cluster.at(1).metric(&refused("tls")) >= 3.0
+        cluster.at(1).metric(&refused("not_member")) >= 2.0
+            && cluster.at(1).metric(&refused("tls")) >= 3.0
     })
     .await;
 }
@@ -134,7 +158,10 @@ async fn members_without_tls_forward_too() {
     let cluster = Cluster::start(Plan::of(3).insecure()).await;
     for owner in 0..3 {
         let repository = cluster.repository_of(owner);
-        let answer = cluster.at(0).get(&format!("/v2/{repository}/tags/list")).await;
+        let answer = cluster
+            .at(0)
+            .get(&format!("/v2/{repository}/tags/list"))
+            .await;
         assert_eq!(answer.field("x-replica"), Some(&*cluster.plan().id(owner)));
     }
 }

@@ -5,9 +5,13 @@ use crate::cluster::{Cluster, Gate, Plan, Request, Step, eventually};
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 async fn busy(queue: &str) -> (Cluster, String, Gate) {
-    let cluster = Cluster::start(Plan::of(2).set("registry", &format!("max_in_flight: 1, queue: {queue}"))).await;
+    let cluster =
+        Cluster::start(Plan::of(2).set("registry", &format!("max_in_flight: 1, queue: {queue}")))
+            .await;
     let gate = Gate::shut();
-    cluster.replica(1).steps([Step::ReadBody, Step::Wait(gate.clone()), Step::say(OK)]);
+    cluster
+        .replica(1)
+        .steps([Step::ReadBody, Step::Wait(gate.clone()), Step::say(OK)]);
     let target = format!("/v2/{}/tags/list", cluster.repository_of(1));
     (cluster, target, gate)
 }
@@ -26,7 +30,10 @@ async fn requests_wait_for_a_busy_replica_and_beyond_the_queue_are_refused() {
     eventually("the second to wait", async || waiting(&cluster) == 1).await;
 
     for sidecar in [1, 0] {
-        for request in [Request::get(&target), Request::new("PUT", &target).body("x")] {
+        for request in [
+            Request::get(&target),
+            Request::new("PUT", &target).body("x"),
+        ] {
             let answer = cluster.at(sidecar).ask(request).await;
             assert_eq!(answer.refused(), (429, "queue_full".into()));
         }

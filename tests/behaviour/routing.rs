@@ -6,10 +6,15 @@ use crate::cluster::{Cluster, End, Request};
 async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
     let cluster = Cluster::of_three().await;
     for owner in 0..3 {
-        let before: Vec<usize> = (0..3).map(|at| cluster.replica(at).requests().len()).collect();
+        let before: Vec<usize> = (0..3)
+            .map(|at| cluster.replica(at).requests().len())
+            .collect();
         let repository = cluster.repository_of(owner);
         for sidecar in 0..3 {
-            let answer = cluster.at(sidecar).get(&format!("/v2/{repository}/tags/list")).await;
+            let answer = cluster
+                .at(sidecar)
+                .get(&format!("/v2/{repository}/tags/list"))
+                .await;
             assert_eq!((answer.status, answer.end), (200, End::Whole));
             assert_eq!(answer.field("x-replica"), Some(&*cluster.plan().id(owner)));
         }
@@ -35,7 +40,12 @@ async fn target_bytes_are_forwarded_unchanged() {
         cluster.at(0).ask(Request::get(target)).await;
         cluster.at(1).ask(Request::get(target)).await;
     }
-    let seen: Vec<String> = cluster.replica(1).requests().into_iter().map(|seen| seen.target).collect();
+    let seen: Vec<String> = cluster
+        .replica(1)
+        .requests()
+        .into_iter()
+        .map(|seen| seen.target)
+        .collect();
     let sent: Vec<&String> = targets.iter().flat_map(|target| [target, target]).collect();
     assert_eq!(seen.iter().collect::<Vec<_>>(), sent);
 }
@@ -44,9 +54,19 @@ async fn target_bytes_are_forwarded_unchanged() {
 async fn registry_wide_endpoints_are_answered_by_the_local_replica() {
     let cluster = Cluster::of_three().await;
     for sidecar in 0..3 {
-        for target in ["/v2", "/v2/", "/v2/_catalog?n=5", "/v2/_oci/ext/discover", "/zot/auth/token"] {
+        for target in [
+            "/v2",
+            "/v2/",
+            "/v2/_catalog?n=5",
+            "/v2/_oci/ext/discover",
+            "/zot/auth/token",
+        ] {
             let answer = cluster.at(sidecar).get(target).await;
-            assert_eq!(answer.field("x-replica"), Some(&*cluster.plan().id(sidecar)), "{target}");
+            assert_eq!(
+                answer.field("x-replica"),
+                Some(&*cluster.plan().id(sidecar)),
+                "{target}"
+            );
             assert_eq!(answer.field("set-cookie"), None, "{target}");
         }
         assert_eq!(cluster.replica(sidecar).requests().len(), 5);
@@ -59,7 +79,10 @@ async fn a_session_stays_with_the_member_that_began_it() {
     let login = cluster.at(1).get("/zot/auth/login").await;
     assert_eq!(login.field("x-replica"), Some("zot-2"));
     let cookie = login.field("set-cookie").unwrap();
-    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(
+        cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
     let pair = cookie.split(';').next().unwrap();
 
     for target in ["/zot/auth/callback/github?state=1", "/v2/_catalog", "/"] {
@@ -75,7 +98,10 @@ async fn a_session_stays_with_the_member_that_began_it() {
     let forged = Request::get("/").field("Cookie", "SHARDLET=0123456789abcdef");
     let answer = cluster.at(2).ask(forged).await;
     assert_eq!(answer.field("x-replica"), Some("zot-3"));
-    assert!(answer.field("set-cookie").is_some(), "a cookie of no member is replaced");
+    assert!(
+        answer.field("set-cookie").is_some(),
+        "a cookie of no member is replaced"
+    );
 }
 
 #[tokio::test]
@@ -121,8 +147,13 @@ async fn a_path_that_another_reader_could_take_for_another_is_never_forwarded() 
 async fn an_error_to_a_head_request_has_no_body() {
     let cluster = Cluster::of_three().await;
     let mut connection = cluster.at(0).connect().await;
-    let answer = connection.ask(&Request::new("HEAD", "/v2/Team/app/manifests/latest")).await;
-    assert_eq!((answer.status, answer.field("content-type")), (400, Some("application/json")));
+    let answer = connection
+        .ask(&Request::new("HEAD", "/v2/Team/app/manifests/latest"))
+        .await;
+    assert_eq!(
+        (answer.status, answer.field("content-type")),
+        (400, Some("application/json"))
+    );
     assert_ne!(answer.field("content-length"), Some("0"));
     // Had a body come, it would stand where the next answer is looked for.
     assert_eq!(connection.ask(&Request::get("/v2/")).await.status, 200);

@@ -34,7 +34,11 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(names).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Signed { certificate: certificate.der().clone(), certificate_pem: certificate.pem(), key }
+        Signed {
+            certificate: certificate.der().clone(),
+            certificate_pem: certificate.pem(),
+            key,
+        }
     }
 
     /// In PEM.
@@ -60,10 +64,15 @@ impl Authority {
             None => builder.with_no_client_auth(),
             Some(signed) => {
                 let key = PrivateKeyDer::try_from(signed.key.serialize_der()).unwrap();
-                builder.with_client_auth_cert(vec![signed.certificate.clone()], key).unwrap()
+                builder
+                    .with_client_auth_cert(vec![signed.certificate.clone()], key)
+                    .unwrap()
             }
         };
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         Arc::new(config)
     }
 }

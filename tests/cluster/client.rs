@@ -59,7 +59,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 impl Request {
     pub fn new(method: &str, target: &str) -> Self {
         let fields = vec![("Host".to_owned(), "registry.example:5000".to_owned())];
-        Self { method: method.into(), target: target.into(), fields, body: Vec::new() }
+        Self {
+            method: method.into(),
+            target: target.into(),
+            fields,
+            body: Vec::new(),
+        }
     }
 
     pub fn get(target: &str) -> Self {
@@ -82,11 +87,13 @@ impl Request {
     /// A body in chunks of this size, with trailers if there are any.
     pub fn chunked(mut self, body: &[u8], size: usize, trailers: &str) -> Self {
         for chunk in body.chunks(size) {
-            self.body.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+            self.body
+                .extend(format!("{:x}\r\n", chunk.len()).into_bytes());
             self.body.extend_from_slice(chunk);
             self.body.extend_from_slice(b"\r\n");
         }
-        self.body.extend(format!("0\r\n{trailers}\r\n").into_bytes());
+        self.body
+            .extend(format!("0\r\n{trailers}\r\n").into_bytes());
         self.field("Transfer-Encoding", "chunked")
     }
 
@@ -120,7 +127,11 @@ impl Answer {
 
     /// The first error of an OCI error document.
     pub fn oci_error(&self) -> serde_json::Value {
-        assert_eq!(self.field("content-type"), Some("application/json"), "{self:?}");
+        assert_eq!(
+            self.field("content-type"),
+            Some("application/json"),
+            "{self:?}"
+        );
         let document: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         document["errors"][0].clone()
     }
@@ -129,18 +140,35 @@ impl Answer {
     pub fn refused(&self) -> (u16, String) {
         let error = self.oci_error();
         let detail = &error["detail"];
-        assert!(error["code"].is_string() && error["message"].is_string(), "{error}");
-        assert_eq!(detail["request_id"].as_str(), self.field("x-request-id"), "{self:?}");
+        assert!(
+            error["code"].is_string() && error["message"].is_string(),
+            "{error}"
+        );
+        assert_eq!(
+            detail["request_id"].as_str(),
+            self.field("x-request-id"),
+            "{self:?}"
+        );
         assert_eq!(self.end, End::Whole);
-        let waits = self.field("retry-after").is_some_and(|wait| wait.parse::<u32>().unwrap() > 0);
-        assert_eq!(waits, matches!(self.status, 429 | 503), "Retry-After: {self:?}");
+        let waits = self
+            .field("retry-after")
+            .is_some_and(|wait| wait.parse::<u32>().unwrap() > 0);
+        assert_eq!(
+            waits,
+            matches!(self.status, 429 | 503),
+            "Retry-After: {self:?}"
+        );
         (self.status, detail["reason"].as_str().unwrap().to_owned())
     }
 }
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> Self {
-        Self::over(within("connect", TcpStream::connect(address)).await.unwrap())
+        Self::over(
+            within("connect", TcpStream::connect(address))
+                .await
+                .unwrap(),
+        )
     }
 
     /// From a source address of choice.
@@ -157,7 +185,10 @@ impl Connection {
 
     fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (reader, writer) = split(Box::new(stream) as Box<dyn Io>);
-        Self { reader: BufReader::new(reader), writer }
+        Self {
+            reader: BufReader::new(reader),
+            writer,
+        }
     }
 
     /// Sends a request and reads its answer.
@@ -223,7 +254,8 @@ impl Connection {
     /// The next head, informational or not.
     pub async fn next_head(&mut self) -> Head {
         let head = within("response head", read_head(&mut self.reader)).await;
-        head.unwrap().expect("a response, but the connection was closed")
+        head.unwrap()
+            .expect("a response, but the connection was closed")
     }
 
     /// Whether a byte comes, rather than the end.
@@ -236,7 +268,11 @@ impl Connection {
     pub async fn until_closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is an end as well.
-        let _ = within("the connection to be closed", self.reader.read_to_end(&mut rest)).await;
+        let _ = within(
+            "the connection to be closed",
+            self.reader.read_to_end(&mut rest),
+        )
+        .await;
         rest
     }
 }
@@ -262,14 +298,25 @@ async fn read_answer(reader: &mut Reader, method: &str, keep: bool) -> (Answer, 
     };
     let body = within("response body", read_body(reader, framing, keep)).await;
     let end = if body.whole { End::Whole } else { End::Cut };
-    (Answer { status, head, body: Vec::new(), end, interim }, body)
+    (
+        Answer {
+            status,
+            head,
+            body: Vec::new(),
+            end,
+            interim,
+        },
+        body,
+    )
 }
 
 async fn final_head(reader: &mut Reader) -> (Head, Vec<u16>) {
     let mut interim = Vec::new();
     loop {
         let head = within("response head", read_head(reader)).await;
-        let head = head.unwrap().expect("a response, but the connection was closed");
+        let head = head
+            .unwrap()
+            .expect("a response, but the connection was closed");
         match status(&head) {
             informational @ 100..200 => interim.push(informational),
             _ => return (head, interim),
@@ -280,12 +327,20 @@ async fn final_head(reader: &mut Reader) -> (Head, Vec<u16>) {
 /// The status of a response head.
 fn status(head: &Head) -> u16 {
     let mut words = head.start.split(' ');
-    assert!(words.next().is_some_and(|version| version.starts_with("HTTP/1.")), "{head:?}");
+    assert!(
+        words
+            .next()
+            .is_some_and(|version| version.starts_with("HTTP/1.")),
+        "{head:?}"
+    );
     words.next().unwrap().parse().unwrap()
 }
 
 /// The leaf certificate that a TLS server shows, in DER.
-pub async fn certificate_shown(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Vec<u8>> {
+pub async fn certificate_shown(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> io::Result<Vec<u8>> {
     let stream = tls_stream(address, config).await?;
     let (_, session) = stream.get_ref();
     Ok(session.peer_certificates().unwrap()[0].to_vec())

@@ -35,9 +35,16 @@ impl H2Client {
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let mut builder = h2::client::Builder::new();
         // Our own windows are not under test.
-        builder.initial_window_size(1 << 20).initial_connection_window_size(1 << 22);
-        let (requests, connection) = within("HTTP/2 preface", builder.handshake(stream)).await.unwrap();
-        Self { requests, connection: tokio::spawn(connection) }
+        builder
+            .initial_window_size(1 << 20)
+            .initial_connection_window_size(1 << 22);
+        let (requests, connection) = within("HTTP/2 preface", builder.handshake(stream))
+            .await
+            .unwrap();
+        Self {
+            requests,
+            connection: tokio::spawn(connection),
+        }
     }
 
     /// A request with a target, ready for more fields.
@@ -91,7 +98,12 @@ impl H2Client {
                 }
             }
         }
-        Ok(H2Answer { status: parts.status.as_u16(), headers: parts.headers, body, reset })
+        Ok(H2Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+            reset,
+        })
     }
 
     /// How many requests may be open at a time, as the other side has told.
@@ -101,7 +113,9 @@ impl H2Client {
 
     /// How the connection ended.
     pub async fn ended(self) -> Result<(), h2::Error> {
-        within("the connection's end", self.connection).await.unwrap()
+        within("the connection's end", self.connection)
+            .await
+            .unwrap()
     }
 }
 
@@ -110,7 +124,9 @@ pub async fn send_all(stream: &mut SendStream<Bytes>, mut body: Bytes) -> Result
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
         let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
-        let Some(room) = room else { return Err(Reason::CANCEL.into()) };
+        let Some(room) = room else {
+            return Err(Reason::CANCEL.into());
+        };
         let piece = body.split_to(room?.min(body.len()));
         stream.send_data(piece, false)?;
     }

@@ -32,16 +32,18 @@ impl Log {
     /// Waits for a line that fits.
     pub async fn line(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let mut lines = self.lines.clone();
-        let find = |lines: &Vec<String>| {
-            lines.iter().map(|line| parse(line)).find(|line| fits(line))
-        };
+        let find =
+            |lines: &Vec<String>| lines.iter().map(|line| parse(line)).find(|line| fits(line));
         let found = within(what, lines.wait_for(|lines| find(lines).is_some())).await;
         find(&found.unwrap()).unwrap()
     }
 
     /// Waits for the line of one request.
     pub async fn of_request(&self, id: &str) -> Value {
-        self.line(&format!("log line of request {id}"), |line| line["request_id"] == id).await
+        self.line(&format!("log line of request {id}"), |line| {
+            line["request_id"] == id
+        })
+        .await
     }
 
     /// Everything so far, as text.
@@ -61,7 +63,8 @@ impl Write for Keep {
         while let Some(end) = self.1.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.1.drain(..=end).collect();
             let line = String::from_utf8(line).unwrap();
-            self.0.send_modify(|lines| lines.push(line.trim_end().to_owned()));
+            self.0
+                .send_modify(|lines| lines.push(line.trim_end().to_owned()));
         }
         Ok(bytes.len())
     }

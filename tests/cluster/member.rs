@@ -75,7 +75,9 @@ impl Member {
         let address = self.addresses().clients;
         match &self.tls {
             None => Connection::open(address).await,
-            Some(tls) => Connection::open_tls(address, tls.http1.clone()).await.unwrap(),
+            Some(tls) => Connection::open_tls(address, tls.http1.clone())
+                .await
+                .unwrap(),
         }
     }
 
@@ -108,7 +110,9 @@ impl Member {
     /// One series, by its name and labels as rendered; 0 if it is not there.
     pub fn metric(&self, series: &str) -> f64 {
         let rendered = self.metrics();
-        let line = rendered.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let line = rendered
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 }

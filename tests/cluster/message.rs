@@ -50,21 +50,29 @@ impl Head {
 
     /// The framing that the fields announce, if any.
     pub fn framing(&self) -> Option<Framing> {
-        if self.one("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        if self
+            .one("transfer-encoding")
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+        {
             return Some(Framing::Chunked);
         }
-        self.one("content-length").map(|length| Framing::Length(length.parse().unwrap()))
+        self.one("content-length")
+            .map(|length| Framing::Length(length.parse().unwrap()))
     }
 }
 
 fn all<'f>(fields: &'f [(String, String)], name: &str) -> Vec<&'f str> {
-    let named = fields.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    let named = fields
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name));
     named.map(|(_, value)| value.as_str()).collect()
 }
 
 /// The next head; none at a clean end of the connection.
 pub async fn read_head(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Head>> {
-    let Some(start) = read_line(reader).await? else { return Ok(None) };
+    let Some(start) = read_line(reader).await? else {
+        return Ok(None);
+    };
     let fields = read_fields(reader).await?;
     Ok(Some(Head { start, fields }))
 }
@@ -75,13 +83,23 @@ pub async fn read_body(
     framing: Framing,
     keep: bool,
 ) -> Body {
-    let mut sink = Sink { body: Body::default(), keep, context: Context::new(&SHA256) };
+    let mut sink = Sink {
+        body: Body::default(),
+        keep,
+        context: Context::new(&SHA256),
+    };
     let read = match framing {
         Framing::Length(length) => read_length(reader, length, &mut sink).await,
         Framing::Chunked => read_chunks(reader, &mut sink).await,
-        Framing::UntilClose => read_length(reader, u64::MAX, &mut sink).await.or_else(|error| {
-            if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) }
-        }),
+        Framing::UntilClose => read_length(reader, u64::MAX, &mut sink)
+            .await
+            .or_else(|error| {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }),
     };
     sink.body.whole = read.is_ok();
     sink.body.sha256 = hex(sink.context.finish().as_ref());
@@ -124,7 +142,9 @@ async fn read_length(
         if available.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let take = available.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let take = available
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         sink.take(&available[..take]);
         reader.consume(take);
         left -= take as u64;
@@ -134,7 +154,9 @@ async fn read_length(
 
 async fn read_chunks(reader: &mut (impl AsyncBufRead + Unpin), sink: &mut Sink) -> io::Result<()> {
     loop {
-        let line = read_line(reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let line = read_line(reader)
+            .await?
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         let size = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16).map_err(|_| invalid(&line))?;
         if size == 0 {
@@ -142,7 +164,9 @@ async fn read_chunks(reader: &mut (impl AsyncBufRead + Unpin), sink: &mut Sink) 
             return Ok(());
         }
         read_length(reader, size, sink).await?;
-        let end = read_line(reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = read_line(reader)
+            .await?
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         if !end.is_empty() {
             return Err(invalid(&end));
         }
@@ -154,7 +178,9 @@ async fn read_fields(
 ) -> io::Result<Vec<(String, String)>> {
     let mut fields = Vec::new();
     loop {
-        let line = read_line(reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let line = read_line(reader)
+            .await?
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         if line.is_empty() {
             return Ok(fields);
         }
@@ -176,5 +202,8 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Optio
 }
 
 fn invalid(line: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("not expected: {line:?}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("not expected: {line:?}"),
+    )
 }

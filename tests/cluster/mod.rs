@@ -112,14 +112,18 @@ impl Cluster {
     /// Repositories that this member owns, without end.
     pub fn repositories_of(&self, index: usize) -> impl Iterator<Item = String> {
         let state = self.members.iter().flatten().next().unwrap().server.state();
-        (0..).map(|number| format!("team/app-{number}")).filter(move |name| {
-            state.view.owner(&Repository::parse(name).unwrap()).get() == index
-        })
+        (0..)
+            .map(|number| format!("team/app-{number}"))
+            .filter(move |name| state.view.owner(&Repository::parse(name).unwrap()).get() == index)
     }
 
     /// Requests that replicas other than this member's have seen.
     pub fn requests_elsewhere(&self, index: usize) -> usize {
-        let others = self.replicas.iter().enumerate().filter(|(at, _)| *at != index);
+        let others = self
+            .replicas
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != index);
         others.map(|(_, replica)| replica.requests().len()).sum()
     }
 
@@ -132,7 +136,9 @@ impl Cluster {
     fn write_certificates(&self) {
         let folder = self.folder.path();
         self.authority.write(&folder.join("ca.crt"));
-        let server = self.authority.sign(&["registry.example".into(), self.plan.ip().to_string()]);
+        let server = self
+            .authority
+            .sign(&["registry.example".into(), self.plan.ip().to_string()]);
         server.write(folder, "server");
         for index in 0..self.plan.size() {
             let signed = self.authority.sign(&self.plan.certificate_names(index));

@@ -133,7 +133,11 @@ impl Plan {
 
     /// Where a member listens for peers.
     pub fn peer_address(&self, index: usize) -> SocketAddr {
-        let ip = self.peer_ips.get(&index).copied().unwrap_or(IpAddr::V4(self.ip));
+        let ip = self
+            .peer_ips
+            .get(&index)
+            .copied()
+            .unwrap_or(IpAddr::V4(self.ip));
         SocketAddr::new(ip, self.ports[index])
     }
 
@@ -144,7 +148,11 @@ impl Plan {
 
     pub(super) fn certificate_names(&self, index: usize) -> Vec<String> {
         let usual = || vec![self.id(index), self.ip.to_string()];
-        let mut names = self.certificate_names.get(&index).cloned().unwrap_or_else(usual);
+        let mut names = self
+            .certificate_names
+            .get(&index)
+            .cloned()
+            .unwrap_or_else(usual);
         for name in names.iter_mut().filter(|name| *name == "IP") {
             *name = self.ip.to_string();
         }
@@ -167,20 +175,29 @@ impl Plan {
              peers: {{ address: \"{peers}\" }}\n  admin: {{ address: \"{ip}:0\" }}\n"
         );
         let registry_more = self.section(index, "registry").unwrap_or_default();
-        let _ = writeln!(yaml, "registry: {{ address: \"{registry}\", {registry_more} }}");
+        let _ = writeln!(
+            yaml,
+            "registry: {{ address: \"{registry}\", {registry_more} }}"
+        );
         let cluster_more = self.section(index, "cluster").unwrap_or_default();
         let trust = if self.insecure {
             "insecure: true".to_owned()
         } else {
-            format!("tls: {{ ca: {folder}/ca.crt, cert: {folder}/{id}.crt, key: {folder}/{id}.key }}")
+            format!(
+                "tls: {{ ca: {folder}/ca.crt, cert: {folder}/{id}.crt, key: {folder}/{id}.key }}"
+            )
         };
-        let members: Vec<String> = (0..self.size()).map(|index| self.member_line(index)).collect();
+        let members: Vec<String> = (0..self.size())
+            .map(|index| self.member_line(index))
+            .collect();
         let _ = writeln!(
             yaml,
             "cluster: {{ {cluster_more}, {trust}, members: [ {} ] }}",
             members.join(", ")
         );
-        for key in ["reads", "sticky", "timeouts", "limits", "probes", "resolve", "log"] {
+        for key in [
+            "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log",
+        ] {
             if let Some(text) = self.section(index, key) {
                 let _ = writeln!(yaml, "{key}: {{ {text} }}");
             }
@@ -192,8 +209,16 @@ impl Plan {
     }
 
     fn member_line(&self, index: usize) -> String {
-        let host = self.hosts.get(&index).cloned().unwrap_or_else(|| self.ip.to_string());
-        format!("{{ id: {}, address: \"{host}:{}\" }}", self.id(index), self.ports[index])
+        let host = self
+            .hosts
+            .get(&index)
+            .cloned()
+            .unwrap_or_else(|| self.ip.to_string());
+        format!(
+            "{{ id: {}, address: \"{host}:{}\" }}",
+            self.id(index),
+            self.ports[index]
+        )
     }
 
     fn section(&self, index: usize, key: &'static str) -> Option<&str> {

@@ -19,7 +19,13 @@ pub(super) fn answer(storage: &Storage, name: &str, head: &Head, body: Vec<u8>) 
     let mut words = head.start.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let request = Request { storage, head, method, path, query };
+    let request = Request {
+        storage,
+        head,
+        method,
+        path,
+        query,
+    };
     let reply = request.reply(body);
     let mut wire = format!("HTTP/1.1 {} Replied\r\nX-Replica: {name}\r\n", reply.status);
     for (field, value) in &reply.fields {
@@ -62,16 +68,29 @@ impl Request<'_> {
             return match self.method {
                 "PUT" => {
                     manifests.insert(path.to_owned(), body);
-                    Reply { status: 201, fields: vec![("Location", self.location(path))], ..Reply::default() }
+                    Reply {
+                        status: 201,
+                        fields: vec![("Location", self.location(path))],
+                        ..Reply::default()
+                    }
                 }
-                "DELETE" if manifests.remove(path).is_some() => {
-                    Reply { status: 202, ..Reply::default() }
-                }
+                "DELETE" if manifests.remove(path).is_some() => Reply {
+                    status: 202,
+                    ..Reply::default()
+                },
                 _ => found(manifests.get(path)),
             };
         }
-        let text = if path.ends_with("/tags/list") { r#"{"tags":["one"]}"# } else { "{}" };
-        Reply { status: 200, body: text.into(), ..Reply::default() }
+        let text = if path.ends_with("/tags/list") {
+            r#"{"tags":["one"]}"#
+        } else {
+            "{}"
+        };
+        Reply {
+            status: 200,
+            body: text.into(),
+            ..Reply::default()
+        }
     }
 
     fn upload(&self, name: &str, session: &str, body: Vec<u8>) -> Reply {
@@ -82,7 +101,11 @@ impl Request<'_> {
             return self.goes_on(name, &session);
         }
         let Some(received) = uploads.get_mut(session) else {
-            return Reply { status: 404, body: b"BLOB_UPLOAD_UNKNOWN".into(), ..Reply::default() };
+            return Reply {
+                status: 404,
+                body: b"BLOB_UPLOAD_UNKNOWN".into(),
+                ..Reply::default()
+            };
         };
         received.extend(body);
         if self.method != "PUT" {
@@ -90,18 +113,34 @@ impl Request<'_> {
         }
         let digest = format!("sha256:{}", sha256(received));
         if !self.query.contains(&format!("digest={digest}")) {
-            return Reply { status: 400, body: b"DIGEST_INVALID".into(), ..Reply::default() };
+            return Reply {
+                status: 400,
+                body: b"DIGEST_INVALID".into(),
+                ..Reply::default()
+            };
         }
         let blob = std::mem::take(received);
-        self.storage.blobs.lock().unwrap().insert(digest.clone(), blob);
+        self.storage
+            .blobs
+            .lock()
+            .unwrap()
+            .insert(digest.clone(), blob);
         let location = self.location(&format!("{name}/blobs/{digest}"));
         let fields = vec![("Location", location), ("Docker-Content-Digest", digest)];
-        Reply { status: 201, fields, ..Reply::default() }
+        Reply {
+            status: 201,
+            fields,
+            ..Reply::default()
+        }
     }
 
     fn goes_on(&self, name: &str, session: &str) -> Reply {
         let path = format!("{name}/blobs/uploads/{session}?_state=SECRET-STATE");
-        Reply { status: 202, fields: vec![("Location", self.location(&path))], ..Reply::default() }
+        Reply {
+            status: 202,
+            fields: vec![("Location", self.location(&path))],
+            ..Reply::default()
+        }
     }
 
     /// Distribution's URL builder, `registry/api/v2/urls.go`.
@@ -131,7 +170,15 @@ impl Request<'_> {
 
 fn found(content: Option<&Vec<u8>>) -> Reply {
     match content {
-        Some(content) => Reply { status: 200, body: content.clone(), ..Reply::default() },
-        None => Reply { status: 404, body: b"UNKNOWN".into(), ..Reply::default() },
+        Some(content) => Reply {
+            status: 200,
+            body: content.clone(),
+            ..Reply::default()
+        },
+        None => Reply {
+            status: 404,
+            body: b"UNKNOWN".into(),
+            ..Reply::default()
+        },
     }
 }

@@ -188,7 +188,10 @@ impl Replica {
 
     /// Waits until that many requests have begun.
     pub async fn until_requests(&self, count: usize) {
-        self.until(&format!("{count} requests"), |seen| seen.requests.len() >= count).await;
+        self.until(&format!("{count} requests"), |seen| {
+            seen.requests.len() >= count
+        })
+        .await;
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -197,7 +200,9 @@ impl Replica {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
+                let Ok((stream, _)) = listener.accept().await else {
+                    return;
+                };
                 connections.spawn(shared.clone().converse(stream));
             }
         });

@@ -93,7 +93,7 @@ def scores(key, members, repository):
     result = []
     for member in members:
         message = b"shlt1mem" + text(member["id"].encode())
-        message += b"\0" * (-len(message) % 8) + u64(hashed)
+        message += b"\0" * (-len(message) % 8) + u64(hashed)[:7]
         result.append(siphash24(key, message))
     return result
 

@@ -100,6 +100,10 @@ fn heads_that_two_readers_may_understand_differently_are_refused() {
 fn other_refusals_have_their_own_answer() {
     let cases = [
         (
+            "\x16\x03\x01\x02\x00",
+            Failure::BadRequest(Malformed::RequestLine),
+        ),
+        (
             "CONNECT r:443 HTTP/1.1\r\nHost: r:443\r\n\r\n",
             Failure::MethodNotAllowed,
         ),

@@ -6,20 +6,25 @@
 //!
 //! ```text
 //! h             = SipHash-2-4(key, "shlt1rep" ‖ len ‖ repository)
-//! score(member) = SipHash-2-4(key, "shlt1mem" ‖ len ‖ id ‖ zeros to a multiple of 8 ‖ h)      integers: u64, LE
+//! score(member) = SipHash-2-4(key, "shlt1mem" ‖ len ‖ id ‖ zeros to a multiple of 8 ‖ low 7 bytes of h)
 //! cost(member)  = −log2((score + 1) / 2^64), in units of 2^-40
 //! owner         = the member with the least cost / weight; on a tie the highest score; then the least id
 //! ```
+//!
+//! `len` and `h` are little-endian, `len` has 8 bytes.
 //!
 //! The cost is exponentially distributed, which is what makes shares proportional to weights. Its logarithm is read
 //! from a table with linear interpolation: off by at most 3·10⁻⁶, the same on every machine.
 //!
 //! The lengths keep two different inputs from hashing the same bytes. Hashing the repository first keeps the work per
-//! member to one block however long the name is, and the zeros put that block on a word boundary.
+//! member the same however long the name is. The zeros put what follows on a word boundary, and 7 bytes are what fits
+//! into SipHash's last word beside its own length byte, so each member costs a single word. Two names that share those
+//! 56 bits share their owner, which is harmless.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
@@ -33,6 +38,8 @@ pub(super) const VERSION: u8 = 1;
 
 const REPOSITORY_DOMAIN: &[u8; 8] = b"shlt1rep";
 const MEMBER_DOMAIN: &[u8; 8] = b"shlt1mem";
+/// The low bytes of a repository's hash.
+type RepositoryHash = [u8; 7];
 /// Bits behind the point in a cost.
 const FRACTION_BITS: u32 = 40;
 
@@ -68,7 +75,7 @@ impl Rendezvous {
     }
 
     pub(super) fn owner(&self, repository: &Repository<'_>) -> MemberIndex {
-        let hash = self.repository_hash(repository).to_le_bytes();
+        let hash = self.repository_hash(repository);
         let mut best: Option<Bid> = None;
         for group in &self.groups {
             let Some(bid) = group.best(&hash) else {
@@ -82,13 +89,12 @@ impl Rendezvous {
         best.map_or(MemberIndex::FIRST, |bid| bid.index)
     }
 
-    fn repository_hash(&self, repository: &Repository<'_>) -> u64 {
-        const HEAD: usize = size_of::<u64>();
+    fn repository_hash(&self, repository: &Repository<'_>) -> RepositoryHash {
         let name = repository.as_str().as_bytes();
-        let mut message = [0; HEAD + Repository::MAX_LENGTH];
-        message[..HEAD].copy_from_slice(&(name.len() as u64).to_le_bytes());
-        message[HEAD..HEAD + name.len()].copy_from_slice(name);
-        self.repository_hasher.hash(&message[..HEAD + name.len()])
+        let mut hasher = self.repository_hasher;
+        hasher.write(&(name.len() as u64).to_le_bytes());
+        let [low @ .., _] = hasher.hash(name).to_le_bytes();
+        low
     }
 }
 
@@ -109,7 +115,7 @@ struct Group {
 }
 
 impl Group {
-    fn best(&self, hash: &[u8; 8]) -> Option<Bid> {
+    fn best(&self, hash: &RepositoryHash) -> Option<Bid> {
         let mut best: Option<(u64, &Candidate)> = None;
         for candidate in &self.candidates {
             let score = candidate.prefix.hash(hash);
@@ -174,7 +180,6 @@ fn cost(score: u64) -> u64 {
 }
 
 fn keyed(key: &HashKey, prefix: &[u8]) -> SipHasher24 {
-    use std::hash::Hasher;
     let mut hasher = SipHasher24::new_with_key(key.bytes());
     hasher.write(prefix);
     hasher

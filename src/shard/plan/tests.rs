@@ -1,3 +1,6 @@
+mod ownerless;
+mod spreading;
+
 use super::*;
 use crate::shard::members::tests::{id, members};
 use crate::shard::pins::{Pin, Pins};
@@ -236,97 +239,6 @@ fn reads_fall_back_and_writes_do_not() {
 }
 
 #[test]
-fn whole_blobs_are_spread_where_the_operator_says_so() {
-    const SPREAD: Case = Case {
-        path: BLOB_OF_A,
-        policy: SPREADING,
-        ..ORDINARY
-    };
-    for (expected, case) in [
-        ("spread a", SPREAD),
-        (
-            "spread a",
-            Case {
-                down: "a",
-                ..SPREAD
-            },
-        ),
-        (
-            "local",
-            Case {
-                path: BLOB_OF_B,
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                policy: ORDINARY.policy,
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                ranged: true,
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                method_is_get: false,
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                access: Write,
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                path: MANIFEST_OF_A,
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                path: "/v2/a/blobs/uploads/s",
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                path: "/v2/a/blobs/uploads/",
-                ..SPREAD
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                down: "b",
-                ..SPREAD
-            },
-        ),
-        (
-            "misdirected, owner a",
-            Case {
-                arrival: Peer,
-                ..SPREAD
-            },
-        ),
-    ] {
-        assert_eq!(case.plan(), expected);
-    }
-}
-
-#[test]
 fn a_peers_request_is_served_here_or_nowhere() {
     const PEER: Case = Case {
         arrival: Peer,
@@ -390,61 +302,6 @@ fn a_peers_request_is_served_here_or_nowhere() {
         ),
     ] {
         assert_eq!(case.plan(), expected);
-    }
-}
-
-#[test]
-fn routes_without_a_repository_stay_where_the_cookie_says() {
-    for path in [
-        "/v2/",
-        "/v2/_catalog",
-        "/v2/_zot/ext/search",
-        "/zot/auth/login",
-        "/home",
-    ] {
-        for (expected, sticky, down) in [
-            ("local", "", ""),
-            ("local", "b", ""),
-            ("forward c", "c", ""),
-            ("forward c", "c", "b"),
-            ("local", "c", "c"),
-            // The next peer in order, then from the start.
-            ("forward c", "", "b"),
-            ("forward c", "b", "b"),
-            ("forward a", "", "bc"),
-            ("forward a", "c", "bc"),
-            ("replica down", "", "abc"),
-        ] {
-            let case = Case {
-                path,
-                sticky,
-                down,
-                ..ORDINARY
-            };
-            assert_eq!(
-                case.plan(),
-                expected,
-                "{path} sticky {sticky:?} down {down:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn private_routes_are_closed_to_all() {
-    for path in ["/metrics", "/v2/_zot/pprof/heap", "/swagger/v2/index.html"] {
-        for access in [Read, Write] {
-            assert_eq!(
-                Case {
-                    path,
-                    access,
-                    sticky: "a",
-                    ..ORDINARY
-                }
-                .plan(),
-                "private"
-            );
-        }
     }
 }
 

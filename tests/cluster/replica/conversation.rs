@@ -17,8 +17,13 @@ const FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 pub(super) async fn run(shared: &Shared, stream: TcpStream, number: u64) {
     stream.set_nodelay(true).unwrap();
     let (reader, writer) = stream.into_split();
-    let mut conversation =
-        Conversation { shared, reader: BufReader::new(reader), writer, number, request: None };
+    let mut conversation = Conversation {
+        shared,
+        reader: BufReader::new(reader),
+        writer,
+        number,
+        request: None,
+    };
     // However it ends, the record tells.
     let _ = conversation.serve().await;
 }
@@ -43,7 +48,10 @@ impl Conversation<'_> {
     async fn serve(&mut self) -> io::Result<()> {
         let mut served = 0;
         while let Some(head) = read_head(&mut self.reader).await? {
-            if head.one("user-agent").is_some_and(|agent| agent.starts_with("shardlet/")) {
+            if head
+                .one("user-agent")
+                .is_some_and(|agent| agent.starts_with("shardlet/"))
+            {
                 self.answer_probe().await?;
                 continue;
             }
@@ -53,7 +61,9 @@ impl Conversation<'_> {
             served += 1;
             match program {
                 Program::ClosesOnReuse if served > 1 => return Ok(()),
-                Program::Registry | Program::ClosesOnReuse => self.answer_as_registry(&head, &mut pending).await?,
+                Program::Registry | Program::ClosesOnReuse => {
+                    self.answer_as_registry(&head, &mut pending).await?
+                }
                 Program::Steps(steps) => {
                     for step in steps {
                         self.take(step, &mut pending).await?;
@@ -77,7 +87,13 @@ impl Conversation<'_> {
     fn note(&mut self, head: Head) {
         let mut words = head.start.split(' ');
         let mut word = || words.next().unwrap_or_default().to_owned();
-        let seen = Seen { connection: self.number, method: word(), target: word(), head, body: None };
+        let seen = Seen {
+            connection: self.number,
+            method: word(),
+            target: word(),
+            head,
+            body: None,
+        };
         self.shared.record.send_modify(|record| {
             self.request = Some(record.requests.len());
             record.requests.push(seen);
@@ -95,11 +111,19 @@ impl Conversation<'_> {
 
     async fn body(&mut self, pending: &mut Pending, keep: bool) -> io::Result<Body> {
         if pending.expects_continue {
-            self.writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            self.writer
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await?;
         }
         pending.read = true;
         let body = read_body(&mut self.reader, pending.framing, keep).await;
-        let (number, seen) = (self.request, Body { bytes: Vec::new(), ..body.clone() });
+        let (number, seen) = (
+            self.request,
+            Body {
+                bytes: Vec::new(),
+                ..body.clone()
+            },
+        );
         self.shared.record.send_modify(|record| {
             if let Some(request) = number.and_then(|number| record.requests.get_mut(number)) {
                 request.body = Some(seen);
@@ -112,12 +136,18 @@ impl Conversation<'_> {
         match step {
             Step::ReadBody => {
                 let body = self.body(pending, false).await?;
-                if body.whole { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+                if body.whole {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                }
             }
             Step::Say(bytes) => self.say(&bytes).await,
             Step::Fill(mut left) => {
                 while left > 0 {
-                    let piece = FILLING.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let piece = FILLING
+                        .len()
+                        .min(usize::try_from(left).unwrap_or(usize::MAX));
                     self.say(&FILLING[..piece]).await?;
                     left -= piece as u64;
                 }
@@ -142,7 +172,9 @@ impl Conversation<'_> {
         while !left.is_empty() {
             let written = self.writer.write(left).await?;
             left = &left[written..];
-            self.shared.record.send_modify(|record| record.written += written as u64);
+            self.shared
+                .record
+                .send_modify(|record| record.written += written as u64);
         }
         Ok(())
     }
