@@ -20,3 +20,4 @@ mod owner_down;
 mod peers;
 mod queue;
 mod routing;
+mod slow;
