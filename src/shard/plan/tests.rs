@@ -1,6 +1,3 @@
-mod ownerless;
-mod spreading;
-
 use super::*;
 use crate::shard::members::tests::{id, members};
 use crate::shard::pins::{Pin, Pins};
@@ -9,6 +6,128 @@ use crate::shard::route;
 
 use Access::{Read, Write};
 use Arrival::{Client, Peer};
+
+const MANIFEST_OF_A: &str = "/v2/a/x/manifests/1";
+const MANIFEST_OF_B: &str = "/v2/b/x/manifests/1";
+const BLOB_OF_A: &str = "/v2/a/x/blobs/sha256:1";
+const BLOB_OF_B: &str = "/v2/b/x/blobs/sha256:1";
+
+#[test]
+fn a_clients_request_goes_to_the_owner() {
+    for (expected, case) in [
+        ("local", read(MANIFEST_OF_B)),
+        ("local", write(MANIFEST_OF_B)),
+        ("local", read(MANIFEST_OF_B).down("ac")),
+        ("forward a", read(MANIFEST_OF_A)),
+        ("forward a", write(MANIFEST_OF_A)),
+        ("forward a", read(MANIFEST_OF_A).sticky("c")),
+        ("forward c", read("/v2/c/tags/list")),
+        // The local replica is not needed for a forward.
+        ("forward a", read(MANIFEST_OF_A).down("bc")),
+        ("replica down", read(MANIFEST_OF_B).down("b")),
+        ("replica down", write(MANIFEST_OF_B).down("b")),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn reads_fall_back_and_writes_do_not() {
+    for (expected, case) in [
+        ("fallback a", read(MANIFEST_OF_A).down("a")),
+        ("fallback a", read(MANIFEST_OF_A).down("a").not_get()),
+        ("fallback a", read(BLOB_OF_A).down("ac").ranged()),
+        ("owner a down", write(MANIFEST_OF_A).down("a")),
+        ("owner a down", write(MANIFEST_OF_A).down("a").spreading()),
+        ("owner a down", read(MANIFEST_OF_A).down("a").rejecting()),
+        ("owner a down", read(MANIFEST_OF_A).down("ab")),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn whole_blobs_are_spread_where_the_operator_says_so() {
+    for (expected, case) in [
+        ("spread a", read(BLOB_OF_A).spreading()),
+        ("spread a", read(BLOB_OF_A).spreading().down("a")),
+        ("local", read(BLOB_OF_B).spreading()),
+        ("forward a", read(BLOB_OF_A)),
+        ("forward a", read(BLOB_OF_A).spreading().ranged()),
+        ("forward a", read(BLOB_OF_A).spreading().not_get()),
+        ("forward a", write(BLOB_OF_A).spreading()),
+        ("forward a", read(MANIFEST_OF_A).spreading()),
+        ("forward a", read("/v2/a/blobs/uploads/s").spreading()),
+        ("forward a", read("/v2/a/blobs/uploads/").spreading()),
+        ("forward a", read(BLOB_OF_A).spreading().down("b")),
+        ("misdirected, owner a", read(BLOB_OF_A).spreading().peer()),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn a_peers_request_is_served_here_or_nowhere() {
+    for (expected, case) in [
+        ("local", read(MANIFEST_OF_B).peer()),
+        ("local", write(MANIFEST_OF_B).peer()),
+        ("replica down", read(MANIFEST_OF_B).peer().down("b")),
+        ("misdirected, owner a", read(MANIFEST_OF_A).peer()),
+        ("misdirected, owner a", read(MANIFEST_OF_A).peer().down("a")),
+        ("local", read("/v2/").peer()),
+        ("local", read("/home").peer().sticky("c")),
+        ("replica down", read("/v2/").peer().down("b")),
+        ("private", read("/metrics").peer()),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn routes_without_a_repository_stay_where_the_cookie_says() {
+    for path in [
+        "/v2/",
+        "/v2/_catalog",
+        "/v2/_zot/ext/search",
+        "/zot/auth/login",
+        "/home",
+    ] {
+        for (expected, sticky, down) in [
+            ("local", "", ""),
+            ("local", "b", ""),
+            ("forward c", "c", ""),
+            ("forward c", "c", "b"),
+            ("local", "c", "c"),
+            // The next peer in order, then from the start.
+            ("forward c", "", "b"),
+            ("forward c", "b", "b"),
+            ("forward a", "", "bc"),
+            ("forward a", "c", "bc"),
+            ("replica down", "", "abc"),
+        ] {
+            let case = read(path).sticky(sticky).down(down);
+            assert_eq!(case.plan(), expected, "{case:?}");
+        }
+    }
+}
+
+#[test]
+fn private_routes_are_closed_to_all() {
+    for path in ["/metrics", "/v2/_zot/pprof/heap", "/swagger/v2/index.html"] {
+        for case in [read(path), write(path), read(path).sticky("a")] {
+            assert_eq!(case.plan(), "private", "{case:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_without_a_verdict_is_tried() {
+    assert_eq!(
+        write(MANIFEST_OF_A).plan_with(|_| Health::Unknown),
+        "forward a"
+    );
+    assert_eq!(write(MANIFEST_OF_B).plan_with(|_| Health::Unknown), "local");
+}
 
 /// We are `b`. Repositories `a/…`, `b/…`, `c/…` belong to the member of that name.
 fn view() -> View {
@@ -21,54 +140,96 @@ fn view() -> View {
     View::new(members, Placement::Rendezvous, &[1; 16].into(), pins)
 }
 
-/// One case: everything at its most ordinary, to be changed where a row needs it.
+/// A request and the state of the cluster.
+#[derive(Clone, Copy, Debug)]
 struct Case {
-    arrival: Arrival,
     path: &'static str,
+    arrival: Arrival,
     access: Access,
-    ranged: bool,
     method_is_get: bool,
+    ranged: bool,
     sticky: &'static str,
+    /// The ids of the members that are down.
     down: &'static str,
     policy: Policy,
 }
 
-const ORDINARY: Case = Case {
-    arrival: Client,
-    path: MANIFEST_OF_A,
-    access: Read,
-    ranged: false,
-    method_is_get: true,
-    sticky: "",
-    down: "",
-    policy: Policy {
-        blobs: BlobReads::Owner,
-        owner_down: OwnerDown::Fallback,
-    },
-};
+/// A client's GET, all members up, the policy that is the default.
+fn read(path: &'static str) -> Case {
+    Case {
+        path,
+        arrival: Client,
+        access: Read,
+        method_is_get: true,
+        ranged: false,
+        sticky: "",
+        down: "",
+        policy: Policy {
+            blobs: BlobReads::Owner,
+            owner_down: OwnerDown::Fallback,
+        },
+    }
+}
 
-const MANIFEST_OF_A: &str = "/v2/a/x/manifests/1";
-const MANIFEST_OF_B: &str = "/v2/b/x/manifests/1";
-const BLOB_OF_A: &str = "/v2/a/x/blobs/sha256:1";
-const BLOB_OF_B: &str = "/v2/b/x/blobs/sha256:1";
-const REJECTING: Policy = Policy {
-    blobs: BlobReads::Owner,
-    owner_down: OwnerDown::Reject,
-};
-const SPREADING: Policy = Policy {
-    blobs: BlobReads::Any,
-    owner_down: OwnerDown::Fallback,
-};
+/// The same with a method that writes, even if somebody calls it GET.
+fn write(path: &'static str) -> Case {
+    Case {
+        access: Write,
+        ..read(path)
+    }
+}
 
 impl Case {
-    /// The plan, written as the proxy's log would: `forward a`.
+    fn peer(self) -> Self {
+        Self {
+            arrival: Peer,
+            ..self
+        }
+    }
+
+    fn not_get(self) -> Self {
+        Self {
+            method_is_get: false,
+            ..self
+        }
+    }
+
+    fn ranged(self) -> Self {
+        Self {
+            ranged: true,
+            ..self
+        }
+    }
+
+    fn sticky(self, sticky: &'static str) -> Self {
+        Self { sticky, ..self }
+    }
+
+    fn down(self, down: &'static str) -> Self {
+        Self { down, ..self }
+    }
+
+    fn spreading(mut self) -> Self {
+        self.policy.blobs = BlobReads::Any;
+        self
+    }
+
+    fn rejecting(mut self) -> Self {
+        self.policy.owner_down = OwnerDown::Reject;
+        self
+    }
+
     fn plan(&self) -> String {
-        let view = view();
-        let name = |index| view.members().get(index).id.to_string();
-        let health = |index| match self.down.contains(&name(index)) {
+        self.plan_with(|name| match self.down.contains(name) {
             true => Health::Down,
             false => Health::Up,
-        };
+        })
+    }
+
+    /// The plan, written as a log would: `forward a`.
+    fn plan_with(&self, health: impl Fn(&str) -> Health) -> String {
+        let view = view();
+        let name = |index| view.members().get(index).id.to_string();
         let request = Request {
             arrival: self.arrival,
             route: &route::parse(self.path.as_bytes()).unwrap(),
@@ -81,7 +242,7 @@ impl Case {
                 .ok()
                 .and_then(|id| view.members().find(&id)),
         };
-        match plan(&request, &view, &self.policy, health) {
+        match plan(&request, &view, &self.policy, |index| health(&name(index))) {
             Plan::Local => "local".to_owned(),
             Plan::Forward(member) => format!("forward {}", name(member)),
             Plan::Fallback { owner } => format!("fallback {}", name(owner)),
@@ -94,232 +255,4 @@ impl Case {
             Plan::Reject(Reject::Private) => "private".to_owned(),
         }
     }
-}
-
-#[test]
-fn a_clients_request_goes_to_the_owner() {
-    for (expected, case) in [
-        (
-            "local",
-            Case {
-                path: MANIFEST_OF_B,
-                ..ORDINARY
-            },
-        ),
-        (
-            "local",
-            Case {
-                path: MANIFEST_OF_B,
-                access: Write,
-                ..ORDINARY
-            },
-        ),
-        (
-            "local",
-            Case {
-                path: MANIFEST_OF_B,
-                down: "ac",
-                ..ORDINARY
-            },
-        ),
-        ("forward a", ORDINARY),
-        (
-            "forward a",
-            Case {
-                access: Write,
-                ..ORDINARY
-            },
-        ),
-        (
-            "forward a",
-            Case {
-                sticky: "c",
-                ..ORDINARY
-            },
-        ),
-        (
-            "forward c",
-            Case {
-                path: "/v2/c/tags/list",
-                ..ORDINARY
-            },
-        ),
-        // The local replica is not needed for a forward.
-        (
-            "forward a",
-            Case {
-                down: "bc",
-                ..ORDINARY
-            },
-        ),
-        (
-            "replica down",
-            Case {
-                path: MANIFEST_OF_B,
-                down: "b",
-                ..ORDINARY
-            },
-        ),
-        (
-            "replica down",
-            Case {
-                path: MANIFEST_OF_B,
-                access: Write,
-                down: "b",
-                ..ORDINARY
-            },
-        ),
-    ] {
-        assert_eq!(case.plan(), expected);
-    }
-}
-
-#[test]
-fn reads_fall_back_and_writes_do_not() {
-    for (expected, case) in [
-        (
-            "fallback a",
-            Case {
-                down: "a",
-                ..ORDINARY
-            },
-        ),
-        (
-            "fallback a",
-            Case {
-                down: "a",
-                method_is_get: false,
-                ..ORDINARY
-            },
-        ),
-        (
-            "fallback a",
-            Case {
-                down: "ac",
-                path: BLOB_OF_A,
-                ranged: true,
-                ..ORDINARY
-            },
-        ),
-        (
-            "owner a down",
-            Case {
-                down: "a",
-                access: Write,
-                ..ORDINARY
-            },
-        ),
-        (
-            "owner a down",
-            Case {
-                down: "a",
-                access: Write,
-                policy: SPREADING,
-                ..ORDINARY
-            },
-        ),
-        (
-            "owner a down",
-            Case {
-                down: "a",
-                policy: REJECTING,
-                ..ORDINARY
-            },
-        ),
-        (
-            "owner a down",
-            Case {
-                down: "ab",
-                ..ORDINARY
-            },
-        ),
-    ] {
-        assert_eq!(case.plan(), expected);
-    }
-}
-
-#[test]
-fn a_peers_request_is_served_here_or_nowhere() {
-    const PEER: Case = Case {
-        arrival: Peer,
-        ..ORDINARY
-    };
-    for (expected, case) in [
-        (
-            "local",
-            Case {
-                path: MANIFEST_OF_B,
-                ..PEER
-            },
-        ),
-        (
-            "local",
-            Case {
-                path: MANIFEST_OF_B,
-                access: Write,
-                ..PEER
-            },
-        ),
-        (
-            "replica down",
-            Case {
-                path: MANIFEST_OF_B,
-                down: "b",
-                ..PEER
-            },
-        ),
-        ("misdirected, owner a", PEER),
-        ("misdirected, owner a", Case { down: "a", ..PEER }),
-        (
-            "local",
-            Case {
-                path: "/v2/",
-                ..PEER
-            },
-        ),
-        (
-            "local",
-            Case {
-                path: "/home",
-                sticky: "c",
-                ..PEER
-            },
-        ),
-        (
-            "replica down",
-            Case {
-                path: "/v2/",
-                down: "b",
-                ..PEER
-            },
-        ),
-        (
-            "private",
-            Case {
-                path: "/metrics",
-                ..PEER
-            },
-        ),
-    ] {
-        assert_eq!(case.plan(), expected);
-    }
-}
-
-#[test]
-fn a_member_without_a_verdict_is_tried() {
-    let view = view();
-    let route = route::parse(MANIFEST_OF_A.as_bytes()).unwrap();
-    let request = Request {
-        arrival: Client,
-        route: &route,
-        access: Write,
-        ranged: false,
-        method_is_get: false,
-        sticky: None,
-    };
-    let planned = plan(&request, &view, &ORDINARY.policy, |_| Health::Unknown);
-    assert_eq!(
-        planned,
-        Plan::Forward(view.members().find(&id("a")).unwrap())
-    );
 }

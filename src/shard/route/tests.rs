@@ -1,40 +1,58 @@
 use super::*;
 use crate::shard::repository::NameError;
 
-const DIGEST: &str = "sha256:0123456789abcdef";
-
 fn route(path: &str) -> Result<Route<'_>, RouteError> {
     parse(path.as_bytes())
 }
 
+fn manifest(reference: &str) -> Resource<'_> {
+    Resource::Manifest { reference }
+}
+
+fn blob(digest: &str) -> Resource<'_> {
+    Resource::Blob { digest }
+}
+
+fn upload(session: &str) -> Resource<'_> {
+    Resource::Upload { session }
+}
+
+fn referrers(digest: &str) -> Resource<'_> {
+    Resource::Referrers { digest }
+}
+
+fn assert_read(rows: &[(&str, &str, Resource<'_>)]) {
+    for &(path, name, resource) in rows {
+        let repository = Repository::parse(name).unwrap();
+        let expected = Route::Repository {
+            repository,
+            resource,
+        };
+        assert_eq!(route(path), Ok(expected), "{path}");
+    }
+}
+
 #[test]
-fn repository_endpoints_are_read_from_the_right() {
-    let manifest = |reference| Resource::Manifest { reference };
-    let blob = |digest| Resource::Blob { digest };
-    let upload = |session| Resource::Upload { session };
-    let referrers = |digest| Resource::Referrers { digest };
-    for (path, name, resource) in [
+fn repository_endpoints_are_read() {
+    assert_read(&[
         ("/v2/a/manifests/latest", "a", manifest("latest")),
         (
-            "/v2/library/alpine/manifests/sha256:0123456789abcdef",
+            "/v2/library/alpine/manifests/sha256:0a",
             "library/alpine",
-            manifest(DIGEST),
+            manifest("sha256:0a"),
         ),
-        (
-            "/v2/a/b/c/blobs/sha256:0123456789abcdef",
-            "a/b/c",
-            blob(DIGEST),
-        ),
+        ("/v2/a/b/c/blobs/sha256:0a", "a/b/c", blob("sha256:0a")),
         ("/v2/a/blobs/uploads/", "a", Resource::UploadStart),
         ("/v2/a/blobs/uploads", "a", Resource::UploadStart),
         ("/v2/a/blobs/uploads/0-9_x.y=", "a", upload("0-9_x.y=")),
         ("/v2/a/tags/list", "a", Resource::Tags),
-        (
-            "/v2/a/referrers/sha256:0123456789abcdef",
-            "a",
-            referrers(DIGEST),
-        ),
-        // Keywords are legal components of names.
+        ("/v2/a/referrers/sha256:0a", "a", referrers("sha256:0a")),
+    ]);
+}
+
+#[test]
+fn keywords_are_legal_components_of_names() {
+    assert_read(&[
         (
             "/v2/manifests/manifests/manifests",
             "manifests",
@@ -69,7 +87,12 @@ fn repository_endpoints_are_read_from_the_right() {
             "uploads",
             manifest("uploads"),
         ),
-        // Clients that escape the colon and plus of digests.
+    ]);
+}
+
+#[test]
+fn clients_may_escape_the_colon_and_plus_of_digests() {
+    assert_read(&[
         ("/v2/a/blobs/sha256%3Aabc", "a", blob("sha256%3Aabc")),
         (
             "/v2/a/manifests/sha256%3aabc",
@@ -82,17 +105,7 @@ fn repository_endpoints_are_read_from_the_right() {
             blob("sha256%2Bb64%3Aabc"),
         ),
         ("/v2/a/blobs/uploads/x%2b", "a", upload("x%2b")),
-    ] {
-        let repository = Repository::parse(name).unwrap();
-        assert_eq!(
-            route(path),
-            Ok(Route::Repository {
-                repository,
-                resource
-            }),
-            "{path}"
-        );
-    }
+    ]);
 }
 
 #[test]
@@ -137,108 +150,105 @@ fn routes_without_a_repository_are_told_apart() {
     }
 }
 
-#[test]
-fn whatever_could_mean_another_repository_is_refused() {
-    use RouteError::{
-        DotComponent, EmptyComponent, NotOriginForm, PercentEncoded, UnknownEndpoint,
-    };
-    let forbidden = |byte, position| RouteError::ForbiddenByte { byte, position };
-    let name = |reason| RouteError::InvalidName { reason };
-    for (path, error) in [
-        ("", NotOriginForm),
-        ("*", NotOriginForm),
-        ("v2/a/manifests/x", NotOriginForm),
-        ("http://h/v2/a/manifests/x", NotOriginForm),
-        ("//v2/a/manifests/x", EmptyComponent),
-        ("/v2//a/manifests/x", EmptyComponent),
-        ("/v2/a/manifests//x", EmptyComponent),
-        ("/v2/a/blobs/uploads//", EmptyComponent),
-        ("/home//", EmptyComponent),
-        ("/./v2/a/manifests/x", DotComponent),
-        ("/x/../v2/a/manifests/x", DotComponent),
-        ("/v2/a/../b/manifests/x", DotComponent),
-        ("/v2/a/manifests/..", DotComponent),
-        ("/v2/a/manifests/.", DotComponent),
-        ("/home/.", DotComponent),
-        ("/%76%32/x/manifests/y", PercentEncoded),
-        ("/v%32/x/manifests/y", PercentEncoded),
-        ("/v2%2Fx/manifests/y", PercentEncoded),
-        ("/%2Fv2/x/manifests/y", PercentEncoded),
-        ("/x/%2e%2e/v2/x/manifests/y", PercentEncoded),
-        ("/x%2F..%2Fv2/x/manifests/y", PercentEncoded),
-        ("/x/a%2F..%2F..%2Fv2/x", DotComponent),
-        ("/image/%2Fv2/x", EmptyComponent),
-        ("/image/a%2F%2fb", EmptyComponent),
-        ("/image/a%252Fb", PercentEncoded),
-        ("/image/a%5Cb", PercentEncoded),
-        ("/image/a%00b", PercentEncoded),
-        ("/x/..%3By/v2/a/tags/list", PercentEncoded),
-        ("/x/..%3F", PercentEncoded),
-        ("/image/a%23b", PercentEncoded),
-        ("/image/a%7f", PercentEncoded),
-        ("/image/%61", PercentEncoded),
-        ("/image/a%", PercentEncoded),
-        ("/image/a%2", PercentEncoded),
-        ("/image/a%zz", PercentEncoded),
-        ("/image/a%+1", PercentEncoded),
-        ("/%6detrics", PercentEncoded),
-        ("/explore%20all", PercentEncoded),
-        ("/v2/%5fzot/pprof/", PercentEncoded),
-        ("/v2/_zot%2Fpprof/heap", PercentEncoded),
-        ("/v2/a%2Fb/manifests/x", PercentEncoded),
-        ("/v2/a%3Ab/manifests/x", PercentEncoded),
-        ("/v2/a/manifests%3A/x", PercentEncoded),
-        ("/v2/a/manifests/x%2Fy", PercentEncoded),
-        ("/v2/a/manifests/%2e%2e", PercentEncoded),
-        ("/v2/a/manifests/x%25", PercentEncoded),
-        ("/v2/a/manifests/x%3", PercentEncoded),
-        ("/v2/a/manifests/%", PercentEncoded),
-        ("/v2/a/manifests/x;y", forbidden(b';', 17)),
-        ("/v2/a;b/manifests/x", forbidden(b';', 5)),
-        ("/v2/a\\b/manifests/x", forbidden(b'\\', 5)),
-        ("/v2/a/manifests/x y", forbidden(b' ', 17)),
-        ("/v2/a/manifests/x\0", forbidden(0, 17)),
-        ("/v2/a/manifests/x\r\n", forbidden(b'\r', 17)),
-        ("/v2/a/manifests/x\u{7f}", forbidden(0x7f, 17)),
-        ("/v2/a/manifests/é", forbidden(0xc3, 16)),
-        ("/v2/a/manifests/x?n=1", forbidden(b'?', 17)),
-        ("/home#x", forbidden(b'#', 5)),
-        // A quote makes Go's EscapedPath decode and re-encode the whole path.
-        ("/image/a%2Fb\"", forbidden(b'"', 12)),
-        ("/home/{x}", forbidden(b'{', 6)),
-        (
-            "/v2/Library/alpine/manifests/x",
-            name(NameError::Uppercase { position: 0 }),
-        ),
-        (
-            "/v2/a..b/manifests/x",
-            name(NameError::Separator { position: 2 }),
-        ),
-        (
-            "/v2/localhost:5000/a/manifests/x",
-            name(NameError::Byte {
-                byte: b':',
-                position: 9,
-            }),
-        ),
-        ("/v2/manifests/x", UnknownEndpoint),
-        ("/v2/blobs/uploads/", UnknownEndpoint),
-        ("/v2/blobs/uploads/x", UnknownEndpoint),
-        ("/v2/a", UnknownEndpoint),
-        ("/v2/a/b", UnknownEndpoint),
-        ("/v2/a/b/c", UnknownEndpoint),
-        ("/v2/a/tags/other", UnknownEndpoint),
-        ("/v2/a/tags/list/", UnknownEndpoint),
-        ("/v2/a/manifests/x/", UnknownEndpoint),
-        ("/v2/a/manifests/", UnknownEndpoint),
-        ("/v2/a/uploads/x", UnknownEndpoint),
-        ("/v2/_catalog/", UnknownEndpoint),
-        ("/v2/_other/manifests/x", UnknownEndpoint),
-        ("/v2/_oci", UnknownEndpoint),
-    ] {
+fn assert_refused(error: RouteError, paths: &[&str]) {
+    for path in paths {
         assert_eq!(route(path), Err(error), "{path:?}");
     }
-    assert_eq!(parse(b"/v2/a/manifests/\xff"), Err(forbidden(0xff, 16)));
+}
+
+#[test]
+fn only_origin_form_is_read() {
+    let paths = ["", "*", "v2/a/manifests/x", "http://h/v2/a/manifests/x"];
+    assert_refused(RouteError::NotOriginForm, &paths);
+}
+
+/// Registries clean such paths, and some route what comes out.
+#[test]
+fn unclean_paths_are_refused() {
+    #[rustfmt::skip]
+    assert_refused(RouteError::EmptyComponent, &[
+        "//v2/a/manifests/x", "/v2//a/manifests/x", "/v2/a/manifests//x", "/v2/a/blobs/uploads//", "/home//",
+        "/image/%2Fv2/x", "/image/a%2F%2fb",
+    ]);
+    #[rustfmt::skip]
+    assert_refused(RouteError::DotComponent, &[
+        "/./v2/a/manifests/x", "/x/../v2/a/manifests/x", "/v2/a/../b/manifests/x", "/v2/a/manifests/..",
+        "/v2/a/manifests/.", "/home/.", "/x/a%2F..%2F..%2Fv2/x",
+    ]);
+}
+
+#[test]
+fn escapes_that_could_hide_something_are_refused() {
+    #[rustfmt::skip]
+    assert_refused(RouteError::PercentEncoded, &[
+        // In the component that says whether the path is under /v2.
+        "/%76%32/x/manifests/y", "/v%32/x/manifests/y", "/v2%2Fx/manifests/y", "/%2Fv2/x/manifests/y",
+        "/x%2F..%2Fv2/x/manifests/y", "/%6detrics", "/explore%20all",
+        // Dots, other escapes, what ends a component or a path for somebody.
+        "/x/%2e%2e/v2/x/manifests/y", "/image/%61", "/image/a%252Fb", "/image/a%5Cb", "/x/..%3By/v2/a/tags/list",
+        "/x/..%3F", "/image/a%23b", "/image/a%00b", "/image/a%7f",
+        // No escapes at all.
+        "/image/a%", "/image/a%2", "/image/a%zz", "/image/a%+1", "/v2/a/manifests/%", "/v2/a/manifests/x%3",
+        // Under /v2, all but the colon and plus of the last component.
+        "/v2/%5fzot/pprof/", "/v2/_zot%2Fpprof/heap", "/v2/a%2Fb/manifests/x", "/v2/a%3Ab/manifests/x",
+        "/v2/a/manifests%3A/x", "/v2/a/manifests/x%2Fy", "/v2/a/manifests/%2e%2e", "/v2/a/manifests/x%25",
+    ]);
+}
+
+#[test]
+fn bytes_that_must_be_escaped_are_refused() {
+    for (path, byte, position) in [
+        ("/v2/a/manifests/x;y", b';', 17),
+        ("/v2/a;b/manifests/x", b';', 5),
+        ("/v2/a\\b/manifests/x", b'\\', 5),
+        ("/v2/a/manifests/x y", b' ', 17),
+        ("/v2/a/manifests/x\0", 0, 17),
+        ("/v2/a/manifests/x\r\n", b'\r', 17),
+        ("/v2/a/manifests/x\u{7f}", 0x7f, 17),
+        ("/v2/a/manifests/é", 0xc3, 16),
+        ("/v2/a/manifests/x?n=1", b'?', 17),
+        ("/home#x", b'#', 5),
+        // A quote makes Go's EscapedPath decode and re-encode the whole path.
+        ("/image/a%2Fb\"", b'"', 12),
+        ("/home/{x}", b'{', 6),
+    ] {
+        assert_refused(RouteError::ForbiddenByte { byte, position }, &[path]);
+    }
+    let error = RouteError::ForbiddenByte {
+        byte: 0xff,
+        position: 16,
+    };
+    assert_eq!(parse(b"/v2/a/manifests/\xff"), Err(error));
+}
+
+#[test]
+fn names_outside_the_grammar_are_refused() {
+    for (path, reason) in [
+        (
+            "/v2/Library/alpine/manifests/x",
+            NameError::Uppercase { position: 0 },
+        ),
+        ("/v2/a..b/manifests/x", NameError::Separator { position: 2 }),
+        (
+            "/v2/localhost:5000/a/manifests/x",
+            NameError::Byte {
+                byte: b':',
+                position: 9,
+            },
+        ),
+    ] {
+        assert_refused(RouteError::InvalidName { reason }, &[path]);
+    }
+}
+
+#[test]
+fn what_is_no_endpoint_is_not_found() {
+    #[rustfmt::skip]
+    assert_refused(RouteError::UnknownEndpoint, &[
+        "/v2/manifests/x", "/v2/blobs/uploads/", "/v2/blobs/uploads/x", "/v2/a", "/v2/a/b", "/v2/a/b/c",
+        "/v2/a/tags/other", "/v2/a/tags/list/", "/v2/a/manifests/x/", "/v2/a/manifests/", "/v2/a/uploads/x",
+        "/v2/_catalog/", "/v2/_other/manifests/x", "/v2/_oci",
+    ]);
 }
 
 #[test]
