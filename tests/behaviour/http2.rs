@@ -156,9 +156,13 @@ async fn a_client_that_resets_streams_without_end_loses_its_connection() {
     let target = format!("/v2/{repository}/tags/list");
     within("the connection to be closed", async {
         loop {
-            match client.begin(H2Client::request("GET", &target), true).await {
-                Ok((_, mut stream)) => stream.send_reset(h2::Reason::CANCEL),
-                Err(_) => return,
+            // More at a time than the server looks at between two turns.
+            for _ in 0..64 {
+                let request = H2Client::request("GET", &target);
+                let Ok((_, mut stream)) = client.begin(request, true).await else {
+                    return;
+                };
+                stream.send_reset(h2::Reason::CANCEL);
             }
             tokio::task::yield_now().await;
         }

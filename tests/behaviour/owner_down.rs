@@ -15,6 +15,8 @@ fn manifest(repository: &str) -> String {
 async fn write(cluster: &Cluster, sidecar: usize, method: &str, repository: &str) -> Answer {
     let request = match method {
         "DELETE" => Request::new(method, &manifest(repository)),
+        // The framework would call it idempotent, and so send it again.
+        "PUT" => Request::new(method, &manifest(repository)).body(""),
         _ => Request::new(method, &manifest(repository)).body("the manifest"),
     };
     cluster.at(sidecar).ask(request).await
@@ -83,6 +85,25 @@ async fn probes_spare_requests_the_attempt() {
     cluster.restart(1).await;
     eventually("the owner to be seen up again", async || up(&cluster)).await;
     assert_eq!(write(&cluster, 0, "PUT", &repository).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_upload_that_asks_first_is_not_told_to_continue() {
+    let mut cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    cluster.stop(1).await;
+    let mut connection = cluster.at(0).connect().await;
+    let put = Request::new("PUT", &manifest(&repository))
+        .field("Expect", "100-continue")
+        .body("x");
+    connection.send(put.head_bytes()).await;
+    let answer = connection.answer().await;
+    assert_eq!(
+        (answer.refused(), answer.interim.len()),
+        ((503, "upstream_refused".into()), 0)
+    );
+    // Whether the body follows now is for the client to know alone.
+    assert_eq!(connection.until_closed().await, b"");
 }
 
 #[tokio::test]

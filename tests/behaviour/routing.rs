@@ -1,6 +1,6 @@
 //! Which replica sees a request.
 
-use crate::cluster::{Cluster, End, Request};
+use crate::cluster::{Cluster, End, Plan, Request};
 
 #[tokio::test]
 async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
@@ -20,6 +20,28 @@ async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
         let mut after = before;
         after[owner] += 3;
         assert_eq!([count(0), count(1), count(2)], after);
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_prefix_is_served_by_its_member() {
+    let key = "hash_key: 000102030405060708090a0b0c0d0e0f";
+    let pins =
+        "pins: [ { prefix: base/, member: zot-3 }, { prefix: base/images/, member: zot-1 } ]";
+    let cluster = Cluster::start(Plan::of(3).set("cluster", &format!("{key}, {pins}"))).await;
+    let owners = [
+        ("base/a", "zot-3"),
+        ("base/b/c", "zot-3"),
+        ("base/images/a", "zot-1"),
+    ];
+    for (repository, owner) in owners {
+        for sidecar in 0..3 {
+            let answer = cluster
+                .at(sidecar)
+                .get(&format!("/v2/{repository}/tags/list"))
+                .await;
+            assert_eq!(answer.field("x-replica"), Some(owner), "{repository}");
+        }
     }
 }
 

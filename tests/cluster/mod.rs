@@ -48,12 +48,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts every member of the plan.
     pub async fn start(plan: Plan) -> Self {
-        let ip = own_address();
-        let plan = plan.placed_at(ip, reserve);
+        let plan = plan.placed_at([own_address(), own_address()], reserve);
         let storage = Arc::new(Storage::default());
         let mut replicas = Vec::new();
         for name in plan.ids() {
-            replicas.push(Replica::start(&name, ip, storage.clone()).await);
+            replicas.push(Replica::start(&name, plan.other_ip(), storage.clone()).await);
         }
         let mut cluster = Self {
             members: Vec::new(),
@@ -140,7 +139,7 @@ impl Cluster {
         self.authority.write(&folder.join("ca.crt"));
         let server = self
             .authority
-            .sign(&["registry.example".into(), self.plan.ip().to_string()]);
+            .sign(&["registry.example".into(), self.plan.other_ip().to_string()]);
         server.write(folder, "server");
         for index in 0..self.plan.size() {
             let signed = self.authority.sign(&self.plan.certificate_names(index));

@@ -157,6 +157,10 @@ impl Conversation<'_> {
                 () = gate.passed() => Ok(()),
                 error = self.ends() => Err(error),
             },
+            Step::Pause(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
             Step::Stall => Err(self.ends().await),
             Step::Close => Err(io::ErrorKind::ConnectionAborted.into()),
             Step::Reset => {
