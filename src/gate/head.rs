@@ -188,7 +188,11 @@ fn host<'h>(fields: &'h [httparse::Header<'h>], minor: u8) -> Result<Option<&'h 
 /// origin-form, so that what is routed and what is forwarded are the same bytes.
 fn origin_form(target: &str, host: Option<&str>, at: usize) -> Result<Option<Rewrite>, Failure> {
     if target.starts_with('/') {
-        return Ok(None);
+        // The framework reads it with this parser and answers what it refuses without a word.
+        return match http::uri::PathAndQuery::try_from(target) {
+            Ok(_) => Ok(None),
+            Err(_) => Err(Failure::BadRequest(Malformed::RequestLine)),
+        };
     }
     let scheme = ["http://", "https://"].into_iter().find(|scheme| {
         target

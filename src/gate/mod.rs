@@ -10,6 +10,7 @@
 mod chunks;
 mod connection;
 pub mod head;
+mod patience;
 mod refusal;
 mod stream;
 
