@@ -14,7 +14,7 @@ pub(super) const AUTHORITY: &str = "ca.crt";
 pub(super) const HASH_KEY_FILE: &str = "hash.key";
 /// Always the same, so that the demo tells the same story every time. A real cluster has a random
 /// one of its own.
-pub(super) const HASH_KEY: &str = "shardlet-demo-52";
+pub(super) const HASH_KEY: &str = "shardlet-demo-37";
 /// A member's configuration, in its own folder.
 pub(super) const FILE: &str = "proxy.yaml";
 /// A member's certificate, in its own folder.

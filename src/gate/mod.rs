@@ -7,6 +7,7 @@
 //! it, until the next head is due. HTTP/2 connections go through unchanged: their framing is
 //! checked by the h2 library under the limits that the server sets.
 
+mod chunks;
 mod connection;
 pub mod head;
 mod refusal;

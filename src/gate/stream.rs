@@ -16,6 +16,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::chunks::Chunks;
+
 /// How many bytes of the next request one look-ahead takes while the current one is answered.
 const LOOK_AHEAD: usize = 1;
 
@@ -26,9 +28,10 @@ pub struct GatedStream {
     inner: Stream,
     /// Read from the connection and not yet delivered.
     held: BytesMut,
-    /// How many more bytes belong to the current request; `None` while a chunked body, whose end
-    /// only its reader knows, is under way.
-    allowance: Option<u64>,
+    /// How many more bytes of the current request are known to come.
+    allowance: u64,
+    /// Finds the end of the chunked body that follows those, if one does.
+    chunks: Option<Chunks>,
 }
 
 impl GatedStream {
@@ -37,15 +40,17 @@ impl GatedStream {
         Self {
             inner,
             held: BytesMut::new(),
-            allowance: Some(0),
+            allowance: 0,
+            chunks: None,
         }
     }
 
     /// Opens the gate for the request whose checked head is the first `head` bytes of
-    /// [`GatedStream::held`], followed by `body` bytes of the connection (`None`: as many as the
-    /// reader of a chunked body takes).
+    /// [`GatedStream::held`], followed by `body` bytes of the connection (`None`: by a chunked
+    /// body).
     pub fn admit(&mut self, head: usize, body: Option<u64>) {
-        self.allowance = body.map(|length| length.saturating_add(head as u64));
+        self.allowance = body.unwrap_or_default().saturating_add(head as u64);
+        self.chunks = body.is_none().then(Chunks::default);
     }
 
     /// Replaces the first `old` bytes of [`GatedStream::held`].
@@ -91,9 +96,33 @@ impl GatedStream {
         Poll::Pending
     }
 
-    fn spend(&mut self, bytes: usize) {
-        if let Some(left) = &mut self.allowance {
-            *left = left.saturating_sub(bytes as u64);
+    /// How many bytes may be delivered by one read; none at the end of the request.
+    fn allowed(&self) -> Option<usize> {
+        match (self.allowance, &self.chunks) {
+            (0, None) => None,
+            (0, Some(_)) => Some(usize::MAX),
+            (left, _) => Some(usize::try_from(left).unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Takes the bytes of `buf` from `before` on as delivered, except for those behind the end of
+    /// a chunked body, which are held back again.
+    fn deliver(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let delivered = &buf.filled()[before..];
+        if self.allowance > 0 {
+            self.allowance = self.allowance.saturating_sub(delivered.len() as u64);
+            return;
+        }
+        let end = self
+            .chunks
+            .as_mut()
+            .and_then(|chunks| chunks.end_in(delivered));
+        if let Some(end) = end {
+            self.chunks = None;
+            let mut held = BytesMut::from(&delivered[end..]);
+            held.extend_from_slice(&self.held);
+            self.held = held;
+            buf.set_filled(before + end);
         }
     }
 }
@@ -105,20 +134,15 @@ impl AsyncRead for GatedStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<IoResult<()>> {
         let this = &mut *self;
-        let allowed = match this.allowance {
-            Some(0) => return this.poll_beyond_the_request(cx),
-            Some(left) => usize::try_from(left).unwrap_or(usize::MAX),
-            None => usize::MAX,
+        let Some(allowed) = this.allowed() else {
+            return this.poll_beyond_the_request(cx);
         };
+        let before = buf.filled().len();
         if !this.held.is_empty() {
             let take = this.held.len().min(allowed).min(buf.remaining());
             buf.put_slice(&this.held[..take]);
             this.held.advance(take);
-            this.spend(take);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        if allowed >= buf.remaining() {
+        } else if allowed >= buf.remaining() {
             ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
         } else {
             let mut limited = ReadBuf::new(buf.initialize_unfilled_to(allowed));
@@ -126,8 +150,7 @@ impl AsyncRead for GatedStream {
             let read = limited.filled().len();
             buf.advance(read);
         }
-        let read = buf.filled().len() - before;
-        this.spend(read);
+        this.deliver(buf, before);
         Poll::Ready(Ok(()))
     }
 }
@@ -269,11 +292,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chunked_body_is_read_without_an_allowance() {
+    async fn a_chunked_body_is_delivered_to_its_end_and_no_further() {
         let (client, server) = tokio::io::duplex(64);
         let (mut client, mut gated) = (client, GatedStream::new(Box::new(server)));
-        client.write_all(b"0\r\n\r\n").await.unwrap();
-        gated.admit(0, None);
-        assert_eq!(read_some(&mut gated).await, b"0\r\n\r\n");
+        client
+            .write_all(b"head 1\r\nx\r\n0\r\n\r\nGET /next")
+            .await
+            .unwrap();
+        gated.fill(5).await.unwrap();
+        gated.admit(5, None);
+        let mut seen = Vec::new();
+        while seen.len() < 16 {
+            seen.extend(read_some(&mut gated).await);
+        }
+        assert_eq!(seen, b"head 1\r\nx\r\n0\r\n\r\n");
+        assert_eq!(&gated.held()[..], b"GET /next");
+        let beyond = tokio::time::timeout(Duration::from_millis(20), read_some(&mut gated)).await;
+        assert!(
+            beyond.is_err(),
+            "the next request must wait, got {beyond:?}"
+        );
     }
 }

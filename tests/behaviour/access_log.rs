@@ -93,6 +93,26 @@ async fn a_request_that_went_wrong_says_why() {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_it_is_a_request_has_a_line_too() {
+    let cluster = Cluster::start(Plan::of(1)).await;
+    let mut connection = cluster.at(0).connect().await;
+    connection
+        .send("GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        .await;
+    let answer = connection.answer().await;
+    let line = cluster
+        .at(0)
+        .log
+        .of_request(answer.field("x-request-id").unwrap())
+        .await;
+    assert_eq!(
+        (&line["status"], &line["ended"]),
+        (&400.into(), &"host_repeated".into())
+    );
+    assert!(line["client"].as_str().unwrap().starts_with("127.0.0.1:"));
+}
+
+#[tokio::test]
 async fn secrets_are_never_written_down() {
     let cluster = Cluster::start(Plan::of(3)).await;
     let repository = cluster.repository_of(1);

@@ -168,6 +168,24 @@ async fn an_upload_waits_for_100_continue_and_keeps_the_connection() {
 }
 
 #[tokio::test]
+async fn an_upload_that_asks_first_may_be_refused_by_the_registry() {
+    let cluster = Cluster::of_three().await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(1));
+    let refusal =
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Basic\r\n\r\n";
+    cluster.replica(1).steps([Step::say(refusal), Step::Close]);
+    for sidecar in [0, 1] {
+        let mut connection = cluster.at(sidecar).connect().await;
+        let put = Request::new("PUT", &target)
+            .field("Expect", "100-continue")
+            .body("the manifest");
+        connection.send(put.head_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!((answer.status, answer.interim), (401, vec![]));
+    }
+}
+
+#[tokio::test]
 async fn a_chunked_body_with_trailers_keeps_the_connection() {
     let cluster = Cluster::of_three().await;
     let repository = cluster.repository_of(1);

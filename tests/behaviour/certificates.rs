@@ -32,7 +32,9 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not_ta
     let mut open = cluster.at(0).connect().await;
     let old = shown(&cluster, address).await.unwrap();
 
-    let renewed = cluster.authority.sign(&[cluster.plan().ip().to_string()]);
+    let renewed = cluster
+        .authority
+        .sign(&[cluster.plan().other_ip().to_string()]);
     renewed.write(cluster.folder.path(), "server");
     eventually("the new certificate to be shown", async || {
         shown(&cluster, address).await.unwrap() == renewed.der().as_ref()

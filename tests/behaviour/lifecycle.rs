@@ -4,6 +4,7 @@ use shardlet::server::Drained;
 use shardlet::shard::MemberId;
 use tokio::net::TcpStream;
 
+use crate::cluster::h2_client::H2Client;
 use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -46,6 +47,31 @@ async fn a_drain_finishes_what_is_in_flight_and_takes_nothing_new() {
     }
     assert_eq!(drain.await.unwrap(), Drained::Completely);
     assert_eq!(sending.until_closed().await, b"");
+}
+
+#[tokio::test]
+async fn a_drain_says_goodbye_to_http2_clients() {
+    let mut cluster = Cluster::start(Plan::of(1).client_tls()).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    let gate = Gate::shut();
+    cluster
+        .replica(0)
+        .steps([Step::ReadBody, Step::Wait(gate.clone()), Step::say(OK)]);
+    let mut busy = cluster.at(0).h2().await;
+    let idle = cluster.at(0).h2().await;
+    let (response, _) = busy
+        .begin(H2Client::request("GET", &target), true)
+        .await
+        .unwrap();
+    cluster.replica(0).until_requests(1).await;
+
+    let drain = tokio::spawn(cluster.take(0).server.drain());
+    idle.ended().await.unwrap();
+    gate.open();
+    let answer = H2Client::answer(response).await.unwrap();
+    assert_eq!((answer.status, answer.reset), (200, None));
+    busy.ended().await.unwrap();
+    assert_eq!(drain.await.unwrap(), Drained::Completely);
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! What clients and replicas see of a cluster, situation by situation: the rows of
 //! docs/behaviour.md, each with its test.
 
+// A test that meets what it does not expect has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[path = "../cluster/mod.rs"]
 mod cluster;
 
 mod access_log;
 mod bodies;
 mod certificates;
+mod connections;
 mod cuts;
 mod gate;
 mod headers;
@@ -16,3 +20,29 @@ mod owner_down;
 mod peers;
 mod queue;
 mod routing;
+mod slow;
+
+/// The table and the tests are one thing.
+#[test]
+fn every_row_has_its_test_and_every_test_its_row() {
+    use std::collections::BTreeSet;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(folder.join("docs/behaviour.md")).unwrap();
+    let rows: BTreeSet<String> = table
+        .lines()
+        .filter_map(|line| line.strip_suffix("` |")?.rsplit_once('`'))
+        .map(|(_, test)| test.to_owned())
+        .collect();
+    let mut tests = BTreeSet::new();
+    for entry in std::fs::read_dir(folder.join("tests/behaviour")).unwrap() {
+        let path = entry.unwrap().path();
+        let room = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let functions = text.split("#[tokio::test]\nasync fn ").skip(1);
+        tests.extend(functions.map(|text| format!("{room}::{}", text.split('(').next().unwrap())));
+    }
+    // What this test says of itself is no test of a row.
+    tests.retain(|test| !test.starts_with("main::"));
+    assert!(tests.len() > 50);
+    assert_eq!(rows, tests);
+}

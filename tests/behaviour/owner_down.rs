@@ -15,6 +15,8 @@ fn manifest(repository: &str) -> String {
 async fn write(cluster: &Cluster, sidecar: usize, method: &str, repository: &str) -> Answer {
     let request = match method {
         "DELETE" => Request::new(method, &manifest(repository)),
+        // The framework would call it idempotent, and so send it again.
+        "PUT" => Request::new(method, &manifest(repository)).body(""),
         _ => Request::new(method, &manifest(repository)).body("the manifest"),
     };
     cluster.at(sidecar).ask(request).await
@@ -83,6 +85,25 @@ async fn probes_spare_requests_the_attempt() {
     cluster.restart(1).await;
     eventually("the owner to be seen up again", async || up(&cluster)).await;
     assert_eq!(write(&cluster, 0, "PUT", &repository).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_upload_that_asks_first_is_not_told_to_continue() {
+    let mut cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    cluster.stop(1).await;
+    let mut connection = cluster.at(0).connect().await;
+    let put = Request::new("PUT", &manifest(&repository))
+        .field("Expect", "100-continue")
+        .body("x");
+    connection.send(put.head_bytes()).await;
+    let answer = connection.answer().await;
+    assert_eq!(
+        (answer.refused(), answer.interim.len()),
+        ((503, "upstream_refused".into()), 0)
+    );
+    // Whether the body follows now is for the client to know alone.
+    assert_eq!(connection.until_closed().await, b"");
 }
 
 #[tokio::test]
@@ -167,6 +188,43 @@ async fn a_dead_replica_is_told_by_its_sidecar() {
     assert_eq!(write(&cluster, 1, "PUT", &other).await.status, 201);
     cluster.replica(1).start_again();
     assert_eq!(write(&cluster, 0, "PUT", &repository).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_replica_that_fails_its_probes_is_spared() {
+    let cluster = Cluster::start(Plan::of(3).eager_probes()).await;
+    let repository = cluster.repository_of(1);
+    let up = "shardlet_replica_up";
+    // A registry that asks for a login lives.
+    cluster.replica(1).answers_probes(401);
+    let probes = cluster.replica(1).record().probes;
+    cluster
+        .replica(1)
+        .until("probes to see it", |record| record.probes > probes + 1)
+        .await;
+    eventually("it to be up", async || cluster.at(1).metric(up) > 0.0).await;
+
+    cluster.replica(1).answers_probes(500);
+    let peer_up = "shardlet_peer_up{member=\"zot-2\"}";
+    eventually("it to be down for all", async || {
+        cluster.at(1).metric(up) < 1.0 && cluster.at(0).metric(peer_up) < 1.0
+    })
+    .await;
+    for (sidecar, reason) in [(1, "replica_down"), (0, "owner_down")] {
+        let answer = write(&cluster, sidecar, "PUT", &repository).await;
+        assert_eq!(answer.refused(), (503, reason.into()));
+    }
+    reads_fall_back(&cluster, &repository).await;
+    assert_eq!(cluster.replica(1).requests().len(), 0);
+    // What every client asks first is answered by another replica.
+    let base = cluster.at(1).get("/v2/").await;
+    assert_eq!((base.status, base.field("x-replica")), (200, Some("zot-3")));
+
+    cluster.replica(1).answers_probes(200);
+    eventually("writes to be taken again", async || {
+        write(&cluster, 0, "PUT", &repository).await.status == 201
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! Which replica sees a request.
 
-use crate::cluster::{Cluster, End, Request};
+use crate::cluster::{Cluster, End, Plan, Request};
 
 #[tokio::test]
 async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
     let cluster = Cluster::of_three().await;
     for owner in 0..3 {
-        let before: Vec<usize> = (0..3)
-            .map(|at| cluster.replica(at).requests().len())
-            .collect();
+        let count = |at: usize| cluster.replica(at).requests().len();
+        let before = [count(0), count(1), count(2)];
         let repository = cluster.repository_of(owner);
         for sidecar in 0..3 {
             let answer = cluster
@@ -18,9 +17,30 @@ async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
             assert_eq!((answer.status, answer.end), (200, End::Whole));
             assert_eq!(answer.field("x-replica"), Some(&*cluster.plan().id(owner)));
         }
-        for at in 0..3 {
-            let more = if at == owner { 3 } else { 0 };
-            assert_eq!(cluster.replica(at).requests().len(), before[at] + more);
+        let mut after = before;
+        after[owner] += 3;
+        assert_eq!([count(0), count(1), count(2)], after);
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_prefix_is_served_by_its_member() {
+    let key = "hash_key: 000102030405060708090a0b0c0d0e0f";
+    let pins =
+        "pins: [ { prefix: base/, member: zot-3 }, { prefix: base/images/, member: zot-1 } ]";
+    let cluster = Cluster::start(Plan::of(3).set("cluster", &format!("{key}, {pins}"))).await;
+    let owners = [
+        ("base/a", "zot-3"),
+        ("base/b/c", "zot-3"),
+        ("base/images/a", "zot-1"),
+    ];
+    for (repository, owner) in owners {
+        for sidecar in 0..3 {
+            let answer = cluster
+                .at(sidecar)
+                .get(&format!("/v2/{repository}/tags/list"))
+                .await;
+            assert_eq!(answer.field("x-replica"), Some(owner), "{repository}");
         }
     }
 }

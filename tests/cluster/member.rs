@@ -9,10 +9,11 @@ use shardlet::config::{self, Environment, Files, SourceName};
 use shardlet::server::{Addresses, Server};
 
 use super::authority::Authority;
-use super::client::{Answer, Connection, Request};
+use super::client::{Answer, Connection};
 use super::h2_client::H2Client;
 use super::log::Log;
 use super::plan::Plan;
+use super::request::Request;
 
 /// A member under test.
 pub struct Member {

@@ -11,6 +11,7 @@ pub mod message;
 pub mod plan;
 pub mod registry;
 pub mod replica;
+pub mod request;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,9 +26,10 @@ use member::Member;
 use registry::Storage;
 use replica::Replica;
 
-pub use client::{Answer, Connection, End, Request};
+pub use client::{Answer, Connection, End};
 pub use plan::Plan;
 pub use replica::{Gate, Program, Step};
+pub use request::Request;
 
 /// How long anything may take before the test gives up on it: never reached when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,12 +48,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts every member of the plan.
     pub async fn start(plan: Plan) -> Self {
-        let ip = own_address();
-        let plan = plan.placed_at(ip, reserve);
+        let plan = plan.placed_at([own_address(), own_address()], reserve);
         let storage = Arc::new(Storage::default());
         let mut replicas = Vec::new();
         for name in plan.ids() {
-            replicas.push(Replica::start(&name, ip, storage.clone()).await);
+            replicas.push(Replica::start(&name, plan.other_ip(), storage.clone()).await);
         }
         let mut cluster = Self {
             members: Vec::new(),
@@ -138,7 +139,7 @@ impl Cluster {
         self.authority.write(&folder.join("ca.crt"));
         let server = self
             .authority
-            .sign(&["registry.example".into(), self.plan.ip().to_string()]);
+            .sign(&["registry.example".into(), self.plan.other_ip().to_string()]);
         server.write(folder, "server");
         for index in 0..self.plan.size() {
             let signed = self.authority.sign(&self.plan.certificate_names(index));

@@ -15,7 +15,10 @@ const EAGER_PROBES: &str = "interval: 100ms, timeout: 500ms, rise: 1, fall: 1";
 /// A cluster to be started.
 #[derive(Clone)]
 pub struct Plan {
+    /// Of the peer listeners alone.
     ip: Ipv4Addr,
+    /// Of everything that listens on whatever port is free, lest it takes a reserved one.
+    other_ip: Ipv4Addr,
     ports: Vec<u16>,
     hosts: BTreeMap<usize, String>,
     peer_ips: BTreeMap<usize, IpAddr>,
@@ -38,6 +41,7 @@ impl Plan {
         ];
         Self {
             ip: Ipv4Addr::LOCALHOST,
+            other_ip: Ipv4Addr::LOCALHOST,
             ports: vec![0; members],
             hosts: BTreeMap::new(),
             peer_ips: BTreeMap::new(),
@@ -98,8 +102,13 @@ impl Plan {
     }
 
     /// Gives every member its peer address.
-    pub(super) fn placed_at(mut self, ip: Ipv4Addr, reserve: impl Fn(Ipv4Addr) -> u16) -> Self {
+    pub(super) fn placed_at(
+        mut self,
+        [ip, other_ip]: [Ipv4Addr; 2],
+        reserve: impl Fn(Ipv4Addr) -> u16,
+    ) -> Self {
         self.ip = ip;
+        self.other_ip = other_ip;
         // Taken one after the other, two members could be given the same port.
         while self.ports.contains(&0) {
             let port = reserve(ip);
@@ -116,9 +125,14 @@ impl Plan {
         self.ports.len()
     }
 
-    /// The address that all listeners are on.
+    /// The address of the peer listeners.
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
+    }
+
+    /// The address of the client and admin listeners and of the replicas.
+    pub fn other_ip(&self) -> Ipv4Addr {
+        self.other_ip
     }
 
     /// A member's id.
@@ -161,7 +175,7 @@ impl Plan {
 
     /// A member's proxy.yaml.
     pub(super) fn yaml(&self, index: usize, registry: SocketAddr, folder: &Path) -> String {
-        let (id, ip, folder) = (self.id(index), self.ip, folder.display());
+        let (id, ip, folder) = (self.id(index), self.other_ip, folder.display());
         let mut yaml = format!("member: {id}\n");
         let tls = if self.client_tls {
             format!(", tls: {{ cert: {folder}/server.crt, key: {folder}/server.key }}")

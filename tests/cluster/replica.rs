@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -40,6 +41,8 @@ pub enum Step {
     Fill(u64),
     /// Waits until the test opens the gate, or the connection ends.
     Wait(Gate),
+    /// Is this slow.
+    Pause(Duration),
     /// Does nothing until the connection ends.
     Stall,
     /// Closes the connection.
@@ -170,13 +173,6 @@ impl Replica {
     /// Everything so far.
     pub fn record(&self) -> Record {
         self.shared.record.borrow().clone()
-    }
-
-    /// The only request so far.
-    pub fn only_request(&self) -> Seen {
-        let requests = self.requests();
-        assert_eq!(requests.len(), 1, "{requests:#?}");
-        requests.into_iter().next().unwrap()
     }
 
     /// Waits until something has happened.

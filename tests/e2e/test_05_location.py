@@ -23,7 +23,7 @@ FORGED = {
         "X-Shardlet-Owner": "member-1",
         "X-Shardlet-Arrival": "peer",
     },
-    "hidden by Connection": {"Connection": "close, host, content-length, x-shardlet-view"},
+    "hidden by Connection": {"Connection": "close, x-shardlet-view, x-shardlet-member"},
 }
 
 

@@ -50,7 +50,7 @@ def test_plain_http(fast_cluster: Cluster) -> None:
     owner = fast_cluster.members[0]
     repository = fast_cluster.repository_of(owner, "plain")
     with _connect(owner) as plain:
-        assert b"HTTP/" not in _exchange(plain, repository)
+        assert b"HTTP/" not in _exchange(plain, owner, repository)
     assert fast_cluster.touched(repository) == []
 
 
@@ -68,7 +68,7 @@ def _ask(member: Member, repository: str, pair: Pair | None, authority: Authorit
         context.load_cert_chain(pair.cert, pair.key)
     try:
         with _connect(member) as plain, context.wrap_socket(plain, server_hostname=member.id) as secure:
-            return _exchange(secure, repository)
+            return _exchange(secure, member, repository)
     except (ssl.SSLError, ConnectionError):
         # By TLS 1.3 the refusal comes with the first read after the handshake.
         return NOTHING
@@ -79,8 +79,12 @@ def _connect(member: Member) -> socket.socket:
     return socket.create_connection((place.host, place.peers), timeout=TIMEOUT_SECONDS)
 
 
-def _exchange(connection: socket.socket, repository: str) -> bytes:
-    request = f"GET /v2/{repository}/tags/list HTTP/1.1\r\nHost: peer.test\r\nConnection: close\r\n\r\n"
+def _exchange(connection: socket.socket, member: Member, repository: str) -> bytes:
+    """Asks as a member that forwards would: with the fingerprint of the view that both have."""
+    request = (
+        f"GET /v2/{repository}/tags/list HTTP/1.1\r\nHost: peer.test\r\nConnection: close\r\n"
+        f"X-Shardlet-View: {member.sidecar.fingerprint()}\r\nX-Shardlet-Member: member-2\r\n\r\n"
+    )
     connection.sendall(request.encode())
     answer = b""
     while part := connection.recv(65536):

@@ -35,7 +35,7 @@ cluster:
     - { id: zot-1, address: zot-2:5443 }
 timeouts: { connect: 2 fortnights }
 """
-WRONG_LINES = (5, 7, 9, 10, 14, 15)
+WRONG_LINES = (1, 5, 7, 9, 10, 14, 15)
 
 
 def test_check_passes_the_files_that_the_sidecars_run_on(fast_cluster: Cluster) -> None:
@@ -52,7 +52,7 @@ def test_check_names_every_mistake_with_its_line(tmp_path: Path) -> None:
     missed = [line for line in WRONG_LINES if not re.search(rf"proxy\.yaml:{line}:\d+", said)]
     assert not missed, f"nothing said of lines {missed}:\n{said}"
     assert "address" in said and "rendezvous" in said, f"no suggestion:\n{said}"
-    assert "too short" not in said, "a hash key is a secret"
+    assert "too short" not in said, "a hash key is a secret, even a wrong one"
 
 
 def test_wrong_usage_is_exit_code_2() -> None:
@@ -98,7 +98,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lines_to_try(demo: Process) -> list[str]:
-    """Empty until the demo has said its last: it names Ctrl-C at the end."""
+    """Empty until the demo has said its last, which is how to end it."""
     text = demo.text()
     assert demo.exit_code is None, text
     return _TO_TRY.findall(text) if "Ctrl-C" in text else []

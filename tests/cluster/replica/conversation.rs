@@ -11,7 +11,7 @@ use super::{Program, Seen, Shared, Step};
 use crate::cluster::message::{Body, Framing, Head, read_body, read_head};
 use crate::cluster::registry;
 
-const FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// Serves until the connection ends.
 pub(super) async fn run(shared: &Shared, stream: TcpStream, number: u64) {
@@ -157,6 +157,10 @@ impl Conversation<'_> {
                 () = gate.passed() => Ok(()),
                 error = self.ends() => Err(error),
             },
+            Step::Pause(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
             Step::Stall => Err(self.ends().await),
             Step::Close => Err(io::ErrorKind::ConnectionAborted.into()),
             Step::Reset => {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import replica as replicas
 from . import sidecar as sidecars
-from .certs import Authority
+from .certs import Authority, Pair
 from .process import Ports
 from .replica import Replica
 from .sidecar import Sidecar
@@ -54,15 +55,11 @@ class Cluster:
         ]
         client_pair = authority.issue("clients", PUBLIC_NAME, *HOSTS) if shape.client_tls else None
         self.members: list[Member] = []
-        for place in places:
-            at = replicas.Place(place.host, replica_port, directory)
-            name = f"{place.id}-replica"
-            replica = shape.kind(name, at, shape.store, relative_urls=shape.relative_urls)
-            replica.wait_ready()  # one after the other: zot makes its tables at the first start
-            trust = sidecars.Trust(authority.ca, authority.issue(place.id, place.id, place.host), client_pair)
-            self.members.append(Member(place.id, Sidecar(place, replica.address, places, trust, directory), replica))
-        for member in self.members:
-            member.sidecar.wait_ready()
+        try:
+            self._start(places, replica_port, client_pair, directory)
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def bases(self) -> list[str]:
@@ -100,3 +97,17 @@ class Cluster:
     def touched(self, repository: str) -> list[Member]:
         """The members whose replicas were asked for the repository, by the replicas' own logs."""
         return [member for member in self.members if repository in member.replica.repositories()]
+
+    def _start(
+        self, places: Sequence[sidecars.Place], replica_port: int, client_pair: Pair | None, directory: Path
+    ) -> None:
+        shape, authority = self.shape, self.authority
+        for place in places:
+            at = replicas.Place(place.host, replica_port, directory)
+            name = f"{place.id}-replica"
+            replica = shape.kind(name, at, shape.store, relative_urls=shape.relative_urls)
+            replica.wait_ready()  # one after the other: zot makes its tables at the first start
+            trust = sidecars.Trust(authority.ca, authority.issue(place.id, place.id, place.host), client_pair)
+            self.members.append(Member(place.id, Sidecar(place, replica.address, places, trust, directory), replica))
+        for member in self.members:
+            member.sidecar.wait_ready()

@@ -82,14 +82,21 @@ class Sidecar:
             return False
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(self._admin("/metrics"), timeout=10) as answer:
-            return answer.read().decode()
+        return self._ask("/metrics")
+
+    def fingerprint(self) -> str:
+        """Of its view: what members send each other with every request."""
+        return json.loads(self._ask("/api/v1/status"))["view"]["fingerprint"]
 
     def owners(self, repositories: Sequence[str]) -> dict[str, str]:
         """Repository → member id, as `shardlet owner` names them from the file alone."""
         command = [binary(), "owner", "--config", self.config, "--format", "json", *repositories]
         rows: list[dict[str, Any]] = json.loads(run(command))
         return {row["repository"]: row["owner"] for row in rows}
+
+    def _ask(self, path: str) -> str:
+        with urllib.request.urlopen(self._admin(path), timeout=10) as answer:
+            return answer.read().decode()
 
     def _admin(self, path: str) -> str:
         return f"http://{self.place.host}:{self.place.admin}{path}"

@@ -1,0 +1,116 @@
+//! Slow is fine, silent is not: limits are on idleness, never on the whole.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::message::sha256;
+use crate::cluster::{Cluster, End, Plan, Request, Step};
+
+/// The shortest idle limit there is.
+const IDLE: Duration = Duration::from_secs(1);
+/// Well within it.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Enough pauses to take longer than it.
+const PAUSES: usize = 6;
+
+/// A cluster whose first member has a short idle limit, so that it is the one that tells.
+async fn impatient() -> (Cluster, String) {
+    let cluster = Cluster::start(Plan::of(2).set_at(0, "timeouts", "idle: 1s")).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    (cluster, target)
+}
+
+#[tokio::test]
+async fn a_slow_answer_takes_its_time() {
+    let (cluster, target) = impatient().await;
+    let mut steps = vec![Step::say(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {PAUSES}\r\n\r\n"
+    ))];
+    for _ in 0..PAUSES {
+        steps.extend([Step::Pause(PAUSE), Step::say("x")]);
+    }
+    cluster.replica(0).steps(steps);
+    let began = Instant::now();
+    let answer = cluster.at(0).get(&target).await;
+    assert_eq!(
+        (answer.text(), answer.end),
+        ("x".repeat(PAUSES), End::Whole)
+    );
+    assert!(began.elapsed() > IDLE);
+}
+
+#[tokio::test]
+async fn a_slow_upload_takes_its_time() {
+    let (cluster, target) = impatient().await;
+    let body = vec![b'x'; PAUSES];
+    let began = Instant::now();
+    for request in [
+        Request::new("PUT", &target).body(body.clone()),
+        Request::new("PUT", &target).chunked(&body, 1, ""),
+    ] {
+        let mut connection = cluster.at(0).connect().await;
+        connection.send(request.head_bytes()).await;
+        let bytes = request.bytes();
+        let rest = &bytes[request.head_bytes().len()..];
+        for piece in rest.chunks(rest.len().div_ceil(PAUSES)) {
+            tokio::time::sleep(PAUSE).await;
+            connection.send(piece).await;
+        }
+        assert_eq!(connection.answer().await.status, 201);
+    }
+    assert!(began.elapsed() > 2 * IDLE);
+    let seen = cluster.replica(0).requests();
+    assert!(
+        seen.iter()
+            .all(|seen| seen.body.as_ref().unwrap().sha256 == sha256(&body))
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_is_given_up() {
+    let (cluster, target) = impatient().await;
+    let mut connection = cluster.at(0).connect().await;
+    let bytes = Request::new("PUT", &target).body(vec![b'x'; 1000]).bytes();
+    connection.send(&bytes[..bytes.len() - 1]).await;
+    assert_eq!(
+        connection.answer().await.refused(),
+        (408, "body_timeout".into())
+    );
+    assert_eq!(connection.until_closed().await, b"");
+    let record = cluster
+        .replica(0)
+        .until("the replica to see the cut", |record| {
+            record.requests.iter().any(|seen| seen.body.is_some())
+        });
+    assert!(!record.await.requests[0].body.as_ref().unwrap().whole);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_given_up() {
+    const ENDLESS: u64 = 1 << 40;
+    let (cluster, target) = impatient().await;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {ENDLESS}\r\n\r\n");
+    cluster
+        .replica(0)
+        .steps([Step::say(head), Step::Fill(ENDLESS)]);
+    let mut connection = cluster.at(0).connect().await;
+    connection
+        .send(
+            Request::get(&target)
+                .field("X-Request-Id", "stalled")
+                .bytes(),
+        )
+        .await;
+    connection.answer_head().await;
+    let seen = cluster.replica(0).requests().remove(0).connection;
+    cluster
+        .replica(0)
+        .until("the replica to be let go", |record| {
+            record.closed.contains(&seen)
+        })
+        .await;
+    let line = cluster.at(0).log.of_request("stalled").await;
+    assert_eq!(
+        (&line["status"], &line["ended"]),
+        (&499.into(), &"client_stalled".into())
+    );
+}
