@@ -12,7 +12,7 @@ use pingora::{Error, ErrorType};
 
 use crate::config::Probes;
 use crate::proxy::wire::{self, MemberState};
-use crate::shard::{Health, MemberIndex, Tracker};
+use crate::shard::{Description, Fingerprint, Health, MemberIndex, OtherView, Tracker};
 use crate::state::State;
 use crate::upstream::Asker;
 
@@ -46,6 +46,7 @@ pub async fn watch_peer(state: Arc<State>, asker: Arc<Asker>, probes: Probes, pe
     let mut tracker = Tracker::new(probes.thresholds);
     loop {
         let result = check_peer(&state, &asker, &probes, peer).await;
+        state.health.set_asked(peer);
         if let Some(verdict) = tracker.record(result.is_ok()) {
             let up = verdict == Health::Up;
             state.health.set(peer, verdict);
@@ -106,19 +107,36 @@ async fn check_peer(
         return Err(format!("{} answers at its address", told.member));
     }
     if let Ok(view) = told.view.parse() {
-        let same = view == *state.view.fingerprint();
-        let before = state.health.view_of(peer);
-        if before.as_ref() != Some(&view) && !same {
-            tracing::error!(member = %expected, "a peer has another view: configurations differ");
-        }
-        state.metrics.peer_view_same(peer, same);
-        state.health.set_view(peer, view);
+        take_view(state, peer, view, told.description.as_ref());
     }
     if told.replica_up {
         Ok(())
     } else {
         Err("its replica is down".into())
     }
+}
+
+/// Notes a peer's view, and where it differs from ours.
+fn take_view(
+    state: &State,
+    peer: MemberIndex,
+    view: Fingerprint,
+    description: Option<&Description>,
+) {
+    let same = view == *state.view.fingerprint();
+    if same {
+        state.health.set_other(peer, None);
+    } else {
+        let other = description.map_or_else(OtherView::unknown, |told| state.view.compare(told));
+        if state.health.view_of(peer) != Some(view) {
+            let member = &state.view.members().get(peer).id;
+            tracing::error!(%member, difference = %other,
+                "a peer has another view: writes to the repositories on which they disagree are refused");
+        }
+        state.health.set_other(peer, Some(other));
+    }
+    state.metrics.peer_view_same(peer, same);
+    state.health.set_view(peer, view);
 }
 
 async fn ask_peer(

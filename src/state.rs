@@ -1,5 +1,6 @@
 //! What the listeners, the probes and the admin page of one member share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -9,7 +10,8 @@ use crate::access_log::AccessLog;
 use crate::admin::status::CertificateStatus;
 use crate::config::{Sticky, Timeouts};
 use crate::metrics::Metrics;
-use crate::shard::{Fingerprint, Health, MemberIndex, Policy, View};
+use crate::respond::Failure;
+use crate::shard::{Fingerprint, Health, MemberIndex, OtherView, Policy, Repository, View};
 use crate::upstream::{Admission, Upstreams};
 
 /// One member at run time.
@@ -46,6 +48,26 @@ impl State {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether this member, the owner in its own view, may write. When in doubt it may not: before
+    /// every peer was asked for its view once, and while a peer has a view with another owner.
+    ///
+    /// # Errors
+    /// What is to be answered instead.
+    pub fn may_write(&self, repository: &Repository<'_>) -> Result<(), Failure> {
+        let mut peers = self.view.members().peers();
+        if !peers.all(|(peer, _)| self.health.was_asked(peer)) {
+            return Err(Failure::Starting);
+        }
+        let others = self.health.others.load();
+        let disputed = others
+            .iter()
+            .any(|(_, other)| self.view.is_disputed(repository, other));
+        if disputed {
+            return Err(Failure::ViewsDiffer);
+        }
+        Ok(())
+    }
+
     /// The verdict on one member; for the local one, on its replica.
     pub fn health_of(&self, member: MemberIndex) -> Health {
         self.health.get(member)
@@ -58,6 +80,10 @@ impl State {
 pub struct HealthTable {
     verdicts: Box<[AtomicU8]>,
     views: Box<[ArcSwapOption<Fingerprint>]>,
+    /// Which peers were asked at least once, whatever came of it.
+    asked: Box<[AtomicBool]>,
+    /// The views that are not ours, as far as we know.
+    others: ArcSwap<Vec<(MemberIndex, OtherView)>>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -70,6 +96,8 @@ impl HealthTable {
         Self {
             verdicts: (0..members).map(|_| AtomicU8::new(UNKNOWN)).collect(),
             views: (0..members).map(|_| ArcSwapOption::empty()).collect(),
+            asked: (0..members).map(|_| AtomicBool::new(false)).collect(),
+            others: ArcSwap::default(),
         }
     }
 
@@ -107,7 +135,37 @@ impl HealthTable {
     /// Records the view that a peer told of.
     pub fn set_view(&self, member: MemberIndex, view: Fingerprint) {
         if let Some(told) = self.views.get(member.get()) {
-            told.store(Some(std::sync::Arc::new(view)));
+            told.store(Some(Arc::new(view)));
         }
+    }
+
+    /// Records that a member was asked.
+    pub fn set_asked(&self, member: MemberIndex) {
+        if let Some(asked) = self.asked.get(member.get()) {
+            asked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a member was asked at least once since the start.
+    pub fn was_asked(&self, member: MemberIndex) -> bool {
+        self.asked
+            .get(member.get())
+            .is_some_and(|asked| asked.load(Ordering::Relaxed))
+    }
+
+    /// The views that are not ours, with who has them.
+    pub fn others(&self) -> Arc<Vec<(MemberIndex, OtherView)>> {
+        self.others.load_full()
+    }
+
+    /// Records a peer's view that is not ours, or that it is ours again. A peer that falls silent
+    /// keeps the view it last told of: it may be at work where we cannot see it.
+    pub fn set_other(&self, member: MemberIndex, view: Option<OtherView>) {
+        self.others.rcu(|others| {
+            let mut others: Vec<_> = (**others).clone();
+            others.retain(|(known, _)| *known != member);
+            others.extend(view.clone().map(|view| (member, view)));
+            others
+        });
     }
 }

@@ -135,6 +135,11 @@ fn plan(
     let ours = sticky == Some(view.members().local());
     ctx.hand_out_cookie =
         matches!(route, Route::Session) && arrival == Arrival::Client && !handed_over && !ours;
+    if let (Route::Repository { repository, .. }, Access::Write, Plan::Local) =
+        (route, access, plan)
+    {
+        state.may_write(repository)?;
+    }
     match plan {
         Plan::Local | Plan::Forward(_) | Plan::Fallback { .. } | Plan::Spread { .. } => Ok(()),
         Plan::Reject(reject) => Err(failure_of(reject, state)),

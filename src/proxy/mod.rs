@@ -306,11 +306,18 @@ impl Proxy {
     async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
         let view = &self.state.view;
         let local = view.members().local();
+        let own_view = view.fingerprint().to_string();
+        let asked_by = session
+            .req_header()
+            .headers
+            .get(wire::VIEW)
+            .and_then(|told| told.to_str().ok());
         let state = wire::MemberState {
             member: view.members().get(local).id.to_string(),
-            view: view.fingerprint().to_string(),
+            view: own_view.clone(),
             replica_up: self.state.health_of(local).is_usable(),
             draining: self.state.is_draining(),
+            description: (asked_by != Some(own_view.as_str())).then(|| view.describe()),
         };
         let body = serde_json::to_vec(&state).unwrap_or_default();
         let mut response = ResponseHeader::build(200, Some(3))?;

@@ -1,6 +1,8 @@
 //! What one member says to another, on top of HTTP. Pinned by a test: members of two versions
 //! meet during every rolling upgrade.
 
+use crate::shard::Description;
+
 /// The sender's view, as the hex of its fingerprint; also in a 421, as the receiver's view.
 pub const VIEW: &str = "x-shardlet-view";
 /// The sender's member id, for the receiver's log.
@@ -25,6 +27,9 @@ pub struct MemberState {
     pub replica_up: bool,
     /// Whether it takes no new work.
     pub draining: bool,
+    /// Its view in words, for a peer whose own view is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
 }
 
 #[cfg(test)]
@@ -48,6 +53,7 @@ mod tests {
             view: "00".into(),
             replica_up: true,
             draining: false,
+            description: None,
         };
         assert_eq!(
             serde_json::to_string(&state).unwrap(),

@@ -65,6 +65,8 @@ pub enum Failure {
     ConnectionsFull,
     /// This member takes no new work.
     Draining,
+    /// This member has just started and does not know yet whether its peers agree with it.
+    Starting,
 
     // What became of the upstream.
     /// The upstream's name has not resolved to an address yet.

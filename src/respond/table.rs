@@ -118,7 +118,7 @@ impl Failure {
             Self::PeerMisdirected { .. } => row(503, UNAVAILABLE, "peer_misdirected", A_ROLLOUT, Error, Keep,
                 "two members disagree on the owner of this repository; all members need the same configuration"),
             Self::ViewsDiffer => row(503, UNAVAILABLE, "views_differ", A_ROLLOUT, Error, Keep,
-                "the members' views differ, so no write is taken; all members need the same configuration"),
+                "two members disagree on the owner of this repository, so neither writes; all members need the same configuration"),
             Self::ReplicaDown => row(503, UNAVAILABLE, "replica_down", A_FEW_PROBES, Warn, Keep,
                 "the registry replica of this member is down; try again"),
 
@@ -132,6 +132,8 @@ impl Failure {
                 "this member has as many connections as it may have; try again"),
             Self::Draining => row(503, UNAVAILABLE, "draining", AT_ONCE, Info, Close,
                 "this member is going down; try again through another one"),
+            Self::Starting => row(503, UNAVAILABLE, "starting", AT_ONCE, Info, Keep,
+                "this member has just started and asks its peers for their view first; try again"),
 
             Self::Unresolved => row(503, UNAVAILABLE, "unresolved", A_FEW_PROBES, Warn, Keep,
                 "the name of the member that owns this repository does not resolve yet; try again"),
@@ -213,7 +215,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub const REASONS: [&str; 42] = [
+pub const REASONS: [&str; 43] = [
     "route",
     "request_line",
     "bare_line_feed",
@@ -246,6 +248,7 @@ pub const REASONS: [&str; 42] = [
     "queue_timeout",
     "connections_full",
     "draining",
+    "starting",
     "unresolved",
     "upstream_refused",
     "upstream_connect_timeout",

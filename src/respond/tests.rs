@@ -34,6 +34,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::QueueTimeout,
         Failure::ConnectionsFull,
         Failure::Draining,
+        Failure::Starting,
         Failure::Unresolved,
         Failure::UpstreamRefused,
         Failure::UpstreamConnectTimeout,

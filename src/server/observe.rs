@@ -103,14 +103,10 @@ impl Observer {
 
     fn warnings(&self) -> Vec<String> {
         let members = self.state.view.members();
-        let differing = members.peers().filter_map(|(index, member)| {
-            let told = self.state.health.view_of(index)?;
-            (told != *self.state.view.fingerprint()).then(|| {
-                format!(
-                    "{} has another view: its configuration differs from this one",
-                    member.id
-                )
-            })
+        let others = self.state.health.others();
+        let differing = others.iter().map(|(index, other)| {
+            let member = &members.get(*index).id;
+            format!("{member} has another view ({other}): writes in dispute are refused")
         });
         self.shown
             .remarks
@@ -176,6 +172,15 @@ impl Observed for Observer {
                 "replica",
                 replica == crate::shard::Health::Up,
                 "the local replica does not answer",
+            ),
+            check(
+                "peers",
+                state
+                    .view
+                    .members()
+                    .peers()
+                    .all(|(peer, _)| state.health.was_asked(peer)),
+                "not every peer has been asked for its view yet",
             ),
             check(
                 "draining",

@@ -45,4 +45,4 @@ pub use placement::{HashKey, Placement};
 pub use plan::{Arrival, BlobReads, OwnerDown, Plan, Policy, Reject, Request, plan};
 pub use repository::Repository;
 pub use route::{Access, Operation, RegistryRoute, Resource, Route, RouteError, parse};
-pub use view::{Fingerprint, StickyToken, View};
+pub use view::{Description, Fingerprint, OtherView, StickyToken, View};

@@ -4,6 +4,7 @@
 //! list from a shared store look the same from here. Two members whose views have one fingerprint agree on the owner
 //! of every repository.
 
+mod description;
 mod fingerprint;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use super::pins::Pins;
 use super::placement::{HashKey, Placement, Placer};
 use super::repository::Repository;
 
+pub use description::{Description, OtherView};
 pub use fingerprint::{Fingerprint, FingerprintError, StickyToken};
 
 /// Members, placement and pins.
@@ -20,6 +22,8 @@ pub use fingerprint::{Fingerprint, FingerprintError, StickyToken};
 pub struct View {
     members: Members,
     placement: Placement,
+    /// To compute the owners of another view with the same key.
+    key: HashKey,
     placer: Placer,
     pins: Pins,
     fingerprint: Fingerprint,
@@ -40,6 +44,7 @@ impl View {
         Self {
             members,
             placement,
+            key: key.clone(),
             placer,
             pins,
             fingerprint,

@@ -13,6 +13,7 @@ use crate::shard::pins::Pins;
 use crate::shard::placement::{HashKey, Placement};
 
 const FINGERPRINT_DOMAIN: &[u8] = b"shardlet view fingerprint v1";
+const KEY_DOMAIN: &[u8] = b"shardlet hash key check v1";
 const STICKY_DOMAIN: &[u8] = b"shardlet sticky token v1";
 
 /// What a view's owners depend on, in 16 bytes: two members with one fingerprint agree on every owner.
@@ -49,6 +50,11 @@ impl Fingerprint {
             message.number(member.get() as u64);
         }
         Self(message.finish())
+    }
+
+    /// The same for the hash key alone.
+    pub(super) fn of_key(key: &HashKey) -> Self {
+        Self(Message::new(key, KEY_DOMAIN).finish())
     }
 
     /// The bytes.

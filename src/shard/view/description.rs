@@ -1,0 +1,256 @@
+//! A view in words, so that a member whose view differs can tell on which repositories.
+//!
+//! Two members that disagree on one owner would be two writers of that repository, each certain of its right. The
+//! fingerprint says that views differ; this says where, so that only those repositories stand still.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fingerprint, View};
+use crate::shard::members::{Host, Member, MemberAddress, MemberId, MemberIndex, Members, Weight};
+use crate::shard::pins::{Pin, Pins};
+use crate::shard::placement::{HashKey, Placement};
+use crate::shard::repository::Repository;
+
+/// Everything that a view's owners depend on; of the hash key only a check value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Differs when the hash key differs, and tells nothing else about it.
+    pub key: String,
+    /// The kind of placement.
+    pub placement: String,
+    /// The version of its hash.
+    pub version: u8,
+    /// Ids and weights, in list order.
+    pub members: Vec<(String, u16)>,
+    /// Prefixes and the ids of their members.
+    pub pins: Vec<(String, String)>,
+}
+
+/// Another member's view that is not ours.
+#[derive(Clone, Debug)]
+pub struct OtherView {
+    /// None if its owners cannot be computed here: another hash key, a version that we do not know.
+    view: Option<Box<View>>,
+    difference: String,
+}
+
+impl View {
+    /// This view in words.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        let members = self.members.iter();
+        let pins = self.pins.iter();
+        Description {
+            key: Fingerprint::of_key(&self.key).to_string(),
+            placement: self.placement.as_str().to_owned(),
+            version: self.placement.version(),
+            members: members
+                .map(|(_, member)| (member.id.to_string(), member.weight.get()))
+                .collect(),
+            pins: pins
+                .map(|(prefix, member)| {
+                    let id = self.members.get(member).id.to_string();
+                    (prefix.as_str().to_owned(), id)
+                })
+                .collect(),
+        }
+    }
+
+    /// What a peer's view means to this one.
+    #[must_use]
+    pub fn compare(&self, other: &Description) -> OtherView {
+        let same_key = Fingerprint::of_key(&self.key).to_string() == other.key;
+        let view = if same_key {
+            rebuild(other, &self.key)
+        } else {
+            None
+        };
+        OtherView {
+            view: view.map(Box::new),
+            difference: difference(&self.describe(), other),
+        }
+    }
+
+    /// Whether another view gives this repository to another member than ours does.
+    #[must_use]
+    pub fn is_disputed(&self, repository: &Repository<'_>, other: &OtherView) -> bool {
+        let id = |view: &View, owner: MemberIndex| view.members.get(owner).id.clone();
+        // An owner that cannot be computed may be any: when in doubt, there is a dispute.
+        other
+            .view
+            .as_ref()
+            .is_none_or(|view| id(view, view.owner(repository)) != id(self, self.owner(repository)))
+    }
+}
+
+impl OtherView {
+    /// A view of which nothing is known but that it is not ours.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            view: None,
+            difference: "a view that it does not describe".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for OtherView {
+    /// What differs, for an operator.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.difference)
+    }
+}
+
+/// None for anything that is not a view as this release knows them.
+fn rebuild(description: &Description, key: &HashKey) -> Option<View> {
+    let placement: Placement = description.placement.parse().ok()?;
+    if placement.version() != description.version {
+        return None;
+    }
+    let member = |(id, weight): &(String, u16)| {
+        let id: MemberId = id.parse().ok()?;
+        // Owners do not depend on addresses, but a list of members has them.
+        let host = Host::Name(id.as_str().into());
+        let address = MemberAddress { host, port: 1 };
+        let weight = Weight::new(*weight).ok()?;
+        Some(Member {
+            id,
+            address,
+            weight,
+        })
+    };
+    let list: Vec<Member> = description
+        .members
+        .iter()
+        .map(member)
+        .collect::<Option<_>>()?;
+    let local = list.first()?.id.clone();
+    let members = Members::new(list, &local).ok()?;
+    let pin = |(prefix, id): &(String, String)| {
+        Some(Pin {
+            prefix: prefix.parse().ok()?,
+            member: members.find(&id.parse().ok()?)?,
+        })
+    };
+    let pins: Vec<Pin> = description.pins.iter().map(pin).collect::<Option<_>>()?;
+    let pins = Pins::new(pins).ok()?;
+    Some(View::new(members, placement, key, pins))
+}
+
+fn difference(ours: &Description, other: &Description) -> String {
+    let Description {
+        key,
+        placement,
+        version,
+        members,
+        pins,
+    } = other;
+    let mut parts = Vec::new();
+    if *key != ours.key {
+        parts.push("another hash key".to_owned());
+    }
+    if *placement != ours.placement || *version != ours.version {
+        parts.push(format!("placement {placement} version {version}"));
+    }
+    if *members != ours.members {
+        let ids: Vec<&str> = members.iter().map(|(id, _)| id.as_str()).collect();
+        parts.push(format!(
+            "members {} (or their order or weights)",
+            ids.join(", ")
+        ));
+    }
+    if *pins != ours.pins {
+        parts.push(format!("{} pins that are not ours", pins.len()));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::members::tests::{id, weighted_members};
+
+    const KEY: [u8; 16] = *b"loremipsumdolors";
+
+    fn view(key: [u8; 16], list: &[(&str, u16)], placement: Placement, pinned: &[&str]) -> View {
+        let members = weighted_members(list, list[0].0);
+        let first = members.find(&id(list[0].0)).unwrap();
+        let pin = |prefix: &&str| Pin {
+            prefix: prefix.parse().unwrap(),
+            member: first,
+        };
+        let pins = Pins::new(pinned.iter().map(pin).collect()).unwrap();
+        View::new(members, placement, &HashKey::from(key), pins)
+    }
+
+    fn disputed(ours: &View, theirs: &View) -> usize {
+        let wire = serde_json::to_string(&theirs.describe()).unwrap();
+        let other = ours.compare(&serde_json::from_str(&wire).unwrap());
+        let names: Vec<String> = (0..1000)
+            .map(|number| format!("team/app-{number}"))
+            .collect();
+        let disputed = |name: &&String| {
+            let repository = Repository::parse(name).unwrap();
+            let differs = ours.members.get(ours.owner(&repository)).id
+                != theirs.members.get(theirs.owner(&repository)).id;
+            let found = ours.is_disputed(&repository, &other);
+            assert!(found || !differs, "an unseen dispute over {name}");
+            found
+        };
+        names.iter().filter(disputed).count()
+    }
+
+    const THREE: &[(&str, u16)] = &[("a", 1), ("b", 1), ("c", 1)];
+
+    #[test]
+    fn only_what_two_views_disagree_on_is_disputed() {
+        let ours = view(KEY, THREE, Placement::Rendezvous, &[]);
+        let four = [("a", 1), ("b", 1), ("c", 1), ("d", 1)];
+        let grown = disputed(&ours, &view(KEY, &four, Placement::Rendezvous, &[]));
+        assert!(
+            (150..350).contains(&grown),
+            "a fourth of all moves, not {grown}"
+        );
+        let pinned = view(KEY, THREE, Placement::Rendezvous, &["team/app-7", "other"]);
+        assert!(disputed(&ours, &pinned) <= 1);
+        let turned = [("c", 1), ("b", 1), ("a", 1)];
+        assert_eq!(
+            disputed(&ours, &view(KEY, &turned, Placement::Rendezvous, &[])),
+            0
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_computed_is_disputed_whole() {
+        let ours = view(KEY, THREE, Placement::Rendezvous, &[]);
+        let other_key = view(*b"another key here", THREE, Placement::Rendezvous, &[]);
+        assert_eq!(disputed(&ours, &other_key), 1000);
+        let repository = Repository::parse("a").unwrap();
+        assert!(ours.is_disputed(&repository, &OtherView::unknown()));
+        let mut later = ours.describe();
+        later.version += 1;
+        assert!(ours.is_disputed(&repository, &ours.compare(&later)));
+        let mut broken = ours.describe();
+        broken.members.push(("NOT AN ID".into(), 1));
+        assert!(ours.is_disputed(&repository, &ours.compare(&broken)));
+    }
+
+    #[test]
+    fn a_difference_is_told_without_the_key() {
+        let ours = view(KEY, THREE, Placement::Rendezvous, &[]);
+        let theirs = view(
+            *b"another key here",
+            &[("a", 2), ("x", 1)],
+            Placement::Zot,
+            &["p"],
+        );
+        let told = ours.compare(&theirs.describe()).to_string();
+        assert_eq!(
+            told,
+            "another hash key; placement zot version 1; members a, x (or their order or weights); 1 pins that are not ours"
+        );
+        assert!(!format!("{:?}", theirs.describe()).contains("another key here"));
+    }
+}
