@@ -23,6 +23,7 @@ pub use exchange::Exchange;
 pub use record::refused;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{EXPECT, HOST, SET_COOKIE, TRANSFER_ENCODING};
@@ -35,6 +36,9 @@ use pingora::{Error, ErrorType};
 use crate::respond::{Failure, REQUEST_ID_HEADER};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
+
+/// How much longer a peer may take to answer a write than its replica.
+const PEER_GRACE: Duration = Duration::from_secs(1);
 
 /// The proxy behind one listener.
 pub struct Proxy {
@@ -101,7 +105,12 @@ impl ProxyHttp for Proxy {
             .get_or_insert_with(std::time::Instant::now);
         let mut peer = Box::new((*peer).clone());
         if !ctx.reads {
-            peer.options.read_timeout = Some(self.state.timeouts.commit);
+            // A peer waits as long for its replica, and is to tell of it before we give it up.
+            let grace = match ctx.plan {
+                Some(Plan::Forward(_)) => PEER_GRACE,
+                _ => Duration::ZERO,
+            };
+            peer.options.read_timeout = Some(self.state.timeouts.commit + grace);
         }
         Ok(peer)
     }

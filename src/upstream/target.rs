@@ -21,6 +21,12 @@ const REPLICA_IDLE: Duration = Duration::from_secs(30);
 /// that if it is short.
 const PEER_IDLE: Duration = Duration::from_secs(45);
 
+/// How much longer than the client the replica may be silent. An upload that stops is silent on both
+/// sides, and it is the client that has to be told, not the replica that is to blame.
+const REPLICA_GRACE: Duration = Duration::from_millis(500);
+/// How much longer a peer may be silent: it is to tell of its replica before we give it up.
+const PEER_GRACE: Duration = Duration::from_secs(1);
+
 /// What we show to peers, and whom we believe.
 #[derive(Clone)]
 pub struct Credentials {
@@ -42,7 +48,10 @@ pub(super) struct Target {
     place: Place,
     names: Names,
     connect: Duration,
-    idle: Duration,
+    /// How long it may take no byte.
+    write_idle: Duration,
+    /// How long it may send none.
+    read_idle: Duration,
     pool_idle: Duration,
 }
 
@@ -114,7 +123,13 @@ impl Target {
             id: name,
             authority: authority.as_ref().map(wrap),
         };
-        Ok(Self::new(place, names, timeouts, REPLICA_IDLE))
+        Ok(Self::new(
+            place,
+            names,
+            timeouts,
+            REPLICA_GRACE,
+            REPLICA_IDLE,
+        ))
     }
 
     pub(super) fn peer(member: &Member, timeouts: &Timeouts) -> Self {
@@ -124,15 +139,22 @@ impl Target {
             authority: None,
         };
         let idle = PEER_IDLE.min(timeouts.keepalive / 2);
-        Self::new(Place::Address, names, timeouts, idle)
+        Self::new(Place::Address, names, timeouts, PEER_GRACE, idle)
     }
 
-    fn new(place: Place, names: Names, timeouts: &Timeouts, pool_idle: Duration) -> Self {
+    fn new(
+        place: Place,
+        names: Names,
+        timeouts: &Timeouts,
+        grace: Duration,
+        pool_idle: Duration,
+    ) -> Self {
         Self {
             place,
             names,
             connect: timeouts.connect,
-            idle: timeouts.idle,
+            write_idle: timeouts.idle,
+            read_idle: timeouts.idle.saturating_add(grace),
             pool_idle,
         }
     }
@@ -173,8 +195,8 @@ impl Target {
             .or_else(|| self.names.authority.clone());
         options.connection_timeout = Some(self.connect);
         options.total_connection_timeout = Some(self.connect);
-        options.read_timeout = Some(self.idle);
-        options.write_timeout = Some(self.idle);
+        options.read_timeout = Some(self.read_idle);
+        options.write_timeout = Some(self.write_idle);
         options.idle_timeout = Some(self.pool_idle);
         options.alpn = ALPN::H1;
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();

@@ -5,14 +5,13 @@ use crate::cluster::{Cluster, Connection, End, Gate, Plan, Request, Step, eventu
 
 const MIB: usize = 1024 * 1024;
 
-/// Bytes that differ from place to place.
+/// Bytes that differ from place to place, also from one buffer's length to the next.
 fn content(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..length).map(|_| next()).collect()
+    const PERIOD: u32 = 65_537;
+    let block: Vec<u8> = (0..PERIOD)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    block.into_iter().cycle().take(length).collect()
 }
 
 /// Pushes a blob as clients do, following `Location`, and gives its path.

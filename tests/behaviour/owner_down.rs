@@ -229,9 +229,7 @@ async fn a_replica_that_fails_its_probes_is_spared() {
 
 #[tokio::test]
 async fn a_replica_that_never_answers_costs_the_idle_timeout() {
-    // Only the owner's own limit is short, so that it is the one that tells.
-    let plan = Plan::of(3).set_at(1, "timeouts", "idle: 1s, commit: 1s");
-    let cluster = Cluster::start(plan).await;
+    let cluster = Cluster::start(Plan::of(3).set("timeouts", "idle: 1s, commit: 1s")).await;
     let repository = cluster.repository_of(1);
     cluster.replica(1).steps([Step::ReadBody, Step::Stall]);
     let answers = tokio::join!(

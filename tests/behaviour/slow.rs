@@ -12,9 +12,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Enough pauses to take longer than it.
 const PAUSES: usize = 6;
 
-/// A cluster whose first member has a short idle limit, so that it is the one that tells.
 async fn impatient() -> (Cluster, String) {
-    let cluster = Cluster::start(Plan::of(2).set_at(0, "timeouts", "idle: 1s")).await;
+    let cluster = Cluster::start(Plan::of(2).set("timeouts", "idle: 1s")).await;
     let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
     (cluster, target)
 }

@@ -32,7 +32,7 @@ pub use replica::{Gate, Program, Step};
 pub use request::Request;
 
 /// How long anything may take before the test gives up on it: never reached when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Members that run, each with its replica.
 pub struct Cluster {
