@@ -192,7 +192,7 @@ impl AsyncWrite for GatedStream {
 impl Shutdown for GatedStream {
     async fn shutdown(&mut self) {
         self.inner.let_go().await;
-        self.inner.get_mut().shutdown().await;
+        Shutdown::shutdown(self.inner.get_mut().as_mut()).await;
     }
 }
 
