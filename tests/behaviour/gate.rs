@@ -165,7 +165,7 @@ async fn heads_beyond_the_limits_are_refused_on_every_listener() {
     let (cluster, listeners) = plain(Plan::of(1).set("limits", limits)).await;
     let many = "X: 1\r\n".repeat(60);
     let long = "a".repeat(700);
-    let large = format!("X: {}\r\n", "a".repeat(4096));
+    let large = format!("X: {}\r\n", "a".repeat(16_384));
     let heads = [
         (
             format!("GET /v2/{long} HTTP/1.1\r\nHost: a\r\n\r\n"),

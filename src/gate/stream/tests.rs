@@ -97,7 +97,7 @@ async fn a_client_that_takes_nothing_is_given_up() {
     let (_client, server) = tokio::io::duplex(8);
     let mut gated = GatedStream::new(Box::new(server), PATIENCE);
     let began = tokio::time::Instant::now();
-    let error = gated.write_all(&[0; 64]).await.unwrap_err();
+    let error = gated.write_all(&[0; 8192]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
 }

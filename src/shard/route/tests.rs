@@ -168,7 +168,7 @@ fn repositories_behind_a_prefix_are_not_found() {
     let paths = [
         "/x/v2/a/manifests/b",
         "/x/y/v2/a/blobs/uploads/",
-        "/x%2Fv2%2fa/tags%2Flist",
+        "/x/y%2Fv2%2fa/tags%2Flist",
         "/v2x/v2/v2/a/manifests/b",
     ];
     assert_refused(RouteError::UnknownEndpoint, &paths);
