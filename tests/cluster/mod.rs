@@ -66,6 +66,9 @@ impl Cluster {
             let member = cluster.start_member(index).await;
             cluster.members.push(Some(member));
         }
+        for member in cluster.members.iter().flatten() {
+            member.settled().await;
+        }
         cluster
     }
 
@@ -102,7 +105,9 @@ impl Cluster {
     /// Starts a member that was stopped.
     pub async fn restart(&mut self, index: usize) {
         assert!(self.members[index].is_none(), "member {index} runs already");
-        self.members[index] = Some(self.start_member(index).await);
+        let member = self.start_member(index).await;
+        member.settled().await;
+        self.members[index] = Some(member);
     }
 
     /// A repository that this member owns.
