@@ -35,7 +35,7 @@ schemas! {
     PIN "cluster.pins[]" ["prefix", "member"];
     READS "reads" ["blobs", "owner_down"];
     STICKY "sticky" ["cookie", "path"];
-    TIMEOUTS "timeouts" ["connect", "request_header", "keepalive", "idle", "drain"];
+    TIMEOUTS "timeouts" ["connect", "request_header", "keepalive", "idle", "commit", "drain"];
     LIMITS "limits" ["connections", "connections_per_address", "requests_per_connection", "request_line", "header_count", "header_bytes", "h2_streams", "h2_window"];
     PROBES "probes" ["interval", "timeout", "rise", "fall", "path"];
     RESOLVE "resolve" ["interval"];

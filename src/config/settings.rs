@@ -171,6 +171,9 @@ pub struct Timeouts {
     pub keepalive: Duration,
     /// How long a request in flight may go without a byte moved in either direction. Default 60 s.
     pub idle: Duration,
+    /// How long the replica may take to answer a write whose body it has; a large layer is moved in
+    /// storage then, without a byte on the wire. Default 5 m.
+    pub commit: Duration,
     /// How long requests in flight may take to finish once a drain began. Default 30 s.
     pub drain: Duration,
 }

@@ -123,7 +123,7 @@ fn every_section_is_read() {
          registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
          reads: { blobs: any, owner_down: reject }\n\
          sticky: { cookie: lb, path: /ui }\n\
-         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, drain: 0s }\n\
+         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, commit: 10m, drain: 0s }\n\
          limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB }\n\
          trusted_proxies: [10.1.2.3/8, '::1']\n\
          probes: { interval: 5s, rise: 1, fall: 3, path: /readyz }\n\

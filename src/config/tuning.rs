@@ -69,6 +69,7 @@ pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
         keepalive: of("keepalive", 75 * SECOND, SECOND..=24 * HOUR),
         idle: of("idle", MINUTE, SECOND..=24 * HOUR),
         // Nothing in flight may be waited for: 0s is a fair wish.
+        commit: of("commit", 300 * SECOND, SECOND..=24 * HOUR),
         drain: of("drain", 30 * SECOND, Duration::ZERO..=24 * HOUR),
     }
 }

@@ -1,14 +1,17 @@
 //! Where a chunked body ends (RFC 9112 §7.1), seen in the bytes that pass by.
 //!
-//! The framework reads chunked bodies itself and would swallow the beginning of a request that is
-//! pipelined behind one. What is wrong with the chunks is for it to say: from the first byte that
-//! fits nowhere, everything is its affair.
+//! The framework reads chunked bodies itself, leniently, and would swallow the beginning of a
+//! request that is pipelined behind one. So they are followed here, strictly.
 
 /// Follows one chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     at: At,
 }
+
+/// The bytes are not chunks as RFC 9112 has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotChunks;
 
 /// Where in the body the next byte stands.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,10 @@ enum At {
 
 impl Chunks {
     /// Looks at the next bytes: how many of them belong to the body, if it ends among them.
-    pub(super) fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+    ///
+    /// # Errors
+    /// [`NotChunks`] at the first byte that fits nowhere, and ever after.
+    pub(super) fn end_in(&mut self, bytes: &[u8]) -> Result<Option<usize>, NotChunks> {
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
             if let At::Data(left) = self.at {
@@ -54,13 +60,13 @@ impl Chunks {
             self.at = self.at.after(rest[0]);
             passed += 1;
             if self.at == At::Ended {
-                return Some(passed);
+                return Ok(Some(passed));
             }
             if self.at == At::Lost {
-                return None;
+                return Err(NotChunks);
             }
         }
-        None
+        Ok(None)
     }
 }
 
@@ -75,7 +81,7 @@ impl At {
                 (None, _) | (_, None) => Self::Lost,
             },
             (Self::Extension(size), b'\r') => Self::SizeEnd(size),
-            (Self::Extension(size), _) if byte != b'\n' => Self::Extension(size),
+            (Self::Extension(size), b'\t' | b' '..=b'~') => Self::Extension(size),
             (Self::SizeEnd(0), b'\n') | (Self::LineEnd, b'\n') => Self::LineBegin,
             (Self::SizeEnd(size), b'\n') => Self::Data(size),
             (Self::DataEnd, b'\r') => Self::DataEndLine,
@@ -113,7 +119,7 @@ mod tests {
                 let mut chunks = Chunks::default();
                 let mut passed = 0;
                 let end = followed.chunks(piece).find_map(|bytes| {
-                    let end = chunks.end_in(bytes).map(|end| passed + end);
+                    let end = chunks.end_in(bytes).unwrap().map(|end| passed + end);
                     passed += bytes.len();
                     end
                 });
@@ -127,6 +133,9 @@ mod tests {
         let broken = [
             "\r\n\r\n",
             "g\r\n\r\n",
+            ";x\r\n\r\n",
+            "1;\nx\r\n0\r\n\r\n",
+            "1;\0\r\nx\r\n0\r\n\r\n",
             "5\nhello\n0\n\n",
             "5\r\nhello!\r\n0\r\n\r\n",
             "0\r\n\n",
@@ -136,8 +145,9 @@ mod tests {
         ];
         for body in broken {
             let mut chunks = Chunks::default();
-            assert_eq!(chunks.end_in(body.as_bytes()), None, "{body:?}");
-            assert_eq!(chunks.end_in(b"0\r\n\r\n"), None, "{body:?}");
+            let end = chunks.end_in(body.as_bytes());
+            assert_eq!(end, Err(NotChunks), "{body:?}");
+            assert_eq!(chunks.end_in(b"0\r\n\r\n"), Err(NotChunks), "{body:?}");
         }
     }
 }

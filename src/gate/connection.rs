@@ -18,6 +18,9 @@ use crate::respond::Failure;
 /// What one read of a head asks for; most heads fit.
 const HEAD_READ: usize = 4096;
 
+/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
+const H2_PREFACE_BYTES: usize = 24;
+
 /// Bounds on a connection and the heads it carries.
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
@@ -25,6 +28,8 @@ pub struct GateLimits {
     pub head: HeadLimits,
     /// Total time for a head, from its first byte (from the accept for the first one).
     pub request_header: Duration,
+    /// How long a write may wait for the other end to take it.
+    pub idle: Duration,
     /// How long a connection may sit idle between requests.
     pub keepalive: Duration,
     /// Requests on one connection; the last is answered with `Connection: close`.
@@ -61,11 +66,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
 
     /// Serves one accepted (and, with TLS, handshaken) connection until it ends.
     pub async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            self.app.process_new(stream, shutdown).await;
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let mut gated = GatedStream::new(stream, self.limits.idle);
+        if http2 {
+            if self.preface_comes(&mut gated).await {
+                let stream = Box::new(gated.open());
+                self.app.process_new(stream, shutdown).await;
+            }
             return;
         }
-        let mut gated = GatedStream::new(stream);
         let mut served = 0;
         loop {
             let started = Instant::now();
@@ -86,8 +95,24 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             let Ok(same) = stream.into_any().downcast::<GatedStream>() else {
                 return;
             };
+            // Whatever the framework made of the body: a byte of it must never begin a request.
+            if !same.is_between_requests() {
+                return;
+            }
             gated = *same;
         }
+    }
+
+    /// Waits for the preface of HTTP/2 (RFC 9113 §3.4), for which its library would wait for ever.
+    async fn preface_comes(&self, gated: &mut GatedStream) -> bool {
+        let deadline = Instant::now() + self.limits.request_header;
+        while gated.held().len() < H2_PREFACE_BYTES {
+            match timeout_at(deadline, gated.fill(HEAD_READ)).await {
+                Ok(Ok(read)) if read > 0 => {}
+                _ => return false,
+            }
+        }
+        true
     }
 
     async fn next_head(

@@ -9,7 +9,9 @@
 
 mod chunks;
 mod connection;
+mod cork;
 pub mod head;
+mod patience;
 mod refusal;
 mod stream;
 

@@ -1,5 +1,7 @@
 //! The framework's errors, in our words.
 
+use std::io::{self, ErrorKind};
+
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::respond::{Failure, Malformed};
@@ -7,10 +9,21 @@ use crate::respond::{Failure, Malformed};
 /// What an error means for the request it ended.
 pub fn classify(error: &Error) -> Failure {
     match error.esource() {
-        ErrorSource::Downstream => downstream(error.etype()),
+        ErrorSource::Downstream => match io_kind(error) {
+            // The gate found bytes that are no chunks.
+            Some(ErrorKind::InvalidData) => Failure::BadRequest(Malformed::Body),
+            // The gate waited long enough for the client to take its answer.
+            Some(ErrorKind::TimedOut) => Failure::ClientStalled,
+            Some(_) | None => downstream(error.etype()),
+        },
         ErrorSource::Upstream => upstream(error.etype()),
         ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
     }
+}
+
+fn io_kind(error: &Error) -> Option<ErrorKind> {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.map(io::Error::kind)
 }
 
 #[expect(

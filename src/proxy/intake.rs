@@ -46,12 +46,16 @@ pub fn downstream(state: &State, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
-        tls: session
-            .digest()
-            .is_some_and(|digest| digest.ssl_digest.is_some()),
+        tls: is_tls(session),
         trusted: address
             .is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
     }
+}
+
+/// Whether the client speaks TLS to us.
+pub fn is_tls(session: &Session) -> bool {
+    let digest = session.digest();
+    digest.is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// The address at the other end, as IPv4 where it is one.

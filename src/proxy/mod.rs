@@ -9,6 +9,7 @@
 //!             └► response_filter ──► logging
 //! ```
 
+mod answer;
 mod entry;
 mod exchange;
 mod failure;
@@ -22,19 +23,22 @@ pub use exchange::Exchange;
 pub use record::refused;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
-use http::header::{CONNECTION, SET_COOKIE};
+use http::header::{EXPECT, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::respond::{Connection, Failure, REQUEST_ID_HEADER};
+use crate::respond::{Failure, REQUEST_ID_HEADER};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
+
+/// How much longer a peer may take to answer a write than its replica.
+const PEER_GRACE: Duration = Duration::from_secs(1);
 
 /// The proxy behind one listener.
 pub struct Proxy {
@@ -46,33 +50,6 @@ impl Proxy {
     /// Requests that come in by this listener are of this arrival, whatever they say.
     pub fn new(arrival: Arrival, state: Arc<State>) -> Self {
         Self { arrival, state }
-    }
-
-    /// Answers instead of forwarding.
-    async fn reject(&self, session: &mut Session, ctx: &mut Exchange, failure: Failure) {
-        let head = session.req_header().method == http::Method::HEAD;
-        let (parts, body) = failure.response(ctx.request_id.as_str(), head);
-        let mut response = ResponseHeader::from(parts);
-        if self.arrival == Arrival::Peer {
-            let reason = HeaderValue::from_static(failure.reason());
-            let view = self.state.view.fingerprint().to_string();
-            // Both are plain ASCII; without them the peer merely passes the answer on.
-            let _ = response.insert_header(wire::REJECT, reason);
-            let _ = response.insert_header(wire::VIEW, view);
-        }
-        if failure.answer().connection == Connection::Close {
-            session.set_keepalive(None);
-        }
-        // HTTP/1 gets its own from the framework, and HTTP/2 has none (RFC 9113 §8.2.2).
-        response.remove_header(&CONNECTION);
-        intake::leave_time_to_read(session);
-        ctx.failure = Some(failure);
-        let end = body.is_empty();
-        let sent = session.write_response_header(Box::new(response), end).await;
-        if sent.is_ok() && !end {
-            // A client that is gone by now is seen in the log by the bytes sent.
-            let _ = session.write_response_body(Some(body), true).await;
-        }
     }
 }
 
@@ -126,7 +103,16 @@ impl ProxyHttp for Proxy {
         };
         ctx.upstream_asked
             .get_or_insert_with(std::time::Instant::now);
-        Ok(Box::new((*peer).clone()))
+        let mut peer = Box::new((*peer).clone());
+        if !ctx.reads {
+            // A peer waits as long for its replica, and is to tell of it before we give it up.
+            let grace = match ctx.plan {
+                Some(Plan::Forward(_)) => PEER_GRACE,
+                _ => Duration::ZERO,
+            };
+            peer.options.read_timeout = Some(self.state.timeouts.commit + grace);
+        }
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -151,6 +137,12 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
         headers::drop_internal(request);
+        if !request.headers.contains_key(HOST)
+            && let Some(address) = session.server_addr()
+        {
+            // HTTP/1.0 may do without; what we send is HTTP/1.1, which may not.
+            request.insert_header(HOST, address.to_string())?;
+        }
         if self.arrival == Arrival::Client {
             headers::set_forwarded(request, &intake::downstream(&self.state, session))?;
         }
@@ -175,7 +167,12 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for it: upgrades are not passed on.
+            return Err(give_up(ctx, Failure::UpstreamProtocol));
+        }
         if response.status.is_informational() {
+            headers::drop_internal_response(response);
             return Ok(());
         }
         if let Some(asked) = ctx.upstream_asked {
@@ -199,13 +196,22 @@ impl ProxyHttp for Proxy {
         // Only now: the framework would take a `100 Continue` before the body for an early answer.
         headers::drop_hop_by_hop(response);
         intake::leave_time_to_read(session);
+        if session.req_header().version == http::Version::HTTP_10 {
+            // It knows no chunks (RFC 9112 §6.1): the end of the connection ends the body.
+            response.remove_header(&TRANSFER_ENCODING);
+        }
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {
             let view = &self.state.view;
             let token = view.sticky_token(view.members().local());
             let sticky = &self.state.sticky;
+            let secure = if intake::is_tls(session) {
+                "; Secure"
+            } else {
+                ""
+            };
             let cookie = format!(
-                "{}={token}; Path={}; HttpOnly; SameSite=Lax",
+                "{}={token}; Path={}; HttpOnly; SameSite=Lax{secure}",
                 sticky.cookie, sticky.path
             );
             response.append_header(SET_COOKIE, cookie)?;
@@ -253,7 +259,13 @@ impl ProxyHttp for Proxy {
             // A response that has begun is cut, so that nobody takes a part of it for the whole.
             ctx.failure = Some(failure);
         } else {
+            // The framework drops the connection after an error, so the client is told, and what
+            // it is still sending is read away for a while, or it might never see the answer.
+            session.set_keepalive(None);
             self.reject(session, ctx, failure).await;
+            if !session.is_http2() && !session.req_header().headers.contains_key(EXPECT) {
+                let _ = session.drain_request_body().await;
+            }
         }
         FailToProxy {
             error_code: status,
@@ -300,33 +312,6 @@ impl Proxy {
             }
             Some(Plan::Reject(_)) | None => Err(give_up(ctx, Failure::Internal)),
         }
-    }
-
-    /// Answers a peer's probe.
-    async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
-        let view = &self.state.view;
-        let local = view.members().local();
-        let own_view = view.fingerprint().to_string();
-        let asked_by = session
-            .req_header()
-            .headers
-            .get(wire::VIEW)
-            .and_then(|told| told.to_str().ok());
-        let state = wire::MemberState {
-            member: view.members().get(local).id.to_string(),
-            view: own_view.clone(),
-            replica_up: self.state.health_of(local).is_usable(),
-            draining: self.state.is_draining(),
-            description: (asked_by != Some(own_view.as_str())).then(|| view.describe()),
-        };
-        let body = serde_json::to_vec(&state).unwrap_or_default();
-        let mut response = ResponseHeader::build(200, Some(3))?;
-        response.insert_header(http::header::CONTENT_TYPE, "application/json")?;
-        response.insert_header(http::header::CONTENT_LENGTH, body.len())?;
-        session
-            .write_response_header(Box::new(response), false)
-            .await?;
-        session.write_response_body(Some(body.into()), true).await
     }
 }
 

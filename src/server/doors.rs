@@ -37,6 +37,10 @@ const ATTEMPTS: usize = 2;
 const H2_RESET_STREAMS: usize = 32;
 /// The connection's receive window, in stream windows.
 const H2_CONNECTION_WINDOWS: u32 = 4;
+/// At most so many header fields does a member add to what a client sent (`crate::proxy::headers`,
+/// `crate::proxy::wire`), each of at most so many bytes.
+const ADDED_FIELDS: usize = 16;
+const FIELD_BYTES: usize = 512;
 /// Connections to the admin listener: scrapers and people.
 const ADMIN_CONNECTIONS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(255);
 
@@ -116,7 +120,7 @@ impl Doors<'_> {
         let state = self.state.clone();
         let gate = Gate::new(
             Arc::new(app),
-            self.gate_limits(),
+            self.gate_limits(0),
             move |refused: &Refused<'_>| {
                 state.metrics.reject(refused.failure);
             },
@@ -153,9 +157,14 @@ impl Doors<'_> {
         app.server_options = Some(self.server_options());
         app.h2_options = Some(self.h2_options());
         let state = self.state.clone();
+        // What a member adds to a client's request must not push it over the limit at its peer.
+        let slack = match arrival {
+            Arrival::Client => 0,
+            Arrival::Peer => ADDED_FIELDS,
+        };
         let gate = Gate::new(
             Arc::new(app),
-            self.gate_limits(),
+            self.gate_limits(slack),
             move |refused: &Refused<'_>| {
                 proxy::refused(arrival, &state, refused);
             },
@@ -203,15 +212,18 @@ impl Doors<'_> {
         options
     }
 
-    fn gate_limits(&self) -> GateLimits {
+    /// `slack` header fields more than a client may send.
+    fn gate_limits(&self, slack: usize) -> GateLimits {
         let limits = self.limits;
         GateLimits {
             head: HeadLimits {
                 request_line: limits.request_line,
-                bytes: limits.header_bytes.saturating_add(limits.request_line),
-                count: limits.header_count,
+                bytes: (limits.header_bytes + limits.request_line)
+                    .saturating_add(slack * FIELD_BYTES),
+                count: limits.header_count + slack,
             },
             request_header: self.state.timeouts.request_header,
+            idle: self.state.timeouts.idle,
             keepalive: self.state.timeouts.keepalive,
             requests: limits.requests_per_connection.get(),
         }

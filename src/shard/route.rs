@@ -162,9 +162,26 @@ fn beside_v2(path: &str) -> Result<Route<'_>, RouteError> {
     if path.starts_with("/metrics") || path.starts_with("/swagger") {
         return Ok(Route::Private);
     }
+    // A registry behind a path prefix (distribution's `http.prefix`) has repositories there, which we would not see.
+    if hides_a_repository(path) {
+        return Err(RouteError::UnknownEndpoint);
+    }
     Ok(match path {
         "/zot/auth/token" | "/zot/auth/apikey" => Route::Registry(RegistryRoute::Token),
         "/livez" | "/readyz" | "/startupz" => Route::Registry(RegistryRoute::Health),
         _ => Route::Session,
     })
+}
+
+/// Whether a part of the path, once its slashes are decoded, is a repository's endpoint.
+fn hides_a_repository(path: &str) -> bool {
+    let decoded = clean::with_slashes(path);
+    let mut rest = &*decoded;
+    while let Some((_, behind)) = rest.split_once("/v2/") {
+        if split_resource(behind).is_some() {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }

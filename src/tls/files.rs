@@ -142,6 +142,16 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileErro
     if chain.is_empty() {
         return Err(TlsFileError::new(path, "holds no certificate in PEM form"));
     }
+    // The framework parses the same bytes with the same crate, and panics where this fails.
+    if chain
+        .iter()
+        .any(|der| x509_parser::parse_x509_certificate(der).is_err())
+    {
+        return Err(TlsFileError::new(
+            path,
+            "holds a certificate that is no valid X.509",
+        ));
+    }
     Ok(chain)
 }
 

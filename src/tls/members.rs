@@ -1,15 +1,18 @@
 //! Who may connect to the peer listener: only a certificate that the cluster's authority signed
 //! and that names a member of the view.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::verify_server_name;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use x509_parser::extensions::GeneralName;
 
 use super::Authority;
 use crate::shard::{Host, Members};
@@ -24,7 +27,7 @@ pub struct MemberVerifier {
 #[derive(Debug)]
 struct Trusted {
     chain: Arc<dyn ClientCertVerifier>,
-    names: Vec<ServerName<'static>>,
+    names: HashSet<Name>,
 }
 
 impl MemberVerifier {
@@ -61,16 +64,51 @@ impl Trusted {
 }
 
 /// Every name by which a member's certificate may name it: its id and the host of its address.
-fn member_names(members: &Members) -> Vec<ServerName<'static>> {
-    let mut names = Vec::with_capacity(members.len() * 2);
-    for (_, member) in members.iter() {
-        names.extend(ServerName::try_from(member.id.to_string()));
-        match &member.address.host {
-            Host::Name(name) => names.extend(ServerName::try_from(name.to_string())),
-            Host::Ip(ip) => names.push(ServerName::IpAddress((*ip).into())),
-        }
-    }
-    names
+fn member_names(members: &Members) -> HashSet<Name> {
+    let named = members.iter().flat_map(|(_, member)| {
+        let host = match &member.address.host {
+            Host::Name(name) => Name::Dns(name.to_ascii_lowercase()),
+            Host::Ip(ip) => Name::Ip(*ip),
+        };
+        [Name::Dns(member.id.to_string()), host]
+    });
+    named.collect()
+}
+
+/// A subject alternative name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Dns(String),
+    Ip(IpAddr),
+}
+
+/// The names of a certificate, as they are written: a wildcard is no member's name, or any
+/// certificate of the company for `*.example` would open the peer listener.
+fn certificate_names(certificate: &CertificateDer<'_>) -> Vec<Name> {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "other kinds of names name no member"
+    )]
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(Name::Dns(name.to_ascii_lowercase())),
+        GeneralName::IPAddress(octets) => match octets.len() {
+            4 => <[u8; 4]>::try_from(*octets)
+                .ok()
+                .map(|octets| Name::Ip(octets.into())),
+            16 => <[u8; 16]>::try_from(*octets)
+                .ok()
+                .map(|octets| Name::Ip(octets.into())),
+            _ => None,
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(name).collect()
 }
 
 impl ClientCertVerifier for MemberVerifier {
@@ -89,13 +127,9 @@ impl ClientCertVerifier for MemberVerifier {
         let verified = trusted
             .chain
             .verify_client_cert(end_entity, intermediates, now)?;
-        let certificate = ParsedCertificate::try_from(end_entity)?;
         // The authority may sign other things too: only names of the view count.
-        if trusted
-            .names
-            .iter()
-            .any(|name| verify_server_name(&certificate, name).is_ok())
-        {
+        let names = certificate_names(end_entity);
+        if names.iter().any(|name| trusted.names.contains(name)) {
             Ok(verified)
         } else {
             Err(Error::InvalidCertificate(CertificateError::NotValidForName))

@@ -13,8 +13,8 @@ pub use ask::Asker;
 pub use target::{Credentials, DialError};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pingora::upstreams::peer::HttpPeer;
@@ -30,6 +30,7 @@ pub struct Upstreams {
     credentials: ArcSwap<Option<Credentials>>,
     /// Part of every connection pool key: connections made under other credentials are not reused.
     generation: AtomicU64,
+    preparing: Mutex<()>,
 }
 
 /// One upstream: how to call it, where it is at the moment, and the target made of both.
@@ -61,6 +62,7 @@ impl Upstreams {
                 .collect(),
             credentials: ArcSwap::from_pointee(credentials),
             generation: AtomicU64::new(0),
+            preparing: Mutex::new(()),
         };
         if matches!(registry.address, RegistryAddress::Unix(_)) {
             upstreams.replica.prepare(None, 0)?;
@@ -153,6 +155,11 @@ impl Upstreams {
     }
 
     fn prepare_member(&self, slot: &Slot) -> Result<(), DialError> {
+        // Or one caller could put back what another has just replaced.
+        let _one_at_a_time = self
+            .preparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let credentials = self.credentials.load();
         slot.prepare(
             (**credentials).as_ref(),

@@ -17,7 +17,8 @@ use crate::tls::{Authority, KeyPair};
 /// servers with its settings) closes idle connections, so that we close first: a request sent into
 /// a connection that is just being closed is lost, and a write is not repeated.
 const REPLICA_IDLE: Duration = Duration::from_secs(30);
-/// The same towards peers, whose gate keeps idle connections longer than this by default.
+/// The same towards peers, whose gate keeps idle connections for `timeouts.keepalive`; half of
+/// that if it is short.
 const PEER_IDLE: Duration = Duration::from_secs(45);
 
 /// How much longer than the client the replica may be silent. An upload that stops is silent on both
@@ -137,7 +138,8 @@ impl Target {
             id: member.id.to_string(),
             authority: None,
         };
-        Self::new(Place::Address, names, timeouts, PEER_GRACE, PEER_IDLE)
+        let idle = PEER_IDLE.min(timeouts.keepalive / 2);
+        Self::new(Place::Address, names, timeouts, PEER_GRACE, idle)
     }
 
     fn new(

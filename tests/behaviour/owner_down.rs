@@ -229,7 +229,7 @@ async fn a_replica_that_fails_its_probes_is_spared() {
 
 #[tokio::test]
 async fn a_replica_that_never_answers_costs_the_idle_timeout() {
-    let cluster = Cluster::start(Plan::of(3).set("timeouts", "idle: 1s")).await;
+    let cluster = Cluster::start(Plan::of(3).set("timeouts", "idle: 1s, commit: 1s")).await;
     let repository = cluster.repository_of(1);
     cluster.replica(1).steps([Step::ReadBody, Step::Stall]);
     let answers = tokio::join!(

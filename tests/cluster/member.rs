@@ -10,7 +10,6 @@ use shardlet::server::{Addresses, Server};
 
 use super::authority::Authority;
 use super::client::{Answer, Connection};
-use super::eventually;
 use super::h2_client::H2Client;
 use super::log::Log;
 use super::plan::Plan;
@@ -65,19 +64,6 @@ impl Member {
             h2: authority.client(None, &["h2"]),
         });
         Self { server, log, tls }
-    }
-
-    /// Waits until it has asked its peers for their views, before which it takes no write.
-    pub(super) async fn settled(&self) {
-        let state = self.server.state();
-        eventually("the peers to be asked", async || {
-            state
-                .view
-                .members()
-                .peers()
-                .all(|(peer, _)| state.health.was_asked(peer))
-        })
-        .await;
     }
 
     /// Where it listens.

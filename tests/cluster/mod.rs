@@ -66,10 +66,20 @@ impl Cluster {
             let member = cluster.start_member(index).await;
             cluster.members.push(Some(member));
         }
-        for member in cluster.members.iter().flatten() {
-            member.settled().await;
-        }
+        cluster.acquainted().await;
         cluster
+    }
+
+    /// Waits until every member has asked every peer for its view: before, it takes no write.
+    async fn acquainted(&self) {
+        eventually("all peers are asked", async || {
+            self.members.iter().flatten().all(|member| {
+                let state = member.server.state();
+                let mut peers = state.view.members().peers();
+                peers.all(|(peer, _)| state.health.was_asked(peer))
+            })
+        })
+        .await;
     }
 
     /// Three members with mutual TLS between them and plain HTTP for clients.
@@ -105,9 +115,8 @@ impl Cluster {
     /// Starts a member that was stopped.
     pub async fn restart(&mut self, index: usize) {
         assert!(self.members[index].is_none(), "member {index} runs already");
-        let member = self.start_member(index).await;
-        member.settled().await;
-        self.members[index] = Some(member);
+        self.members[index] = Some(self.start_member(index).await);
+        self.acquainted().await;
     }
 
     /// A repository that this member owns.

@@ -41,7 +41,9 @@ def moto(ports: Ports, run_dir: Path) -> Iterator[Moto]:
 
 
 @pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.kind)
-def cluster(request: pytest.FixtureRequest, moto: Moto, authority: Authority, ports: Ports, run_dir: Path) -> Iterator[Cluster]:
+def cluster(
+    request: pytest.FixtureRequest, moto: Moto, authority: Authority, ports: Ports, run_dir: Path
+) -> Iterator[Cluster]:
     """The real thing: three replicas over one S3 bucket. The suite runs once for every kind of registry."""
     kind: type[Replica] = request.param
     if not kind.binary():
@@ -91,7 +93,9 @@ def _running(cluster: Cluster) -> Iterator[Cluster]:
 
 def pytest_configure() -> None:
     if not Path(sidecar.binary()).exists():
-        raise pytest.UsageError(f"{sidecar.binary()} does not exist: cargo build --release, or name one by {sidecar.BINARY_NAMED_BY}")
+        raise pytest.UsageError(
+            f"{sidecar.binary()} does not exist: cargo build --release, or name one by {sidecar.BINARY_NAMED_BY}"
+        )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,4 +112,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"measured: {figure}")
     if not Zot.binary():
         terminalreporter.section("ZOT WAS NOT TESTED", bold=True, yellow=True)
-        terminalreporter.write_line(f"No zot on PATH, and {Zot.NAMED_BY} names none: every [zot] test above was skipped.")
+        terminalreporter.write_line(
+            f"No zot on PATH, and {Zot.NAMED_BY} names none: every [zot] test above was skipped."
+        )

@@ -49,9 +49,7 @@ def test_oras_by_one_name_for_all_sidecars(cluster: Cluster, rotating_name: str,
     target = f"{rotating_name}:{cluster.members[0].sidecar.place.clients}/{cluster.repository('one-name')}:v1"
     for turn in range(2 * len(cluster.members)):
         # A client each, so that each resolves the name again.
-        oras.client.OrasClient(insecure=True).push(
-            target=target, files=[str(artifact)], disable_path_validation=True
-        )
+        oras.client.OrasClient(insecure=True).push(target=target, files=[str(artifact)], disable_path_validation=True)
         found = oras.client.OrasClient(insecure=True).pull(target=target, outdir=str(tmp_path / str(turn)))
         assert [Path(file).read_bytes() for file in found] == [artifact.read_bytes()]
 

@@ -47,7 +47,8 @@ def _assert_near_idle(cluster: Cluster, idle: dict[str, int], what: str, figures
     for member in cluster.members:
         grown = memory.peak(member.sidecar.process.pid) - idle[member.id]
         figures.append(
-            f"1 GiB {what} through a hop: {member.id} peaks {grown / MIB:.1f} MiB above {idle[member.id] / MIB:.1f} MiB idle"
+            f"1 GiB {what} through a hop: {member.id} peaks {grown / MIB:.1f} MiB "
+            f"above {idle[member.id] / MIB:.1f} MiB idle"
         )
         assert grown <= HEADROOM, figures[-1]
 
@@ -56,10 +57,16 @@ def _upload(member: Member, repository: str, digest: str) -> None:
     """As docker does it: one PATCH of unknown length, then a PUT."""
     with Registry([member.sidecar.base]) as registry:
         connection = _connection(member)
-        connection.request("PATCH", registry.start_upload(repository), body=_body(), encode_chunked=True, headers={
-            "Content-Type": "application/octet-stream",
-            "Transfer-Encoding": "chunked",
-        })
+        connection.request(
+            "PATCH",
+            registry.start_upload(repository),
+            body=_body(),
+            encode_chunked=True,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Transfer-Encoding": "chunked",
+            },
+        )
         answer = connection.getresponse()
         assert answer.status == 202, answer.read()
         registry.expect(201, "PUT", f"{answer.headers['location']}&digest={quote(digest)}")

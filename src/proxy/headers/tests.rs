@@ -108,6 +108,18 @@ fn a_trusted_proxy_is_believed_about_the_client() {
         Told {
             headers: &[
                 ("host", "r"),
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-for", "203.0.113.9"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-proto", "https"),
+            ],
+            proto: "https",
+            host: "r",
+            chain: "6.6.6.6, 203.0.113.9, 10.1.2.3",
+        },
+        Told {
+            headers: &[
+                ("host", "r"),
                 ("x-forwarded-proto", "gopher"),
                 ("x-forwarded-host", "a b\""),
             ],

@@ -1,5 +1,7 @@
 //! Refuses paths that decoding or cleaning could turn into other paths.
 
+use std::borrow::Cow;
+
 use super::RouteError;
 
 /// Takes a path in origin form whose components are neither empty (but for the last), nor `.` or `..`, and whose
@@ -59,7 +61,16 @@ pub(super) fn check_escapes_beside_v2(path: &str) -> Result<(), RouteError> {
             return Err(RouteError::PercentEncoded);
         }
     }
-    check_components(&path.replace("%2F", "/").replace("%2f", "/"))
+    check_components(&with_slashes(path))
+}
+
+/// The path with its escaped slashes decoded.
+pub(super) fn with_slashes(path: &str) -> Cow<'_, str> {
+    if path.contains('%') {
+        path.replace("%2F", "/").replace("%2f", "/").into()
+    } else {
+        path.into()
+    }
 }
 
 fn check_components(path: &str) -> Result<(), RouteError> {

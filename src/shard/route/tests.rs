@@ -144,7 +144,7 @@ fn routes_without_a_repository_are_told_apart() {
         ("/v2x", Route::Session),
         ("/v2.0/a/manifests/x", Route::Session),
         ("/V2/a/manifests/x", Route::Session),
-        ("/x/v2/a/manifests/b", Route::Session),
+        ("/image/v2%2Fapp/tag/1", Route::Session),
     ] {
         assert_eq!(route(path), Ok(expected), "{path}");
     }
@@ -160,6 +160,18 @@ fn assert_refused(error: RouteError, paths: &[&str]) {
 fn only_origin_form_is_read() {
     let paths = ["", "*", "v2/a/manifests/x", "http://h/v2/a/manifests/x"];
     assert_refused(RouteError::NotOriginForm, &paths);
+}
+
+/// What a registry behind a path prefix would take for a repository.
+#[test]
+fn repositories_behind_a_prefix_are_not_found() {
+    let paths = [
+        "/x/v2/a/manifests/b",
+        "/x/y/v2/a/blobs/uploads/",
+        "/x%2Fv2%2fa/tags%2Flist",
+        "/v2x/v2/v2/a/manifests/b",
+    ];
+    assert_refused(RouteError::UnknownEndpoint, &paths);
 }
 
 /// Registries clean such paths, and some route what comes out.

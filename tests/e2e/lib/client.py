@@ -94,14 +94,18 @@ class Registry:
         config = b"{}"
         for blob in (config, layer):
             self.push_blob(repository, blob)
-        artifact = manifest_of(config, [layer], subject=descriptor(OCI_MANIFEST, subject), artifactType="test/signature")
+        artifact = manifest_of(
+            config, [layer], subject=descriptor(OCI_MANIFEST, subject), artifactType="test/signature"
+        )
         return self.push_manifest(repository, digest_of(artifact), artifact)
 
     def manifest(self, repository: str, reference: str, method: str = "GET") -> httpx.Response:
         return self.send(method, f"/v2/{repository}/manifests/{reference}", headers={"Accept": OCI_MANIFEST})
 
-    def blob(self, repository: str, digest: str, method: str = "GET", headers: Mapping[str, str] = {}) -> httpx.Response:
-        return self.send(method, f"/v2/{repository}/blobs/{digest}", headers=dict(headers))
+    def blob(
+        self, repository: str, digest: str, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        return self.send(method, f"/v2/{repository}/blobs/{digest}", headers=headers)
 
     def tags(self, repository: str) -> list[str]:
         return sorted(self.expect(200, "GET", f"/v2/{repository}/tags/list").json()["tags"] or [])

@@ -51,7 +51,8 @@ class Cluster:
         replica_port = ports.take(*HOSTS)
         clients, peers, admin = (ports.take(*HOSTS) for _ in range(3))
         places = [
-            sidecars.Place(f"member-{number}", host, clients, peers, admin) for number, host in enumerate(HOSTS, start=1)
+            sidecars.Place(f"member-{number}", host, clients, peers, admin)
+            for number, host in enumerate(HOSTS, start=1)
         ]
         client_pair = authority.issue("clients", PUBLIC_NAME, *HOSTS) if shape.client_tls else None
         self.members: list[Member] = []

@@ -1,4 +1,4 @@
-"""HAProxy before the sidecars: the configuration of zot's scale-out example, without its cookie and per-repository rules."""
+"""HAProxy before the sidecars: as in zot's scale-out example, without its cookie and its rules per repository."""
 
 from __future__ import annotations
 
@@ -47,11 +47,7 @@ class HAProxy:
         directory.mkdir(parents=True)
         config = directory / "haproxy.cfg"
         lines = [f"    server zot{number} {server}" for number, server in enumerate(servers)]
-        config.write_text(
-            _CONFIG.format(
-                mode=mode, log=f"{mode}log", bind=self.host, servers="\n".join(lines)
-            )
-        )
+        config.write_text(_CONFIG.format(mode=mode, log=f"{mode}log", bind=self.host, servers="\n".join(lines)))
         binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
         self.process = Process(f"haproxy {mode}", [binary, "-db", "-f", config], directory / "haproxy.log")
         self.process.wait_ready(lambda: accepts("127.0.0.1", port), START_SECONDS)

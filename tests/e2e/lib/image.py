@@ -74,7 +74,9 @@ def build(path: Path, seed: int, layer_bytes: Sequence[int]) -> Layout:
 
 def push(layout: Layout, reference: str) -> None:
     """`reference` is host:port/name:tag."""
-    _skopeo("copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout.path}:{TAG}", f"docker://{reference}")
+    _skopeo(
+        "copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout.path}:{TAG}", f"docker://{reference}"
+    )
 
 
 def pull(reference: str, path: Path) -> Layout:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import urllib.error
 import urllib.request
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Measures shardlet beside nginx and HAProxy on this machine, in one run, over loopback only.
+#
+#   bash benches/compare.sh                   all contestants, medians of several rounds: up to 5 minutes
+#   bash benches/compare.sh --quick           one short round: under a minute, good for a smoke test only
+#   bash benches/compare.sh --only local      contestants whose name contains the text (may be given again)
+#   bash benches/compare.sh --against FILE    another shardlet binary in the same run, such as the last release
+#   bash benches/compare.sh --threads 1       worker threads of every proxy; 2 by default
+#
+# SHARDLET_BINARY names a built shardlet; without it one is built. What is measured, and how: docs/performance.md.
+# Prints a Markdown table; exits with 1 if a contestant answered with an error.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# command → Debian package that brings it
+declare -A PACKAGE_OF=([nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [openssl]=openssl [python3]=python3)
+
+main() {
+  if [[ ${1:-} == --help || ${1:-} == -h ]]; then sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0; fi
+  # Where Debian has the servers; a user's PATH may leave it out.
+  export PATH=$PATH:/usr/sbin:/sbin
+  install_packages
+  if [[ -z ${SHARDLET_BINARY:-} ]]; then
+    cargo build --release --locked
+    SHARDLET_BINARY=${CARGO_TARGET_DIR:-target}/release/shardlet
+  fi
+  # Idle connections: both ends of them are on this machine.
+  ulimit -n 16384 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+  # Bytecode beside the sources would litter the tree.
+  PYTHONDONTWRITEBYTECODE=1 exec python3 benches/compare --binary "$SHARDLET_BINARY" "$@"
+}
+
+# Only what is missing is installed, so a second run neither needs the network nor root.
+install_packages() {
+  local missing=() command
+  for command in "${!PACKAGE_OF[@]}"; do
+    command -v "$command" >/dev/null || missing+=("${PACKAGE_OF[$command]}")
+  done
+  ((${#missing[@]})) || return 0
+  command -v apt-get >/dev/null || die "missing: ${missing[*]} (named as Debian's packages), and there is no apt-get"
+  local root=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || die "missing: ${missing[*]}; run as root once: apt-get install ${missing[*]}"
+    root=(sudo)
+  fi
+  without_services "${root[@]}"
+  "${root[@]}" apt-get update -q >&2
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null >&2 || die "could not install ${missing[*]}"
+}
+
+# nginx and haproxy come with services that would start. Debian asks policy-rc.d before it starts one.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d
+  [[ -e $policy ]] && return 0
+  printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
+  "$@" chmod 755 "$policy"
+  # shellcheck disable=SC2064  # the words of now are meant
+  trap "$* rm -f $policy" EXIT
+}
+
+die() { printf 'benches/compare.sh: %s\n' "$*" >&2; exit 1; }
+
+main "$@"

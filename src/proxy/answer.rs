@@ -1,0 +1,66 @@
+//! What we answer ourselves: failures, and a peer's question after our state.
+
+use http::HeaderValue;
+use http::header::CONNECTION;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::{Exchange, Proxy, intake, wire};
+use crate::respond::{Connection, Failure};
+use crate::shard::Arrival;
+
+impl Proxy {
+    /// Answers instead of forwarding.
+    pub(super) async fn reject(&self, session: &mut Session, ctx: &mut Exchange, failure: Failure) {
+        let head = session.req_header().method == http::Method::HEAD;
+        let (parts, body) = failure.response(ctx.request_id.as_str(), head);
+        let mut response = ResponseHeader::from(parts);
+        if self.arrival == Arrival::Peer {
+            let reason = HeaderValue::from_static(failure.reason());
+            let view = self.state.view.fingerprint().to_string();
+            // Both are plain ASCII; without them the peer merely passes the answer on.
+            let _ = response.insert_header(wire::REJECT, reason);
+            let _ = response.insert_header(wire::VIEW, view);
+        }
+        if failure.answer().connection == Connection::Close {
+            session.set_keepalive(None);
+        }
+        // HTTP/1 gets its own from the framework, and HTTP/2 has none (RFC 9113 §8.2.2).
+        response.remove_header(&CONNECTION);
+        intake::leave_time_to_read(session);
+        ctx.failure = Some(failure);
+        let end = body.is_empty();
+        let sent = session.write_response_header(Box::new(response), end).await;
+        if sent.is_ok() && !end {
+            // A client that is gone by now is seen in the log by the bytes sent.
+            let _ = session.write_response_body(Some(body), true).await;
+        }
+    }
+
+    /// Answers a peer's probe.
+    pub(super) async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
+        let view = &self.state.view;
+        let local = view.members().local();
+        let own_view = view.fingerprint().to_string();
+        let asked_by = session
+            .req_header()
+            .headers
+            .get(wire::VIEW)
+            .and_then(|told| told.to_str().ok());
+        let state = wire::MemberState {
+            member: view.members().get(local).id.to_string(),
+            view: own_view.clone(),
+            replica_up: self.state.health_of(local).is_usable(),
+            draining: self.state.is_draining(),
+            description: (asked_by != Some(own_view.as_str())).then(|| view.describe()),
+        };
+        let body = serde_json::to_vec(&state).unwrap_or_default();
+        let mut response = ResponseHeader::build(200, Some(3))?;
+        response.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+        response.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+        session
+            .write_response_header(Box::new(response), false)
+            .await?;
+        session.write_response_body(Some(body.into()), true).await
+    }
+}
