@@ -209,8 +209,7 @@ async fn heads_beyond_the_limits_are_refused_on_every_listener() {
 #[tokio::test]
 async fn a_head_has_a_deadline_however_steadily_it_drips() {
     let (_cluster, listeners) = plain(Plan::of(1).set("timeouts", "request_header: 500ms")).await;
-    let drip = async |mut connection: Connection| {
-        let began = Instant::now();
+    let drip = async |began: Instant, mut connection: Connection| {
         let mut head = b"GET /v2/ HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
         head.resize(1000, b'a');
         let mut connection = within("408 in the middle of a head", async {
@@ -239,10 +238,11 @@ async fn a_head_has_a_deadline_however_steadily_it_drips() {
         second
             .ask(&Request::get("/v2/").field("X-Shardlet-View", "0"))
             .await;
+        let began = Instant::now();
         let first = Connection::open(address).await;
         tokio::join!(
-            drip(first),
-            drip(second),
+            drip(began, first),
+            drip(began, second),
             silent(Connection::open(address).await)
         );
     }

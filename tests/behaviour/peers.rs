@@ -100,6 +100,52 @@ async fn members_that_disagree_on_the_owner_serve_nobody_the_repository() {
 }
 
 #[tokio::test]
+async fn a_write_in_dispute_is_refused_by_both_owners() {
+    let pinned =
+        "hash_key: 000102030405060708090a0b0c0d0e0f, pins: [ { prefix: team/, member: zot-2 } ]";
+    let plan = Plan::of(3).eager_probes().set_at(1, "cluster", pinned);
+    let cluster = Cluster::start(plan).await;
+    let disputed = cluster.repository_of(0);
+    assert!(disputed.starts_with("team/"));
+    let other_names = |name: &String| {
+        let repository = shardlet::shard::Repository::parse(name).unwrap();
+        cluster.at(0).server.state().view.owner(&repository).get() == 0
+    };
+    let agreed = (0..)
+        .map(|number| format!("other/app-{number}"))
+        .find(other_names)
+        .unwrap();
+    let put = async |at: usize, name: &str| {
+        let target = format!("/v2/{name}/manifests/latest");
+        cluster
+            .at(at)
+            .ask(Request::new("PUT", &target).body("x"))
+            .await
+    };
+    for at in [0, 1] {
+        crate::cluster::eventually("the dispute to be known", async || {
+            put(at, &disputed).await.status == 503
+        })
+        .await;
+        let before = cluster.replica(at).requests().len();
+        assert_eq!(
+            put(at, &disputed).await.refused(),
+            (503, "views_differ".into())
+        );
+        assert_eq!(cluster.replica(at).requests().len(), before);
+        assert_eq!(
+            cluster
+                .at(at)
+                .get(&format!("/v2/{disputed}/tags/list"))
+                .await
+                .status,
+            200
+        );
+        assert_eq!(put(at, &agreed).await.status, 201, "others go on");
+    }
+}
+
+#[tokio::test]
 async fn differing_views_are_seen_by_the_probes() {
     let cluster = Cluster::start(of_two_views().eager_probes()).await;
     let same = |peer| format!("shardlet_peer_view_same{{member=\"{peer}\"}}");
