@@ -1,3 +1,5 @@
+mod hidden;
+
 use super::*;
 use crate::shard::repository::NameError;
 
@@ -160,15 +162,6 @@ fn assert_refused(error: RouteError, paths: &[&str]) {
 fn only_origin_form_is_read() {
     let paths = ["", "*", "v2/a/manifests/x", "http://h/v2/a/manifests/x"];
     assert_refused(RouteError::NotOriginForm, &paths);
-}
-
-/// What a registry behind a path prefix would take for a repository.
-#[test]
-fn repositories_behind_a_prefix_are_not_found() {
-    #[rustfmt::skip]
-    assert_refused(RouteError::UnknownEndpoint, &[
-        "/x/v2/a/manifests/b", "/x/y/v2/a/blobs/uploads/", "/x/y%2Fv2%2fa/tags%2Flist", "/v2x/v2/v2/a/manifests/b",
-    ]);
 }
 
 /// Registries clean such paths, and some route what comes out.
