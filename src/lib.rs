@@ -1,4 +1,33 @@
 //! shardlet: a sidecar sharding proxy for OCI registry replicas.
+//!
+//! One sidecar beside each stateless replica; any client reaches any sidecar; a repository has one
+//! owner, found in at most one hop. The rooms, from the top down; a room uses the ones below it:
+//!
+//! ```text
+//! main → cli ──────────────── run, check, owner, status, demo
+//!         │                   (machine: files, addresses and names of this machine; banner)
+//!         ▼
+//!       server ────────────── composition root: listeners, background work, drain
+//!         │
+//!         ├─ gate ─────────── request heads, checked strictly and in time
+//!         ├─ proxy ────────── the framework's phases, and no policy
+//!         ├─ admin ────────── health, readiness, metrics, status
+//!         ├─ probe, resolve ─ verdicts and addresses, in the background
+//!         ▼
+//!       state ─────────────── what these share
+//!         │
+//!         ├─ upstream → tls ─ whom we call and how; certificates, reloaded from disk
+//!         ├─ respond ──────── every failure → status and OCI error JSON, one table
+//!         ├─ metrics, access_log, telemetry, request_id, human
+//!         ▼
+//!       config ────────────── proxy.yaml → a value that cannot be wrong        (pure)
+//!         ▼
+//!       shard ─────────────── route · members · placement · plan · health · view (pure)
+//! ```
+//!
+//! A request's way: listener → gate → `route` (raw path → Route) → `placement` (→ owner) → `plan`
+//! (arrival × route × owner × health → Plan) → upstream → response, or `respond`. No step goes back
+//! up. What single-writer safety rests on is told in [`shard`].
 
 pub mod access_log;
 pub mod admin;
