@@ -170,6 +170,28 @@ fn imports_go_down() {
     report("imports that go up", &findings);
 }
 
+/// One TLS library, rustls with ring. (`openssl-probe` only knows where systems keep certificates.)
+#[test]
+fn no_other_tls_library_is_in_the_tree() {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock = fs::read_to_string(lock).unwrap();
+    let foreign = [
+        "openssl",
+        "openssl-sys",
+        "native-tls",
+        "boring",
+        "s2n-tls",
+        "aws-lc-rs",
+    ];
+    let found: Vec<String> = foreign
+        .iter()
+        .filter(|name| lock.contains(&format!("name = \"{name}\"\n")))
+        .map(|name| (*name).to_owned())
+        .collect();
+    report("foreign TLS libraries", &found);
+    assert!(lock.contains("name = \"rustls\"\n"));
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     let words = [
