@@ -9,6 +9,7 @@
 
 mod chunks;
 mod connection;
+mod cork;
 pub mod head;
 mod refusal;
 mod stream;

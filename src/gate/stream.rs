@@ -14,9 +14,10 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::chunks::Chunks;
+use super::cork::Corked;
 
 /// How many bytes of the next request one look-ahead takes while the current one is answered.
 const LOOK_AHEAD: usize = 1;
@@ -25,7 +26,7 @@ const LOOK_AHEAD: usize = 1;
 /// checked, and its body. What a client pipelines behind it stays in `held` for the next head.
 #[derive(Debug)]
 pub struct GatedStream {
-    inner: Stream,
+    inner: Corked,
     /// Read from the connection and not yet delivered.
     held: BytesMut,
     /// How many more bytes of the current request are known to come.
@@ -38,7 +39,7 @@ impl GatedStream {
     /// Nothing may be read until [`GatedStream::admit`].
     pub fn new(inner: Stream) -> Self {
         Self {
-            inner,
+            inner: Corked::new(inner),
             held: BytesMut::new(),
             allowance: 0,
             chunks: None,
@@ -66,6 +67,8 @@ impl GatedStream {
     /// # Errors
     /// Those of the connection.
     pub async fn fill(&mut self, room: usize) -> IoResult<usize> {
+        // The client may wait for this before it sends more.
+        self.inner.flush().await?;
         self.held.reserve(room);
         self.inner.read_buf(&mut self.held).await
     }
@@ -77,7 +80,7 @@ impl GatedStream {
 
     /// Gives the connection up; read-ahead bytes are lost.
     pub fn into_inner(self) -> Stream {
-        self.inner
+        self.inner.into_inner()
     }
 
     /// Between requests only the end of the connection is news. Bytes are held back: they are the
@@ -188,49 +191,50 @@ impl AsyncWrite for GatedStream {
 #[async_trait]
 impl Shutdown for GatedStream {
     async fn shutdown(&mut self) {
-        self.inner.shutdown().await;
+        self.inner.let_go().await;
+        Shutdown::shutdown(self.inner.get_mut().as_mut()).await;
     }
 }
 
 impl UniqueID for GatedStream {
     fn id(&self) -> UniqueIDType {
-        self.inner.id()
+        self.inner.get_ref().id()
     }
 }
 
 impl Ssl for GatedStream {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.inner.get_ssl_digest()
+        self.inner.get_ref().get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.inner.selected_alpn_proto()
+        self.inner.get_ref().selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for GatedStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
+        self.inner.get_ref().get_timing_digest()
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.inner.get_read_pending_time()
+        self.inner.get_ref().get_read_pending_time()
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.inner.get_write_pending_time()
+        self.inner.get_ref().get_write_pending_time()
     }
 }
 
 impl GetProxyDigest for GatedStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_proxy_digest()
+        self.inner.get_ref().get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for GatedStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
+        self.inner.get_ref().get_socket_digest()
     }
 }
 
