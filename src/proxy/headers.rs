@@ -5,7 +5,6 @@
 //! from `Host`, and copies a list in `X-Forwarded-Proto` as it stands. So there is exactly one
 //! value for each, always the client's own view of us.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use http::header::{
@@ -63,23 +62,24 @@ pub fn set_forwarded(request: &mut RequestHeader, downstream: &Downstream) -> pi
     let proto = told.proto.unwrap_or(own_proto);
     let host = told.host.or_else(|| host_of(request));
     let client = downstream.address.map(|address| address.to_string());
-    let chain = match (told.chain, &client) {
-        (Some(chain), Some(client)) => Some(format!("{chain}, {client}")),
-        (chain, client) => chain.or_else(|| client.clone()),
-    };
-
+    // Put together without the formatter, which costs several times as much on every request.
     let mut forwarded = String::with_capacity(96);
-    if let Some(address) = downstream.address {
+    if let (Some(address), Some(client)) = (downstream.address, &client) {
         // RFC 7239 §6: an IPv6 address is bracketed and quoted.
-        let _ = match address {
-            IpAddr::V4(v4) => write!(forwarded, "for={v4};"),
-            IpAddr::V6(v6) => write!(forwarded, "for=\"[{v6}]\";"),
+        let (before, after) = match address {
+            IpAddr::V4(_) => ("for=", ";"),
+            IpAddr::V6(_) => ("for=\"[", "]\";"),
         };
+        forwarded.extend([before, client, after]);
     }
-    let _ = write!(forwarded, "proto={proto}");
+    forwarded.extend(["proto=", proto]);
     if let Some(host) = &host {
-        let _ = write!(forwarded, ";host=\"{host}\"");
+        forwarded.extend([";host=\"", host, "\""]);
     }
+    let chain = match (told.chain, client) {
+        (Some(chain), Some(client)) => Some(format!("{chain}, {client}")),
+        (chain, client) => chain.or(client),
+    };
     request.remove_header(&X_FORWARDED_PORT);
     request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(proto))?;
     request.insert_header(FORWARDED, forwarded)?;
