@@ -105,7 +105,7 @@ impl TraceParent {
     }
 }
 
-/// Two digits a byte; every request pays for this, and the formatter of numbers is ten times slower.
+/// Two digits a byte, for every request: the formatter of numbers costs twice that.
 fn push_hex(bytes: &[u8], out: &mut String) {
     const DIGITS: [char; 16] = [
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',

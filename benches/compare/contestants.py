@@ -5,6 +5,7 @@ All keep connections to both sides open, stream bodies both ways and say who ask
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -145,12 +146,14 @@ class Shardlet:
         directory = setting.directory
         if self._tls:
             certificates(directory, "ab")
+        # A copy of its own: contestants that share a program's pages would each seem smaller than they are.
+        binary = shutil.copy(self._binary, directory / "shardlet")
         running = Running(name, members["a"][0])
         # With a local plan the owner's peer has no part in it: it is not even started.
         for member in dict.fromkeys(("a", self._owner)):
             config = directory / f"{member}.yaml"
             config.write_text(self._config(member, members, setting.upstream))
-            command = [self._binary, "run", "--config", config]
+            command = [binary, "run", "--config", config]
             # The runtime's own variable: the number of threads that serve requests.
             process = Process(command, directory / f"{member}.log", TOKIO_WORKER_THREADS=str(setting.threads))
             running.processes.append(process)
