@@ -20,6 +20,7 @@ from pathlib import Path
 import load
 import usage
 from contestants import Contestant, Running, Setting, all_contestants
+from processes import Process
 from upstreams import Sink, Stub
 
 MIB = 1 << 20
@@ -45,11 +46,10 @@ class Run:
     def compare(self, contestants: list[Contestant]) -> None:
         with tempfile.TemporaryDirectory(prefix="shardlet-compare-") as name, ExitStack() as ending:
             directory = Path(name)
+            ending.callback(Process.end_all)
             stub = Stub(directory / "stub", BLOB_BYTES)
-            ending.callback(stub.process.end)
             self._act(contestants, stub.port, directory / "gets", self._idle, self._small, self._down)
             sink = Sink(directory / "sink")
-            ending.callback(sink.process.end)
             self._act(contestants, sink.port, directory / "puts", None, self._up)
 
     def _act(

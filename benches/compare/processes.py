@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 START_SECONDS = 20
 END_SECONDS = 10
@@ -16,6 +17,8 @@ ASK_AGAIN_SECONDS = 0.02
 
 class Process:
     """One program; its output goes to `log`, what it says on stdout to nowhere."""
+
+    started: ClassVar[list[Process]] = []
 
     def __init__(self, command: Sequence[str | Path], log: Path, **environment: str) -> None:
         self._log = log
@@ -28,6 +31,7 @@ class Process:
                 env=os.environ | environment,
             )
         self.pid = self._child.pid
+        Process.started.append(self)
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
         until = time.monotonic() + START_SECONDS
@@ -36,6 +40,12 @@ class Process:
                 said = self._log.read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"{self._child.args[0]} is not ready:\n{said}")
             time.sleep(ASK_AGAIN_SECONDS)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Ends whatever was started and has not ended, so also what never became ready."""
+        for process in reversed(cls.started):
+            process.end()
 
     def end(self) -> None:
         # Idle connections of other contestants must not hold up a drain.
