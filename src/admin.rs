@@ -38,7 +38,7 @@ pub trait Observed: Send + Sync {
 /// One condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// A short name: `listeners`, `view`, `replica`, `draining`.
+    /// A short name: `listeners`, `view`, `replica`, `peers`, `draining`.
     pub name: &'static str,
     /// Whether it holds.
     pub ok: bool,

@@ -17,6 +17,7 @@
 //!       state ─────────────── what these share
 //!         │
 //!         ├─ upstream → tls ─ whom we call and how; certificates, reloaded from disk
+//!         ├─ wire ─────────── what one member says to another
 //!         ├─ respond ──────── every failure → status and OCI error JSON, one table
 //!         ├─ metrics, access_log, telemetry, request_id, human
 //!         ▼
@@ -51,3 +52,4 @@ pub mod state;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod wire;

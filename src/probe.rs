@@ -11,10 +11,11 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use crate::config::Probes;
-use crate::proxy::wire::{self, MemberState};
+
 use crate::shard::{Description, Fingerprint, Health, MemberIndex, OtherView, Tracker};
 use crate::state::State;
 use crate::upstream::Asker;
+use crate::wire::{self, MemberState};
 
 /// How far an interval may be off, as a part of it: members that start together must not probe
 /// in step for ever.
@@ -173,7 +174,7 @@ fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
     Ok(request)
 }
 
-/// The kind of an error and its cause, without the framework's decoration (which holds addresses).
+/// An error in a few words: why, and where known what lies behind it.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the framework has thirty kinds of error"
@@ -183,8 +184,13 @@ fn brief(error: &Error) -> String {
         ErrorType::ConnectRefused => "it refuses connections".into(),
         ErrorType::ConnectTimedout => "connecting takes too long".into(),
         ErrorType::ReadTimedout => "it does not answer in time".into(),
-        ErrorType::TLSHandshakeFailure => "the TLS handshake failed".into(),
-        other => other.as_str().to_owned(),
+        ErrorType::TLSHandshakeFailure => {
+            format!("the TLS handshake failed: {}", error.root_cause())
+        }
+        other => match &error.context {
+            Some(context) => context.as_str().to_owned(),
+            None => other.as_str().to_owned(),
+        },
     }
 }
 

@@ -7,9 +7,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
 use crate::access_log::AccessLog;
-use crate::admin::status::CertificateStatus;
 use crate::config::{Sticky, Timeouts};
-use crate::metrics::Metrics;
+use crate::metrics::{Certificate, Metrics};
 use crate::respond::Failure;
 use crate::shard::{Fingerprint, Health, MemberIndex, OtherView, Policy, Repository, View};
 use crate::upstream::{Admission, Upstreams};
@@ -38,8 +37,8 @@ pub struct State {
     pub access_log: AccessLog,
     /// Whether this member takes no new work.
     pub draining: AtomicBool,
-    /// The certificates in use.
-    pub certificates: ArcSwap<Vec<CertificateStatus>>,
+    /// The certificates in use, and when they expire, in seconds since 1970.
+    pub certificates: ArcSwap<Vec<(Certificate, i64)>>,
 }
 
 impl State {

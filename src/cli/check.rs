@@ -10,7 +10,8 @@ use crate::machine::{Identity, load};
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Works on any machine: files that are not there and names that do not resolve are remarks.\n\n\
+    after_help = "Works on any machine: no name is looked up, and certificates that are not there are\n\
+                  remarks. Only `cluster.hash_key_file` must be readable.\n\n\
                   Examples:\n  \
                   shardlet check\n  \
                   shardlet check proxy.yaml\n  \

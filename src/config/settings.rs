@@ -44,7 +44,7 @@ pub struct Config {
     pub probes: Probes,
     /// Resolution of member names, in the background.
     pub resolve: Resolve,
-    /// Every file that this configuration was read from or names, to be watched for changes.
+    /// Every file that this configuration was read from or names.
     /// The configuration file itself is the first, unless it came from standard input.
     pub files: Vec<PathBuf>,
     /// What is legal but probably not meant. To be logged once at the start.

@@ -68,8 +68,8 @@ pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
         ),
         keepalive: of("keepalive", 75 * SECOND, SECOND..=24 * HOUR),
         idle: of("idle", MINUTE, SECOND..=24 * HOUR),
-        // Nothing in flight may be waited for: 0s is a fair wish.
         commit: of("commit", 300 * SECOND, SECOND..=24 * HOUR),
+        // Nothing in flight may be waited for: 0s is a fair wish.
         drain: of("drain", 30 * SECOND, Duration::ZERO..=24 * HOUR),
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
             },
         ),
         request_line,
-        header_count: limits.or("header_count", out, 100, number(8..=1_000)),
+        header_count: limits.or("header_count", out, 100, number(8..=240)),
         header_bytes,
         h2_streams: limits.or("h2_streams", out, 128, number(1..=10_000)),
         h2_window,

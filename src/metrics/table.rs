@@ -93,7 +93,7 @@ metrics! {
     FALLBACKS = counter "shardlet_fallbacks_total" [],
         "Reads served by the local replica because the owner is down.";
     RETRIES = counter "shardlet_retries_total" ["upstream"],
-        "Second attempts; only requests of which no byte had been written.";
+        "Second attempts: reads sent again or elsewhere, and requests whose connection failed before they were sent.";
     IN_FLIGHT = gauge "shardlet_requests_in_flight" ["arrival"],
         "Requests that have begun and not ended.";
 

@@ -24,7 +24,7 @@ pub struct Exchange {
     pub owner: Option<MemberIndex>,
     /// What is done with it.
     pub plan: Option<Plan>,
-    /// Whether the operation reads; only reads are ever tried twice.
+    /// Whether the operation reads; a write is sent once.
     pub reads: bool,
     /// Why it went wrong, where that is known better than from the framework's error.
     pub failure: Option<Failure>,

@@ -13,8 +13,8 @@ use http::header::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::wire;
 use crate::shard::View;
+use crate::wire;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

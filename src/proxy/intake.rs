@@ -7,13 +7,14 @@ use http::Method;
 use http::header::{EXPECT, RANGE};
 use pingora::proxy::Session;
 
-use super::{Exchange, headers, wire};
+use super::{Exchange, headers};
 use crate::config::Timeouts;
 use crate::gate::head;
 use crate::request_id::{RequestId, TraceParent};
 use crate::respond::{Failure, Malformed, REQUEST_ID_HEADER};
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
 use crate::state::State;
+use crate::wire;
 
 /// W3C Trace Context, level 1.
 pub const TRACE_HEADER: &str = "traceparent";

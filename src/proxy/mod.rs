@@ -17,7 +17,6 @@ pub mod headers;
 mod intake;
 mod record;
 mod verdict;
-pub mod wire;
 
 pub use exchange::Exchange;
 pub use record::refused;
@@ -33,12 +32,11 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::respond::{Failure, REQUEST_ID_HEADER};
+use crate::respond::{Failure, REQUEST_ID_HEADER, Severity};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
-
-/// How much longer a peer may take to answer a write than its replica.
-const PEER_GRACE: Duration = Duration::from_secs(1);
+use crate::upstream::PEER_GRACE;
+use crate::wire;
 
 /// The proxy behind one listener.
 pub struct Proxy {
@@ -101,8 +99,7 @@ impl ProxyHttp for Proxy {
         let Some(peer) = peer else {
             return Err(give_up(ctx, Failure::Unresolved));
         };
-        ctx.upstream_asked
-            .get_or_insert_with(std::time::Instant::now);
+        ctx.upstream_asked = Some(std::time::Instant::now());
         let mut peer = Box::new((*peer).clone());
         if !ctx.reads {
             // A peer waits as long for its replica, and is to tell of it before we give it up.
@@ -176,7 +173,8 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         if let Some(asked) = ctx.upstream_asked {
-            let after = *ctx.first_byte.get_or_insert(asked.elapsed());
+            let after = asked.elapsed();
+            ctx.first_byte = Some(after);
             self.state
                 .metrics
                 .first_byte(verdict::upstream_of(ctx), after);
@@ -237,7 +235,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        verdict::on_error(session, ctx, error, reused)
+        verdict::on_error(&self.state, session, ctx, error, reused)
     }
 
     async fn fail_to_proxy(
@@ -255,6 +253,7 @@ impl ProxyHttp for Proxy {
             .response_written()
             .is_some_and(|response| !response.status.is_informational());
         let status = failure.answer().status;
+        report(&failure, error, ctx);
         if gone || begun {
             // A response that has begun is cut, so that nobody takes a part of it for the whole.
             ctx.failure = Some(failure);
@@ -312,6 +311,17 @@ impl Proxy {
             }
             Some(Plan::Reject(_)) | None => Err(give_up(ctx, Failure::Internal)),
         }
+    }
+}
+
+/// More than the client is told, for the operator, under the same request id.
+fn report(failure: &Failure, error: &Error, ctx: &Exchange) {
+    let (request_id, reason) = (ctx.request_id.as_str(), failure.reason());
+    match failure.answer().severity {
+        Severity::Debug => tracing::debug!(request_id, reason, %error, "request failed"),
+        Severity::Info => tracing::info!(request_id, reason, %error, "request failed"),
+        Severity::Warn => tracing::warn!(request_id, reason, %error, "request failed"),
+        Severity::Error => tracing::error!(request_id, reason, %error, "request failed"),
     }
 }
 

@@ -9,11 +9,12 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::{Exchange, failure, give_up, wire};
+use super::{Exchange, failure, give_up};
 use crate::metrics::Upstream;
 use crate::respond::Failure;
 use crate::shard::{MemberIndex, OwnerDown, Plan};
 use crate::state::State;
+use crate::wire;
 
 /// Second attempts that one request may have.
 const RETRIES: u8 = 1;
@@ -39,13 +40,10 @@ pub fn on_response(
     ctx: &mut Exchange,
 ) -> pingora::Result<()> {
     let rejected = response.remove_header(wire::REJECT);
-    let told_view = response.remove_header(wire::VIEW);
+    response.remove_header(wire::VIEW);
     let untouched = session.body_bytes_read() == 0;
     match ctx.plan {
         Some(Plan::Forward(owner)) if rejected.is_some() => {
-            if let Some(view) = told_view.and_then(|view| view.to_str().ok()?.parse().ok()) {
-                state.health.set_view(owner, view);
-            }
             if response.status == StatusCode::MISDIRECTED_REQUEST {
                 let owner = state.view.members().get(owner).id.clone();
                 return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
@@ -107,6 +105,7 @@ pub fn on_connect_error(
 /// The connection broke. Only a read that went into a pooled connection which the upstream was
 /// just closing is sent again.
 pub fn on_error(
+    state: &State,
     session: &Session,
     ctx: &mut Exchange,
     mut error: Box<Error>,
@@ -125,6 +124,7 @@ pub fn on_error(
     }
     if error.retry() {
         ctx.retries += 1;
+        state.metrics.retry(upstream_of(ctx));
     } else if ctx.failure.is_none() {
         ctx.failure = Some(failure::classify(&error));
     }

@@ -78,7 +78,8 @@ pub enum Failure {
     /// The upstream's certificate does not belong to the member that we meant to reach, or the
     /// handshake failed otherwise.
     UpstreamTls,
-    /// The upstream was silent for `timeouts.idle` with our request in hand.
+    /// The upstream was silent for `timeouts.idle` (a write: `timeouts.commit`) with our request in
+    /// hand.
     UpstreamTimeout,
     /// The upstream cut the connection before the end of its response.
     UpstreamReset,

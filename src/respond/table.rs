@@ -136,7 +136,7 @@ impl Failure {
                 "this member has just started and asks its peers for their view first; try again"),
 
             Self::Unresolved => row(503, UNAVAILABLE, "unresolved", A_FEW_PROBES, Warn, Keep,
-                "the name of the member that owns this repository does not resolve yet; try again"),
+                "the name of the member or registry that should serve this does not resolve yet; try again"),
             Self::UpstreamRefused => row(503, UNAVAILABLE, "upstream_refused", SOON, Warn, Keep,
                 "the registry could not be reached; try again"),
             Self::UpstreamConnectTimeout => row(503, UNAVAILABLE, "upstream_connect_timeout", SOON, Warn, Keep,

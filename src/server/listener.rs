@@ -86,6 +86,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 self.state
                     .metrics
                     .connection_refused(self.listener, Refusal::Full);
+                self.state.metrics.reject(&Failure::ConnectionsFull);
                 if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
                     self.tasks.spawn(tell_full(stream, turn));
                 }

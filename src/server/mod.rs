@@ -86,7 +86,7 @@ impl Server {
     }
 
     /// Takes no new connection, lets requests in flight finish for up to `timeouts.drain`, then
-    /// ends. Readiness goes first, so that load balancers and peers see it coming.
+    /// ends. `/readyz` says so from the first moment.
     pub async fn drain(self) -> Drained {
         self.state.draining.store(true, Ordering::Relaxed);
         self.state.metrics.draining(true);

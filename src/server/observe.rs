@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Addresses;
-use crate::admin::status::{ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus};
+use crate::admin::status::{
+    CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
+};
 use crate::admin::{Check, Observed, OwnerAnswer, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::metrics::Listener;
@@ -122,6 +124,13 @@ impl Observed for Observer {
         let state = &self.state;
         let members = state.view.members();
         let totals = state.metrics.totals();
+        let in_use = state.certificates.load();
+        let certificates = in_use
+            .iter()
+            .map(|(certificate, expiry)| CertificateStatus {
+                name: certificate.as_str().to_owned(),
+                expires_unix: *expiry,
+            });
         Status {
             member: members.get(members.local()).id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,7 +154,7 @@ impl Observed for Observer {
                 fallbacks: totals.fallbacks,
                 retries: totals.retries,
             },
-            certificates: state.certificates.load().to_vec(),
+            certificates: certificates.collect(),
             warnings: self.warnings(),
         }
     }

@@ -14,7 +14,6 @@ use super::observe::Shown;
 use super::serving::Serving;
 use super::{LogOutput, Server};
 use crate::access_log::AccessLog;
-use crate::admin::status::CertificateStatus;
 use crate::config::{ClusterTls, Config, Probes, RegistryAddress, Resolve};
 use crate::metrics::{Certificate, Metrics};
 use crate::state::{HealthTable, State};
@@ -192,10 +191,7 @@ fn report_expiry(state: &State, material: &TlsMaterial) {
         .map(|(_, pair)| (Certificate::Member, pair));
     let in_use = client.chain(member).map(|(certificate, pair)| {
         state.metrics.tls_expiry(certificate, pair.not_after());
-        CertificateStatus {
-            name: certificate.as_str().to_owned(),
-            expires_unix: pair.not_after(),
-        }
+        (certificate, pair.not_after())
     });
     state.certificates.store(Arc::new(in_use.collect()));
 }

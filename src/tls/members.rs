@@ -164,3 +164,27 @@ impl ClientCertVerifier for MemberVerifier {
         self.current.load().chain.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_count_as_they_are_written() {
+        let names = ["*.svc", "ZOT-1.svc", "127.0.0.1"].map(str::to_owned);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(names)
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let written = certificate_names(certificate.der());
+        let expected = [
+            Name::Dns("*.svc".into()),
+            Name::Dns("zot-1.svc".into()),
+            Name::Ip(IpAddr::from([127, 0, 0, 1])),
+        ];
+        assert_eq!(written, expected);
+        assert!(!written.contains(&Name::Dns("zot-2.svc".into())));
+        assert!(certificate_names(&CertificateDer::from(vec![0; 8])).is_empty());
+    }
+}

@@ -10,7 +10,7 @@ mod target;
 
 pub use admission::{Admission, Permit};
 pub use ask::Asker;
-pub use target::{Credentials, DialError};
+pub use target::{Credentials, DialError, PEER_GRACE};
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

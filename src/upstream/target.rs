@@ -25,7 +25,7 @@ const PEER_IDLE: Duration = Duration::from_secs(45);
 /// sides, and it is the client that has to be told, not the replica that is to blame.
 const REPLICA_GRACE: Duration = Duration::from_millis(500);
 /// How much longer a peer may be silent: it is to tell of its replica before we give it up.
-const PEER_GRACE: Duration = Duration::from_secs(1);
+pub const PEER_GRACE: Duration = Duration::from_secs(1);
 
 /// What we show to peers, and whom we believe.
 #[derive(Clone)]

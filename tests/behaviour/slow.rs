@@ -65,6 +65,23 @@ async fn a_slow_upload_takes_its_time() {
 }
 
 #[tokio::test]
+async fn a_write_may_take_its_time_in_storage() {
+    let cluster = Cluster::start(Plan::of(2).set("timeouts", "idle: 1s, commit: 30s")).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    for sidecar in [0, 1] {
+        let created = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+        cluster
+            .replica(0)
+            .steps([Step::ReadBody, Step::Pause(3 * IDLE), Step::say(created)]);
+        let answer = cluster
+            .at(sidecar)
+            .ask(Request::new("PUT", &target).body("x"))
+            .await;
+        assert_eq!(answer.status, 201, "through member {sidecar}");
+    }
+}
+
+#[tokio::test]
 async fn an_upload_that_stops_is_given_up() {
     let (cluster, target) = impatient().await;
     let mut connection = cluster.at(0).connect().await;
