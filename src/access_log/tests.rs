@@ -89,7 +89,10 @@ fn text_lines_are_pinned() {
 
 #[test]
 fn every_json_line_has_the_same_keys() {
-    let text = written(Format::Json, &[forwarded(), rejected(&Failure::Draining)]);
+    let text = written(
+        Format::Json,
+        &[forwarded(), rejected(&Failure::ConnectionsFull)],
+    );
     let keys: Vec<Vec<String>> = text
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Map<_, _>>(line).unwrap())

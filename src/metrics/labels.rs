@@ -116,10 +116,6 @@ label! {
         Tls = "tls",
         /// The certificate names no member of the view.
         NotMember = "not_member",
-        /// No whole request head arrived in time, or it was not HTTP.
-        Head = "head",
-        /// This member takes no new work.
-        Draining = "draining",
     }
 }
 

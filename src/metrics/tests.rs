@@ -199,9 +199,9 @@ fn two_members_in_one_process_do_not_share_counters() {
         Metrics::new(&view(), 1).unwrap(),
         Metrics::new(&view(), 2).unwrap(),
     );
-    one.reject(&Failure::Draining);
+    one.reject(&Failure::ConnectionsFull);
     assert_eq!(
-        value(&two, r#"shardlet_rejects_total{reason="draining"}"#),
+        value(&two, r#"shardlet_rejects_total{reason="connections_full"}"#),
         0.0
     );
     assert_eq!(value(&two, "shardlet_replica_in_flight_limit"), 2.0);

@@ -63,8 +63,6 @@ pub enum Failure {
     QueueTimeout,
     /// The listener has as many connections as it may have.
     ConnectionsFull,
-    /// This member takes no new work.
-    Draining,
     /// This member has just started and does not know yet whether its peers agree with it.
     Starting,
 

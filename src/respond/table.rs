@@ -26,7 +26,8 @@ pub struct Answer {
 /// Whether the downstream connection survives the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// It may carry another request.
+    /// It may carry another request, where the framework allows it: HTTP/1 connections end when it
+    /// fails after an upstream was chosen.
     Keep,
     /// What follows on it cannot be trusted, or is not wanted.
     Close,
@@ -130,8 +131,6 @@ impl Failure {
                 "the registry replica is busy and the request waited too long; try again"),
             Self::ConnectionsFull => row(503, UNAVAILABLE, "connections_full", A_FEW_PROBES, Warn, Close,
                 "this member has as many connections as it may have; try again"),
-            Self::Draining => row(503, UNAVAILABLE, "draining", AT_ONCE, Info, Close,
-                "this member is going down; try again through another one"),
             Self::Starting => row(503, UNAVAILABLE, "starting", AT_ONCE, Info, Keep,
                 "this member has just started and asks its peers for their view first; try again"),
 
@@ -215,7 +214,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub const REASONS: [&str; 43] = [
+pub const REASONS: [&str; 42] = [
     "route",
     "request_line",
     "bare_line_feed",
@@ -247,7 +246,6 @@ pub const REASONS: [&str; 43] = [
     "queue_full",
     "queue_timeout",
     "connections_full",
-    "draining",
     "starting",
     "unresolved",
     "upstream_refused",

@@ -33,7 +33,6 @@ fn every_failure() -> Vec<Failure> {
         Failure::QueueFull,
         Failure::QueueTimeout,
         Failure::ConnectionsFull,
-        Failure::Draining,
         Failure::Starting,
         Failure::Unresolved,
         Failure::UpstreamRefused,
@@ -160,15 +159,15 @@ fn a_misdirected_peer_learns_our_view() {
 
 #[test]
 fn a_head_gets_the_headers_and_no_body() {
-    let (get, body) = Failure::Draining.response("id-1", false);
-    let (head, nothing) = Failure::Draining.response("id-1", true);
+    let (get, body) = Failure::ConnectionsFull.response("id-1", false);
+    let (head, nothing) = Failure::ConnectionsFull.response("id-1", true);
     assert!(nothing.is_empty());
     assert_eq!(get.headers, head.headers);
     assert_eq!(
         head.headers["content-length"],
         body.len().to_string().as_str()
     );
-    assert_eq!(head.headers["retry-after"], "1");
+    assert_eq!(head.headers["retry-after"], "5");
     assert_eq!(head.headers["connection"], "close");
     assert_eq!(head.headers["x-request-id"], "id-1");
 }
