@@ -1,170 +1,121 @@
-//! What the listeners, the probes and the admin page of one member share.
+//! What lives as long as the process: the epoch in force, what is counted and logged, and whether
+//! this member is on its way out.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use ipnet::IpNet;
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
-use crate::config::{Sticky, Timeouts};
+use crate::epoch::Epoch;
 use crate::metrics::{Certificate, Metrics};
-use crate::respond::Failure;
-use crate::shard::{Fingerprint, Health, MemberIndex, OtherView, Policy, Repository, View};
-use crate::upstream::{Admission, Upstreams};
+use crate::shard::Description;
 
 /// One member at run time.
 pub struct State {
-    /// Members, placement and pins.
-    pub view: View,
-    /// The operator's choices about reads.
-    pub policy: Policy,
-    /// The cookie for routes without a repository.
-    pub sticky: Sticky,
-    /// Deadlines and idle limits.
-    pub timeouts: Timeouts,
-    /// Whose forwarding headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Whom we call.
-    pub upstreams: Upstreams,
-    /// The door to the local replica.
-    pub admission: Admission,
-    /// Verdicts on the replica and the peers.
-    pub health: HealthTable,
+    epoch: ArcSwap<Epoch>,
+    /// Epochs before this one, as long as writes that they admitted may be under way.
+    past: Mutex<Vec<Arc<Epoch>>>,
     /// What we count.
     pub metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
     pub access_log: AccessLog,
-    /// Whether this member takes no new work.
-    pub draining: AtomicBool,
+    /// Requests under way, but for the peers' questions: what a drain waits for.
+    pub work: TaskTracker,
     /// The certificates in use, and when they expire, in seconds since 1970.
     pub certificates: ArcSwap<Vec<(Certificate, i64)>>,
+    phase: AtomicU8,
+    drain_wanted: Notify,
+}
+
+/// How far a member is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// It takes work.
+    Serving,
+    /// It says that it is going, to load balancers and peers, and goes on as before until they have
+    /// heard it.
+    Leaving,
+    /// It takes nothing new and finishes what is in flight.
+    Closing,
 }
 
 impl State {
-    /// Whether this member takes no new work.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Whether this member, the owner in its own view, may write. When in doubt it may not: before
-    /// every peer was asked for its view once, and while a peer has a view with another owner.
-    ///
-    /// # Errors
-    /// What is to be answered instead.
-    pub fn may_write(&self, repository: &Repository<'_>) -> Result<(), Failure> {
-        let mut peers = self.view.members().peers();
-        if !peers.all(|(peer, _)| self.health.was_asked(peer)) {
-            return Err(Failure::Starting);
-        }
-        let others = self.health.others.load();
-        let disputed = others
-            .iter()
-            .any(|(_, other)| self.view.is_disputed(repository, other));
-        if disputed {
-            return Err(Failure::ViewsDiffer);
-        }
-        Ok(())
-    }
-
-    /// The verdict on one member; for the local one, on its replica.
-    pub fn health_of(&self, member: MemberIndex) -> Health {
-        self.health.get(member)
-    }
-}
-
-/// The latest verdict on every member, and what each peer last told of its view. Written by the
-/// probes, read by every request.
-#[derive(Debug)]
-pub struct HealthTable {
-    verdicts: Box<[AtomicU8]>,
-    views: Box<[ArcSwapOption<Fingerprint>]>,
-    /// Which peers were asked at least once, whatever came of it.
-    asked: Box<[AtomicBool]>,
-    /// The views that are not ours, as far as we know.
-    others: ArcSwap<Vec<(MemberIndex, OtherView)>>,
-}
-
-const UNKNOWN: u8 = 0;
-const UP: u8 = 1;
-const DOWN: u8 = 2;
-
-impl HealthTable {
-    /// Nothing is known of `members` members.
-    pub fn new(members: usize) -> Self {
+    /// A member that serves under this epoch.
+    pub fn new(epoch: Arc<Epoch>, metrics: Metrics, access_log: AccessLog) -> Self {
         Self {
-            verdicts: (0..members).map(|_| AtomicU8::new(UNKNOWN)).collect(),
-            views: (0..members).map(|_| ArcSwapOption::empty()).collect(),
-            asked: (0..members).map(|_| AtomicBool::new(false)).collect(),
-            others: ArcSwap::default(),
+            epoch: ArcSwap::new(epoch),
+            past: Mutex::default(),
+            metrics,
+            access_log,
+            work: TaskTracker::new(),
+            certificates: ArcSwap::default(),
+            phase: AtomicU8::new(Phase::Serving as u8),
+            drain_wanted: Notify::new(),
         }
     }
 
-    /// The verdict on a member.
-    pub fn get(&self, member: MemberIndex) -> Health {
-        match self
-            .verdicts
-            .get(member.get())
-            .map(|verdict| verdict.load(Ordering::Relaxed))
-        {
-            Some(UP) => Health::Up,
-            Some(DOWN) => Health::Down,
-            _ => Health::Unknown,
+    /// The epoch in force. A request takes it once and keeps it to its end, so that its indices
+    /// belong to its view.
+    pub fn epoch(&self) -> Arc<Epoch> {
+        self.epoch.load_full()
+    }
+
+    /// Puts another epoch in force. Writes that the old one has admitted go on; peers hear of its
+    /// view until they are done.
+    pub fn replace_epoch(&self, next: Arc<Epoch>) {
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.epoch.load_full();
+        // In this order: a write that comes too late for `views` to see it sees the retirement.
+        old.retire();
+        past.push(old);
+        self.epoch.store(next);
+    }
+
+    /// What a peer has to know of our views: the epoch in force, and every other view under which
+    /// a write may still be under way.
+    pub fn views(&self) -> (Arc<Epoch>, Vec<Description>) {
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.epoch.load_full();
+        past.retain(|epoch| epoch.is_writing());
+        let others = past
+            .iter()
+            .filter(|epoch| epoch.view.fingerprint() != current.view.fingerprint());
+        let also = others.map(|epoch| epoch.view.describe()).collect();
+        (current, also)
+    }
+
+    /// How far this member is on its way out.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Serving,
+            1 => Phase::Leaving,
+            _ => Phase::Closing,
         }
     }
 
-    /// Records a verdict.
-    pub fn set(&self, member: MemberIndex, health: Health) {
-        let value = match health {
-            Health::Unknown => UNKNOWN,
-            Health::Up => UP,
-            Health::Down => DOWN,
-        };
-        if let Some(verdict) = self.verdicts.get(member.get()) {
-            verdict.store(value, Ordering::Relaxed);
-        }
+    /// Whether this member is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.phase() > Phase::Serving
     }
 
-    /// The view that a peer last told of.
-    pub fn view_of(&self, member: MemberIndex) -> Option<Fingerprint> {
-        let told = self.views.get(member.get())?.load_full()?;
-        Some(*told)
+    /// Goes a step further on the way out, never back, and tells the peers at once.
+    pub fn enter_phase(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::Relaxed);
+        self.metrics.draining(self.is_draining());
+        self.epoch().tell_news();
     }
 
-    /// Records the view that a peer told of.
-    pub fn set_view(&self, member: MemberIndex, view: Fingerprint) {
-        if let Some(told) = self.views.get(member.get()) {
-            told.store(Some(Arc::new(view)));
-        }
+    /// Asks whoever runs this member to drain it.
+    pub fn ask_for_drain(&self) {
+        self.drain_wanted.notify_one();
     }
 
-    /// Records that a member was asked.
-    pub fn set_asked(&self, member: MemberIndex) {
-        if let Some(asked) = self.asked.get(member.get()) {
-            asked.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a member was asked at least once since the start.
-    pub fn was_asked(&self, member: MemberIndex) -> bool {
-        self.asked
-            .get(member.get())
-            .is_some_and(|asked| asked.load(Ordering::Relaxed))
-    }
-
-    /// The views that are not ours, with who has them.
-    pub fn others(&self) -> Arc<Vec<(MemberIndex, OtherView)>> {
-        self.others.load_full()
-    }
-
-    /// Records a peer's view that is not ours, or that it is ours again. A peer that falls silent
-    /// keeps the view it last told of: it may be at work where we cannot see it.
-    pub fn set_other(&self, member: MemberIndex, view: Option<OtherView>) {
-        self.others.rcu(|others| {
-            let mut others: Vec<_> = (**others).clone();
-            others.retain(|(known, _)| *known != member);
-            others.extend(view.clone().map(|view| (member, view)));
-            others
-        });
+    /// Waits until somebody asks for a drain.
+    pub async fn drain_asked(&self) {
+        self.drain_wanted.notified().await;
     }
 }

@@ -9,6 +9,10 @@ pub const VIEW: &str = "x-shardlet-view";
 pub const MEMBER: &str = "x-shardlet-member";
 /// In an answer: the metric reason for which the peer itself answered, as opposed to its replica.
 pub const REJECT: &str = "x-shardlet-reject";
+/// In a question after a member's state: the asker has changed, and wants to be asked back.
+pub const NEWS: &str = "x-shardlet-news";
+/// In a request: a read of a repository whose owner's replica is down, to be served by whoever gets it.
+pub const FALLBACK: &str = "x-shardlet-fallback";
 /// Every internal header begins so; whatever a client sends under it is dropped.
 pub const PREFIX: &str = "x-shardlet-";
 /// zot's own hop counter: any client can send it, and zot believes it.
@@ -30,6 +34,9 @@ pub struct MemberState {
     /// Its view in words, for a peer whose own view is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
+    /// Other views under which writes of its are still under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Description>,
 }
 
 #[cfg(test)]
@@ -39,11 +46,13 @@ mod tests {
     #[test]
     fn names_between_members_do_not_change() {
         assert_eq!(
-            (VIEW, MEMBER, REJECT, ZOT_HOP_COUNT, STATE_PATH),
+            (VIEW, MEMBER, REJECT, NEWS, FALLBACK, ZOT_HOP_COUNT, STATE_PATH),
             (
                 "x-shardlet-view",
                 "x-shardlet-member",
                 "x-shardlet-reject",
+                "x-shardlet-news",
+                "x-shardlet-fallback",
                 "x-zot-cluster-hop-count",
                 "/-/shardlet/state",
             )
@@ -54,6 +63,7 @@ mod tests {
             replica_up: true,
             draining: false,
             description: None,
+            also: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&state).unwrap(),

@@ -17,7 +17,7 @@ impl Proxy {
         let mut response = ResponseHeader::from(parts);
         if self.arrival == Arrival::Peer {
             let reason = HeaderValue::from_static(failure.reason());
-            let view = self.state.view.fingerprint().to_string();
+            let view = ctx.epoch.view.fingerprint().to_string();
             // Both are plain ASCII; without them the peer merely passes the answer on.
             let _ = response.insert_header(wire::REJECT, reason);
             let _ = response.insert_header(wire::VIEW, view);
@@ -37,22 +37,25 @@ impl Proxy {
         }
     }
 
-    /// Answers a peer's probe.
+    /// Answers a peer's probe, and asks back if it has news.
     pub(super) async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
-        let view = &self.state.view;
-        let local = view.members().local();
-        let own_view = view.fingerprint().to_string();
-        let asked_by = session
-            .req_header()
-            .headers
-            .get(wire::VIEW)
-            .and_then(|told| told.to_str().ok());
+        let (epoch, also) = self.state.views();
+        let request = session.req_header();
+        let sent = |name| request.headers.get(name).and_then(|sent| sent.to_str().ok());
+        let asker = sent(wire::MEMBER).and_then(|id| epoch.party(&id.parse().ok()?));
+        if let (Some(_), Some(asker)) = (sent(wire::NEWS), asker) {
+            epoch.standing_of(asker).wake();
+        }
+        let members = epoch.view.members();
+        let own_view = epoch.view.fingerprint().to_string();
+        let knows_it = sent(wire::VIEW) == Some(own_view.as_str());
         let state = wire::MemberState {
-            member: view.members().get(local).id.to_string(),
-            view: own_view.clone(),
-            replica_up: self.state.health_of(local).is_usable(),
+            member: members.get(members.local()).id.to_string(),
+            replica_up: epoch.replica().verdict().is_usable(),
             draining: self.state.is_draining(),
-            description: (asked_by != Some(own_view.as_str())).then(|| view.describe()),
+            description: (!knows_it).then(|| epoch.view.describe()),
+            view: own_view,
+            also,
         };
         let body = serde_json::to_vec(&state).unwrap_or_default();
         let mut response = ResponseHeader::build(200, Some(3))?;

@@ -1,42 +1,133 @@
-//! The way into the local replica: a place at once, or a wait for one.
+//! The way in to an upstream: leave of its circuit, and a place at once or after a wait.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use http::header::CONTENT_LENGTH;
 use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
 
 use super::{Exchange, give_up};
+use crate::epoch::Epoch;
 use crate::respond::Failure;
+use crate::shard::{Access, MemberIndex, Plan};
+use crate::standing::Standing;
 use crate::state::State;
+use crate::upstream::{Load, Upstream};
 
-/// Waits for a place at the local replica, which the request keeps to its end.
+/// The largest body that fits into any receive window together with its head.
+const SMALL_BODY: u64 = 16 * 1024;
+
+/// Whom the plan calls, ready to be called; or why that is of no use.
 ///
 /// # Errors
-/// When there is none in time, or when the client has left.
-pub async fn enter_replica(
+/// When there is no place in time, or the client has left.
+pub async fn enter(
     state: &State,
     session: &mut Session,
     ctx: &mut Exchange,
-) -> pingora::Result<()> {
-    if ctx.permit.is_some() {
-        return Ok(());
+) -> pingora::Result<Result<Arc<HttpPeer>, Failure>> {
+    let epoch = ctx.epoch.clone();
+    let Some((member, standing, upstream)) = called(&epoch, ctx) else {
+        return Err(give_up(ctx, Failure::Internal));
+    };
+    let Some(target) = upstream.ready(load(session)) else {
+        return Ok(Err(Failure::Unresolved));
+    };
+    if ctx.permit.is_none() {
+        wait_for_place(state, session, ctx, &standing, member).await?;
     }
-    let (metrics, admission) = (&state.metrics, &state.admission);
-    let permit = match admission.try_enter() {
+    // Only now: a trial of an open circuit must not stand in the queue.
+    if ctx.pass.is_none() {
+        ctx.pass = standing.breaker.enter();
+    }
+    if ctx.pass.is_none() {
+        ctx.permit = None;
+        return Ok(Err(closed_to_us(&epoch, ctx, member)));
+    }
+    if let Some(write) = &mut ctx.write {
+        write.is_sent();
+    }
+    Ok(Ok(target))
+}
+
+/// The member whose standing counts for the plan, with that and the way to it.
+pub fn called(
+    epoch: &Epoch,
+    ctx: &Exchange,
+) -> Option<(MemberIndex, Arc<Standing>, Arc<Upstream>)> {
+    let (member, upstream) = match ctx.plan? {
+        Plan::Forward(member) | Plan::PeerFallback { peer: member } => {
+            (member, epoch.upstreams.member(member))
+        }
+        Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => {
+            (epoch.view.members().local(), epoch.upstreams.replica())
+        }
+        Plan::Reject(_) => return None,
+    };
+    Some((member, epoch.standing(member).clone(), upstream.clone()))
+}
+
+/// What is said of a member, or the local replica, that is not to be called.
+fn closed_to_us(epoch: &Epoch, ctx: &Exchange, member: MemberIndex) -> Failure {
+    let members = epoch.view.members();
+    match ctx.plan {
+        Some(Plan::Forward(owner)) if ctx.owner == Some(owner) => Failure::OwnerDown {
+            owner: members.get(member).id.clone(),
+        },
+        _ => Failure::ReplicaDown,
+    }
+}
+
+fn load(session: &mut Session) -> Load {
+    if session.is_body_empty() {
+        return Load::Small;
+    }
+    let length = session.req_header().headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length <= SMALL_BODY => Load::Small,
+        Some(_) | None => Load::Large,
+    }
+}
+
+async fn wait_for_place(
+    state: &State,
+    session: &mut Session,
+    ctx: &mut Exchange,
+    standing: &Standing,
+    member: MemberIndex,
+) -> pingora::Result<()> {
+    let access = if ctx.reads { Access::Read } else { Access::Write };
+    let places = &standing.places;
+    let local = member == ctx.epoch.view.members().local();
+    let permit = match places.try_enter(access) {
         Some(permit) => permit,
         None => {
             let began = Instant::now();
-            let waiting = metrics.queued();
+            let waiting = if local {
+                state.metrics.queued(access)
+            } else {
+                ctx.epoch.metrics.peer_queued(member)
+            };
             let waited = tokio::select! {
                 biased;
-                waited = admission.wait() => waited,
+                waited = places.wait(access) => waited,
                 () = client_leaves(session) => Err(Failure::ClientGone),
             };
             drop(waiting);
-            metrics.queue_waited(began.elapsed());
+            if local {
+                state.metrics.queue_waited(began.elapsed());
+            }
             waited.map_err(|failure| give_up(ctx, failure))?
         }
     };
-    ctx.permit = Some((permit, metrics.replica_works()));
+    let held = if local {
+        state.metrics.replica_works(access)
+    } else {
+        ctx.epoch.metrics.peer_works(member)
+    };
+    ctx.permit = Some((permit, held));
     Ok(())
 }
 

@@ -1,15 +1,23 @@
 //! One request and its response, as far as we got with it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::epoch::{Epoch, WriteGuard};
 use crate::metrics::Held;
 use crate::request_id::{RequestId, TraceParent};
 use crate::respond::Failure;
-use crate::shard::{MemberIndex, Operation, Plan};
-use crate::upstream::Permit;
+use crate::shard::{Arrival, MemberIndex, Operation, Plan};
+use crate::upstream::{Pass, Permit};
 
 /// The framework's per-request context.
 pub struct Exchange {
+    /// The configuration that it began under, and keeps to its end.
+    pub epoch: Arc<Epoch>,
+    /// Which listener it came in by.
+    pub arrival: Arrival,
     /// When the head was whole.
     pub started: Instant,
     /// Kept from the client or made; the same in answer, log and error detail.
@@ -28,8 +36,14 @@ pub struct Exchange {
     pub reads: bool,
     /// Why it went wrong, where that is known better than from the framework's error.
     pub failure: Option<Failure>,
-    /// Its place at the local replica.
+    /// Its place at its upstream.
     pub permit: Option<(Permit, Held)>,
+    /// Leave to call its upstream, until it is known how that went.
+    pub pass: Option<Pass>,
+    /// Counts it as a write of ours.
+    pub write: Option<WriteGuard>,
+    /// Holds up a drain.
+    pub work: Option<TaskTrackerToken>,
     /// Counts it as in flight.
     pub in_flight: Option<Held>,
     /// When the upstream was first asked.
@@ -47,8 +61,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(epoch: Arc<Epoch>, arrival: Arrival) -> Self {
         Self {
+            epoch,
+            arrival,
             started: Instant::now(),
             request_id: RequestId::make(),
             trace: None,
@@ -59,6 +75,9 @@ impl Exchange {
             reads: false,
             failure: None,
             permit: None,
+            pass: None,
+            write: None,
+            work: None,
             in_flight: None,
             upstream_asked: None,
             first_byte: None,
@@ -74,5 +93,7 @@ impl Exchange {
         self.plan = Some(plan);
         self.elsewhere = true;
         self.failure = None;
+        self.permit = None;
+        self.pass = None;
     }
 }

@@ -16,9 +16,18 @@ pub fn classify(error: &Error) -> Failure {
             Some(ErrorKind::TimedOut) => Failure::ClientStalled,
             Some(_) | None => downstream(error.etype()),
         },
+        // The network gave up, or nobody acknowledged in time.
+        ErrorSource::Upstream if io_kind(error) == Some(ErrorKind::TimedOut) => {
+            Failure::UpstreamTimeout
+        }
         ErrorSource::Upstream => upstream(error.etype()),
         ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
     }
+}
+
+/// Whether an upstream was waited for in vain.
+pub fn is_timeout(error: &Error) -> bool {
+    classify(error) == Failure::UpstreamTimeout
 }
 
 fn io_kind(error: &Error) -> Option<ErrorKind> {

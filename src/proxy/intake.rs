@@ -9,11 +9,12 @@ use pingora::proxy::Session;
 
 use super::{Exchange, headers};
 use crate::config::Timeouts;
+use crate::epoch::Epoch;
 use crate::gate::head;
 use crate::request_id::{RequestId, TraceParent};
 use crate::respond::{Failure, Malformed, REQUEST_ID_HEADER};
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
-use crate::state::State;
+use crate::state::{Phase, State};
 use crate::wire;
 
 /// W3C Trace Context, level 1.
@@ -24,12 +25,18 @@ pub const TRACE_HEADER: &str = "traceparent";
 const DRAIN_REJECTED: Duration = Duration::from_secs(2);
 
 /// Idle limits for both directions. The gate has waited for the head; keep-alive is its affair.
-pub fn set_limits(session: &mut Session, timeouts: &Timeouts, draining: bool) {
+pub fn set_limits(session: &mut Session, timeouts: &Timeouts, arrival: Arrival, phase: Phase) {
     session.set_read_timeout(Some(timeouts.idle));
     session.set_write_timeout(Some(timeouts.idle));
     session.set_total_drain_timeout(Some(DRAIN_REJECTED));
     session.set_close_on_response_before_downstream_finish(false);
-    if draining {
+    // Clients are sent to other members, one answer after the other. Peers come to the owner to the
+    // end.
+    let last = match arrival {
+        Arrival::Client => phase > Phase::Serving,
+        Arrival::Peer => phase == Phase::Closing,
+    };
+    if last {
         session.set_keepalive(None);
     }
 }
@@ -43,13 +50,13 @@ pub fn leave_time_to_read(session: &mut Session) {
 }
 
 /// Who is at the other end of a client connection.
-pub fn downstream(state: &State, session: &Session) -> headers::Downstream {
+pub fn downstream(epoch: &Epoch, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
         tls: is_tls(session),
         trusted: address
-            .is_some_and(|ip| state.trusted_proxies.iter().any(|net| net.contains(&ip))),
+            .is_some_and(|ip| epoch.trusted_proxies.iter().any(|net| net.contains(&ip))),
     }
 }
 
@@ -69,7 +76,6 @@ pub fn client_ip(session: &Session) -> Option<IpAddr> {
 /// # Errors
 /// Whatever is to be answered instead of forwarding.
 pub fn take_in(
-    arrival: Arrival,
     state: &State,
     session: &Session,
     ctx: &mut Exchange,
@@ -85,7 +91,7 @@ pub fn take_in(
         .split(|byte| *byte == b'?')
         .next()
         .unwrap_or_default();
-    if arrival == Arrival::Peer {
+    if ctx.arrival == Arrival::Peer {
         if path == wire::STATE_PATH.as_bytes() && request.method == Method::GET {
             ctx.is_state_probe = true;
             return Ok(());
@@ -94,20 +100,23 @@ pub fn take_in(
         if !request.headers.contains_key(wire::VIEW) {
             return Err(Failure::BadRequest(Malformed::PeerFields));
         }
+        if state.phase() == Phase::Closing {
+            return Err(Failure::Draining);
+        }
     }
+    ctx.work = Some(state.work.token());
     let route = shard::parse(path).map_err(Failure::Route)?;
-    plan(arrival, state, session, &route, ctx)
+    plan(session, &route, ctx)
 }
 
 fn plan(
-    arrival: Arrival,
-    state: &State,
     session: &Session,
     route: &Route<'_>,
     ctx: &mut Exchange,
 ) -> Result<(), Failure> {
     let request = session.req_header();
-    let view = &state.view;
+    let (epoch, arrival) = (ctx.epoch.clone(), ctx.arrival);
+    let view = &epoch.view;
     let method = request.method.as_str();
     let access = Access::of(method);
     ctx.operation = route.operation(method);
@@ -118,7 +127,7 @@ fn plan(
     }
     let sticky = match route {
         Route::Session | Route::Registry(_) if arrival == Arrival::Client => {
-            headers::sticky_member(request, &state.sticky.cookie, view)
+            headers::sticky_member(request, &epoch.sticky.cookie, view)
         }
         Route::Session | Route::Registry(_) | Route::Repository { .. } | Route::Private => None,
     };
@@ -130,10 +139,11 @@ fn plan(
             ranged: request.headers.contains_key(RANGE),
             method_is_get: request.method == Method::GET,
             sticky,
+            fallback: request.headers.contains_key(wire::FALLBACK),
         },
         view,
-        &state.policy,
-        |member| state.health_of(member),
+        &epoch.policy,
+        |member| epoch.health_of(member),
     );
     ctx.plan = Some(plan);
     let handed_over = matches!(plan, Plan::Forward(_)) && sticky.is_some();
@@ -143,23 +153,27 @@ fn plan(
     if let (Route::Repository { repository, .. }, Access::Write, Plan::Local) =
         (route, access, plan)
     {
-        state.may_write(repository)?;
+        ctx.write = Some(epoch.begin_write(repository)?);
     }
     match plan {
-        Plan::Local | Plan::Forward(_) | Plan::Fallback { .. } | Plan::Spread { .. } => Ok(()),
-        Plan::Reject(reject) => Err(failure_of(reject, state)),
+        Plan::Local
+        | Plan::Forward(_)
+        | Plan::Fallback { .. }
+        | Plan::PeerFallback { .. }
+        | Plan::Spread { .. } => Ok(()),
+        Plan::Reject(reject) => Err(failure_of(reject, &epoch)),
     }
 }
 
-fn failure_of(reject: Reject, state: &State) -> Failure {
-    let members = state.view.members();
+fn failure_of(reject: Reject, epoch: &Epoch) -> Failure {
+    let members = epoch.view.members();
     match reject {
         Reject::OwnerDown { owner } => Failure::OwnerDown {
             owner: members.get(owner).id.clone(),
         },
         Reject::Misdirected { owner } => Failure::Misdirected {
             owner: members.get(owner).id.clone(),
-            view: *state.view.fingerprint(),
+            view: *epoch.view.fingerprint(),
         },
         Reject::ReplicaDown => Failure::ReplicaDown,
         Reject::Private => Failure::Private,

@@ -10,6 +10,7 @@
 //! ```
 
 mod answer;
+mod circuit;
 mod entry;
 mod exchange;
 mod failure;
@@ -32,6 +33,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
+use crate::metrics::Upstream;
 use crate::respond::{Failure, REQUEST_ID_HEADER, Severity};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
@@ -56,7 +58,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new()
+        Exchange::new(self.state.epoch(), self.arrival)
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
@@ -68,9 +70,10 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Exchange,
     ) -> pingora::Result<bool> {
-        intake::set_limits(session, &self.state.timeouts, self.state.is_draining());
+        let phase = self.state.phase();
+        intake::set_limits(session, &ctx.epoch.timeouts, self.arrival, phase);
         ctx.in_flight = Some(self.state.metrics.request_begins(self.arrival));
-        match intake::take_in(self.arrival, &self.state, session, ctx) {
+        match intake::take_in(&self.state, session, ctx) {
             Ok(()) if ctx.is_state_probe => {
                 self.tell_state(session).await?;
                 Ok(true)
@@ -92,12 +95,12 @@ impl ProxyHttp for Proxy {
             ctx.retries += 1;
             self.state.metrics.retry(verdict::upstream_of(ctx));
         }
-        let mut peer = self.target(session, ctx).await?;
-        if peer.is_none() && verdict::on_unresolved(&self.state, ctx) {
-            peer = self.target(session, ctx).await?;
-        }
-        let Some(peer) = peer else {
-            return Err(give_up(ctx, Failure::Unresolved));
+        let peer = loop {
+            match entry::enter(&self.state, session, ctx).await? {
+                Ok(peer) => break peer,
+                Err(_) if verdict::divert(session, ctx) => {}
+                Err(failure) => return Err(give_up(ctx, failure)),
+            }
         };
         ctx.upstream_asked = Some(std::time::Instant::now());
         let mut peer = Box::new((*peer).clone());
@@ -107,7 +110,7 @@ impl ProxyHttp for Proxy {
                 Some(Plan::Forward(_)) => PEER_GRACE,
                 _ => Duration::ZERO,
             };
-            peer.options.read_timeout = Some(self.state.timeouts.commit + grace);
+            peer.options.read_timeout = Some(ctx.epoch.timeouts.commit + grace);
         }
         Ok(peer)
     }
@@ -141,19 +144,22 @@ impl ProxyHttp for Proxy {
             request.insert_header(HOST, address.to_string())?;
         }
         if self.arrival == Arrival::Client {
-            headers::set_forwarded(request, &intake::downstream(&self.state, session))?;
+            headers::set_forwarded(request, &intake::downstream(&ctx.epoch, session))?;
         }
         request.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if let Some(trace) = &ctx.trace {
             request.insert_header(intake::TRACE_HEADER, trace.as_str())?;
         }
-        if let Some(Plan::Forward(_)) = ctx.plan {
-            let view = &self.state.view;
+        let view = &ctx.epoch.view;
+        if verdict::upstream_of(ctx) == Upstream::Peer {
             request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
             let local = view.members().get(view.members().local());
             request.insert_header(wire::MEMBER, local.id.to_string())?;
         } else {
-            headers::drop_cookie(request, &self.state.sticky.cookie)?;
+            headers::drop_cookie(request, &ctx.epoch.sticky.cookie)?;
+        }
+        if let Some(Plan::PeerFallback { .. }) = ctx.plan {
+            request.insert_header(wire::FALLBACK, "1")?;
         }
         Ok(())
     }
@@ -179,7 +185,11 @@ impl ProxyHttp for Proxy {
                 .metrics
                 .first_byte(verdict::upstream_of(ctx), after);
         }
-        verdict::on_response(&self.state, session, response, ctx)
+        circuit::succeeded(ctx);
+        if let Some(write) = &mut ctx.write {
+            write.is_answered();
+        }
+        verdict::on_response(session, response, ctx)
     }
 
     async fn response_filter(
@@ -200,9 +210,9 @@ impl ProxyHttp for Proxy {
         }
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {
-            let view = &self.state.view;
+            let view = &ctx.epoch.view;
             let token = view.sticky_token(view.members().local());
-            let sticky = &self.state.sticky;
+            let sticky = &ctx.epoch.sticky;
             let secure = if intake::is_tls(session) {
                 "; Secure"
             } else {
@@ -224,7 +234,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
         error: Box<Error>,
     ) -> Box<Error> {
-        verdict::on_connect_error(&self.state, session, peer, ctx, error)
+        verdict::on_connect_error(session, peer, ctx, error)
     }
 
     fn error_while_proxy(
@@ -274,6 +284,8 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Exchange) {
         ctx.permit = None;
+        ctx.pass = None;
+        ctx.write = None;
         ctx.in_flight = None;
         if !ctx.is_state_probe {
             record::ended(self.arrival, &self.state, session, ctx);
@@ -293,24 +305,6 @@ impl ProxyHttp for Proxy {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-impl Proxy {
-    /// Whom the plan calls, with a place there; none while the name has no address.
-    async fn target(
-        &self,
-        session: &mut Session,
-        ctx: &mut Exchange,
-    ) -> pingora::Result<Option<Arc<HttpPeer>>> {
-        match ctx.plan {
-            Some(Plan::Forward(owner)) => Ok(self.state.upstreams.member(owner)),
-            Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => {
-                entry::enter_replica(&self.state, session, ctx).await?;
-                Ok(self.state.upstreams.replica())
-            }
-            Some(Plan::Reject(_)) | None => Err(give_up(ctx, Failure::Internal)),
-        }
     }
 }
 

@@ -66,7 +66,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
     let digest = session
         .digest()
         .and_then(|digest| digest.ssl_digest.as_ref());
-    let name = |member| &state.view.members().get(member).id;
+    let name = |member| &ctx.epoch.view.members().get(member).id;
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - end.total,
         request_id: ctx.request_id.as_str(),
@@ -153,7 +153,7 @@ fn upstream_name<'a>(
 ) -> Option<&'a str> {
     ctx.upstream_asked?;
     match ctx.plan? {
-        Plan::Forward(member) => Some(name(member).as_str()),
+        Plan::Forward(member) | Plan::PeerFallback { peer: member } => Some(name(member).as_str()),
         Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => Some("replica"),
         Plan::Reject(_) => None,
     }

@@ -9,10 +9,10 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::{Exchange, failure, give_up};
+use super::{Exchange, circuit, failure, give_up};
 use crate::metrics::Upstream;
 use crate::respond::Failure;
-use crate::shard::{MemberIndex, OwnerDown, Plan};
+use crate::shard::{self, Plan};
 use crate::state::State;
 use crate::wire;
 
@@ -22,7 +22,7 @@ const RETRIES: u8 = 1;
 /// Whom the plan calls.
 pub fn upstream_of(ctx: &Exchange) -> Upstream {
     match ctx.plan {
-        Some(Plan::Forward(_)) => Upstream::Peer,
+        Some(Plan::Forward(_) | Plan::PeerFallback { .. }) => Upstream::Peer,
         Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_))
         | None => Upstream::Replica,
     }
@@ -34,76 +34,51 @@ pub fn upstream_of(ctx: &Exchange) -> Upstream {
 /// When the response must not go downstream: because the peer is not the owner after all, or
 /// because the request goes elsewhere.
 pub fn on_response(
-    state: &State,
     session: &Session,
     response: &mut ResponseHeader,
     ctx: &mut Exchange,
 ) -> pingora::Result<()> {
-    let rejected = response.remove_header(wire::REJECT);
+    let rejected = response.remove_header(wire::REJECT).is_some();
     response.remove_header(wire::VIEW);
-    let untouched = session.body_bytes_read() == 0;
-    match ctx.plan {
-        Some(Plan::Forward(owner)) if rejected.is_some() => {
-            if response.status == StatusCode::MISDIRECTED_REQUEST {
-                let owner = state.view.members().get(owner).id.clone();
-                return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
-            }
-            if untouched && response.status.is_server_error() && may_fall_back(state, owner, ctx) {
-                ctx.try_elsewhere(Plan::Fallback { owner });
-                return Err(elsewhere());
-            }
-            Ok(())
-        }
-        // Storage is shared, but a replica may have cached that the blob was not there.
-        Some(Plan::Spread { owner })
-            if untouched && response.status == StatusCode::NOT_FOUND && ctx.retries < RETRIES =>
+    let goes_on = match ctx.plan {
+        Some(Plan::Forward(owner))
+            if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
         {
-            ctx.permit = None;
-            ctx.try_elsewhere(Plan::Forward(owner));
-            Err(elsewhere())
+            let owner = ctx.epoch.view.members().get(owner).id.clone();
+            return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
         }
+        // The peer itself answers, for a replica that does not.
+        Some(Plan::Forward(_)) => rejected && response.status.is_server_error(),
+        // Storage is shared, but a replica may have cached that the blob was not there.
+        Some(Plan::Spread { .. }) => response.status == StatusCode::NOT_FOUND,
         Some(
-            Plan::Local
-            | Plan::Forward(_)
-            | Plan::Fallback { .. }
-            | Plan::Spread { .. }
-            | Plan::Reject(_),
+            Plan::Local | Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Reject(_),
         )
-        | None => Ok(()),
+        | None => false,
+    };
+    if goes_on && try_second(session, ctx) {
+        let mut error = Error::new(ErrorType::Custom("to be asked elsewhere"));
+        error.set_retry(true);
+        return Err(error);
     }
+    Ok(())
 }
 
-/// No connection, so nothing was sent: a read may still be served by the local replica.
+/// No connection, so nothing was sent: a read may still be served by another replica.
 pub fn on_connect_error(
-    state: &State,
     session: &Session,
     peer: &HttpPeer,
     ctx: &mut Exchange,
     mut error: Box<Error>,
 ) -> Box<Error> {
-    error.set_retry(false);
-    let Some(Plan::Forward(owner)) = ctx.plan else {
-        return error;
-    };
-    if ctx.retries >= RETRIES {
-        return error;
-    }
-    let untouched = session.body_bytes_read() == 0;
-    if untouched && may_fall_back(state, owner, ctx) {
-        ctx.try_elsewhere(Plan::Fallback { owner });
-        error.set_retry(true);
-    } else if matches!(error.etype(), ErrorType::TLSHandshakeFailure) && untouched {
-        // Its certificate may carry the other of the member's two names.
-        if state.upstreams.expect_other_name(owner, peer).is_ok() {
-            ctx.try_elsewhere(Plan::Forward(owner));
-            error.set_retry(true);
-        }
-    }
+    circuit::failed(ctx, &error);
+    let retry = try_second(session, ctx) || try_other_name(session, peer, ctx, &error);
+    error.set_retry(retry);
     error
 }
 
-/// The connection broke. Only a read that went into a pooled connection which the upstream was
-/// just closing is sent again.
+/// The connection broke. A read that went into a pooled connection which the upstream was just
+/// closing is sent again; another read may be served by another replica.
 pub fn on_error(
     state: &State,
     session: &Session,
@@ -115,45 +90,77 @@ pub fn on_error(
         error.set_retry(true);
         return error;
     }
-    let unanswered = session.response_written().is_none();
-    let blameless = *error.esource() == ErrorSource::Upstream && ctx.failure.is_none();
-    if ctx.reads && reused && unanswered && blameless && session.body_bytes_read() == 0 {
+    error.set_retry(false);
+    if *error.esource() != ErrorSource::Upstream || ctx.failure.is_some() {
+        ctx.failure.get_or_insert_with(|| failure::classify(&error));
+        return error;
+    }
+    let was_closing = reused && !failure::is_timeout(&error);
+    if was_closing && is_untouched_read(session, ctx) && session.response_written().is_none() {
         error.retry.decide_reuse(reused);
-    } else {
-        error.set_retry(false);
     }
     if error.retry() {
+        // The place and the leave are still good.
         ctx.retries += 1;
         state.metrics.retry(upstream_of(ctx));
-    } else if ctx.failure.is_none() {
+        return error;
+    }
+    circuit::failed(ctx, &error);
+    if session.response_written().is_none() && try_second(session, ctx) {
+        error.set_retry(true);
+    } else {
         ctx.failure = Some(failure::classify(&error));
     }
     error
 }
 
-/// The owner has no address yet: a read is served by the local replica. Says whether it is.
-pub fn on_unresolved(state: &State, ctx: &mut Exchange) -> bool {
-    let Some(Plan::Forward(owner)) = ctx.plan else {
+/// The upstream is not to be called at all: a read goes to the next at once. Says whether it does.
+pub fn divert(session: &Session, ctx: &mut Exchange) -> bool {
+    let second = second(session, ctx);
+    if second.is_some() {
+        ctx.plan = second;
+    }
+    second.is_some()
+}
+
+fn try_second(session: &Session, ctx: &mut Exchange) -> bool {
+    let second = second(session, ctx);
+    if let Some(plan) = second {
+        ctx.try_elsewhere(plan);
+    }
+    second.is_some()
+}
+
+fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
+    if !is_untouched_read(session, ctx) {
+        return None;
+    }
+    let epoch = &ctx.epoch;
+    let health = |member| epoch.health_of(member);
+    shard::second(ctx.plan?, ctx.arrival, ctx.owner, &epoch.view, &epoch.policy, health)
+}
+
+/// A certificate may carry the other of the member's two names.
+fn try_other_name(
+    session: &Session,
+    peer: &HttpPeer,
+    ctx: &mut Exchange,
+    error: &Error,
+) -> bool {
+    let failed = matches!(error.etype(), ErrorType::TLSHandshakeFailure);
+    let untouched = session.body_bytes_read() == 0 && ctx.retries < RETRIES;
+    let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
         return false;
     };
-    let falls_back = may_fall_back(state, owner, ctx);
-    if falls_back {
-        ctx.plan = Some(Plan::Fallback { owner });
+    let tries = ctx.epoch.upstreams.member(member).expect_other_name(peer);
+    if tries.is_ok() {
+        ctx.try_elsewhere(plan);
     }
-    falls_back
+    tries.is_ok()
 }
 
-fn may_fall_back(state: &State, owner: MemberIndex, ctx: &Exchange) -> bool {
-    let local = state.view.members().local();
-    ctx.reads
-        && ctx.retries < RETRIES
-        && ctx.owner == Some(owner)
-        && state.policy.owner_down == OwnerDown::Fallback
-        && state.health_of(local).is_usable()
-}
-
-fn elsewhere() -> Box<Error> {
-    let mut error = Error::new(ErrorType::Custom("to be asked elsewhere"));
-    error.set_retry(true);
-    error
+/// Whether the request can be sent again: it reads, nothing of a body was consumed, and it was not
+/// sent again already.
+fn is_untouched_read(session: &Session, ctx: &Exchange) -> bool {
+    ctx.reads && ctx.retries < RETRIES && session.body_bytes_read() == 0
 }

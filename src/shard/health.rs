@@ -88,6 +88,29 @@ impl Tracker {
         Some(verdict)
     }
 
+    /// Goes on from a verdict that was reached before.
+    #[must_use]
+    pub fn resumed(thresholds: Thresholds, health: Health) -> Self {
+        Self {
+            health,
+            ..Self::new(thresholds)
+        }
+    }
+
+    /// Takes a verdict from one who knows. Gives it if it is new.
+    pub fn conclude(&mut self, health: Health) -> Option<Health> {
+        self.contrary = 0;
+        let new = self.health != health;
+        self.health = health;
+        new.then_some(health)
+    }
+
+    /// Whether the last results speak against the verdict.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.contrary > 0
+    }
+
     /// The verdict so far.
     #[must_use]
     pub fn health(&self) -> Health {

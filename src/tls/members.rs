@@ -132,7 +132,10 @@ impl ClientCertVerifier for MemberVerifier {
         if names.iter().any(|name| trusted.names.contains(name)) {
             Ok(verified)
         } else {
-            Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+            // The peer is told apart from one whose certificate is not valid: `access_denied`.
+            Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ))
         }
     }
 

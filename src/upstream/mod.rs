@@ -6,119 +6,171 @@
 
 mod admission;
 mod ask;
+mod breaker;
 mod target;
+mod trust;
 
 pub use admission::{Admission, Permit};
 pub use ask::Asker;
+pub use breaker::{Breaker, Pass};
 pub use target::{Credentials, DialError, PEER_GRACE};
+pub use trust::Trust;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::{Registry, RegistryAddress, Timeouts};
-use crate::shard::{MemberIndex, Members};
+use crate::shard::{MemberAddress, MemberIndex, Members};
 use target::{PeerName, Target};
 
-/// Every upstream of one member.
+/// Every upstream of one epoch.
 pub struct Upstreams {
-    replica: Slot,
-    members: Box<[Slot]>,
-    credentials: ArcSwap<Option<Credentials>>,
-    /// Part of every connection pool key: connections made under other credentials are not reused.
-    generation: AtomicU64,
-    preparing: Mutex<()>,
+    replica: Arc<Upstream>,
+    members: Box<[Arc<Upstream>]>,
 }
 
-/// One upstream: how to call it, where it is at the moment, and the target made of both.
-struct Slot {
+/// One upstream: how to call it, where it is at the moment, and the targets made of both.
+pub struct Upstream {
     target: Target,
+    /// Empty for a Unix socket.
+    name: Option<MemberAddress>,
     address: ArcSwapOption<SocketAddr>,
     /// Whether its certificate carries the member's id rather than the host of its address.
     named_by_id: AtomicBool,
-    ready: ArcSwapOption<HttpPeer>,
+    ready: ArcSwapOption<Ready>,
+    trust: Arc<Trust>,
+    shows_credentials: bool,
+}
+
+struct Ready {
+    brisk: Arc<HttpPeer>,
+    patient: Arc<HttpPeer>,
+}
+
+/// How much of a request goes out before the other end must take some of it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// It fits into the smallest receive window: if the network does not acknowledge it within
+    /// `timeouts.connect`, nobody is there.
+    Small,
+    /// The other end may close its window for as long as it works.
+    Large,
 }
 
 impl Upstreams {
     /// Upstreams for these members, of which none is callable until it has an address (a Unix
-    /// socket has one from the start).
+    /// socket has one from the start). Addresses that an earlier epoch has found are kept.
     ///
     /// # Errors
     /// A replica authority that cannot be read.
     pub fn new(
         registry: &Registry,
         members: &Members,
-        credentials: Option<Credentials>,
         timeouts: &Timeouts,
+        trust: &Arc<Trust>,
+        before: Option<&Self>,
     ) -> Result<Self, DialError> {
-        let upstreams = Self {
-            replica: Slot::new(Target::replica(registry, timeouts)?),
-            members: members
-                .iter()
-                .map(|(_, member)| Slot::new(Target::peer(member, timeouts)))
-                .collect(),
-            credentials: ArcSwap::from_pointee(credentials),
-            generation: AtomicU64::new(0),
-            preparing: Mutex::new(()),
+        let name = match &registry.address {
+            RegistryAddress::Tcp(address) => Some(address.clone()),
+            RegistryAddress::Unix(_) => None,
         };
-        if matches!(registry.address, RegistryAddress::Unix(_)) {
-            upstreams.replica.prepare(None, 0)?;
-        }
+        let replica = Upstream::new(Target::replica(registry, timeouts)?, name, trust, false);
+        let peer = |member: &crate::shard::Member| {
+            let target = Target::peer(member, timeouts);
+            Upstream::new(target, Some(member.address.clone()), trust, true)
+        };
+        let upstreams = Self {
+            replica: Arc::new(replica),
+            members: members.iter().map(|(_, member)| Arc::new(peer(member))).collect(),
+        };
+        upstreams.inherit(before)?;
         Ok(upstreams)
     }
 
-    /// The local replica, if its address is known.
-    pub fn replica(&self) -> Option<Arc<HttpPeer>> {
-        self.replica.ready.load_full()
+    /// The local replica.
+    pub fn replica(&self) -> &Arc<Upstream> {
+        &self.replica
     }
 
-    /// A member's peer listener, if its address is known.
-    pub fn member(&self, member: MemberIndex) -> Option<Arc<HttpPeer>> {
-        self.members
-            .get(member.get())
-            .and_then(|slot| slot.ready.load_full())
+    /// A member's peer listener.
+    pub fn member(&self, member: MemberIndex) -> &Arc<Upstream> {
+        &self.members[member.get()]
     }
 
-    /// The address last resolved for a member.
-    pub fn member_address(&self, member: MemberIndex) -> Option<SocketAddr> {
-        self.members
-            .get(member.get())
-            .and_then(|slot| slot.address.load_full())
-            .map(|at| *at)
-    }
-
-    /// The address last resolved for the local replica; none for a Unix socket.
-    pub fn replica_address(&self) -> Option<SocketAddr> {
-        self.replica.address.load_full().map(|at| *at)
-    }
-
-    /// Takes a newly resolved address of the local replica.
+    /// Shows and trusts other certificates from the next connection on; see [`Trust::replace`].
     ///
     /// # Errors
-    /// As [`Upstreams::set_credentials`].
-    pub fn set_replica_address(&self, address: SocketAddr) -> Result<(), DialError> {
-        self.replica.address.store(Some(Arc::new(address)));
-        self.replica
-            .prepare(None, self.generation.load(Ordering::Relaxed))
+    /// A certificate that the framework cannot read.
+    pub fn take_credentials(&self) -> Result<(), DialError> {
+        self.members.iter().try_for_each(|member| member.prepare())
     }
 
-    /// Takes a newly resolved address of a member.
+    fn inherit(&self, before: Option<&Self>) -> Result<(), DialError> {
+        self.replica.inherit(before.map(|before| &*before.replica))?;
+        for member in &self.members {
+            let known = before.and_then(|before| {
+                let mut members = before.members.iter();
+                members.find(|then| then.name == member.name)
+            });
+            member.inherit(known.map(|known| &**known))?;
+        }
+        Ok(())
+    }
+}
+
+impl Upstream {
+    fn new(
+        target: Target,
+        name: Option<MemberAddress>,
+        trust: &Arc<Trust>,
+        shows_credentials: bool,
+    ) -> Self {
+        Self {
+            target,
+            name,
+            address: ArcSwapOption::empty(),
+            named_by_id: AtomicBool::new(false),
+            ready: ArcSwapOption::empty(),
+            trust: trust.clone(),
+            shows_credentials,
+        }
+    }
+
+    fn inherit(&self, before: Option<&Self>) -> Result<(), DialError> {
+        if let Some(before) = before.filter(|before| before.name == self.name) {
+            self.address.store(before.address.load_full());
+            let by_id = before.named_by_id.load(Ordering::Relaxed);
+            self.named_by_id.store(by_id, Ordering::Relaxed);
+        }
+        self.prepare()
+    }
+
+    /// The target for a request of this size, if its address is known.
+    pub fn ready(&self, load: Load) -> Option<Arc<HttpPeer>> {
+        let ready = self.ready.load();
+        let ready = ready.as_ref()?;
+        Some(match load {
+            Load::Small => ready.brisk.clone(),
+            Load::Large => ready.patient.clone(),
+        })
+    }
+
+    /// The address last resolved; none for a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address.load_full().map(|at| *at)
+    }
+
+    /// Takes a newly resolved address.
     ///
     /// # Errors
-    /// As [`Upstreams::set_credentials`].
-    pub fn set_member_address(
-        &self,
-        member: MemberIndex,
-        address: SocketAddr,
-    ) -> Result<(), DialError> {
-        let Some(slot) = self.members.get(member.get()) else {
-            return Ok(());
-        };
-        slot.address.store(Some(Arc::new(address)));
-        self.prepare_member(slot)
+    /// As [`Upstreams::take_credentials`].
+    pub fn set_address(&self, address: SocketAddr) -> Result<(), DialError> {
+        self.address.store(Some(Arc::new(address)));
+        self.prepare()
     }
 
     /// Expects the other of the two names that a member's certificate may carry than the one that
@@ -127,68 +179,38 @@ impl Upstreams {
     /// name failed, so that two handshakes that fail at the same time do not undo each other.
     ///
     /// # Errors
-    /// As [`Upstreams::set_credentials`].
-    pub fn expect_other_name(
-        &self,
-        member: MemberIndex,
-        failed: &HttpPeer,
-    ) -> Result<(), DialError> {
-        let Some(slot) = self.members.get(member.get()) else {
-            return Ok(());
-        };
-        slot.named_by_id
-            .store(!slot.target.is_named_by_id(failed), Ordering::Relaxed);
-        self.prepare_member(slot)
+    /// As [`Upstreams::take_credentials`].
+    pub fn expect_other_name(&self, failed: &HttpPeer) -> Result<(), DialError> {
+        let by_id = !self.target.is_named_by_id(failed);
+        self.named_by_id.store(by_id, Ordering::Relaxed);
+        self.prepare()
     }
 
-    /// Shows and trusts other certificates from the next connection on. Connections made before
-    /// are used up by the requests on them and not reused.
+    /// Makes the targets anew from what is known now.
     ///
     /// # Errors
     /// A certificate that the framework cannot read.
-    pub fn set_credentials(&self, credentials: Option<Credentials>) -> Result<(), DialError> {
-        self.credentials.store(Arc::new(credentials));
-        self.generation.fetch_add(1, Ordering::Relaxed);
-        self.members
-            .iter()
-            .try_for_each(|slot| self.prepare_member(slot))
-    }
-
-    fn prepare_member(&self, slot: &Slot) -> Result<(), DialError> {
-        // Or one caller could put back what another has just replaced.
-        let _one_at_a_time = self
-            .preparing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let credentials = self.credentials.load();
-        slot.prepare(
-            (**credentials).as_ref(),
-            self.generation.load(Ordering::Relaxed),
-        )
-    }
-}
-
-impl Slot {
-    fn new(target: Target) -> Self {
-        Self {
-            target,
-            address: ArcSwapOption::empty(),
-            named_by_id: AtomicBool::new(false),
-            ready: ArcSwapOption::empty(),
-        }
-    }
-
-    fn prepare(&self, credentials: Option<&Credentials>, generation: u64) -> Result<(), DialError> {
-        let name = if self.named_by_id.load(Ordering::Relaxed) {
-            PeerName::Id
-        } else {
-            PeerName::Host
-        };
-        let address = self.address.load_full().map(|at| *at);
-        let ready = self
-            .target
-            .http_peer(address, name, credentials, generation)?;
-        self.ready.store(ready.map(Arc::new));
-        Ok(())
+    pub fn prepare(&self) -> Result<(), DialError> {
+        self.trust.with(|credentials, generation| {
+            let name = if self.named_by_id.load(Ordering::Relaxed) {
+                PeerName::Id
+            } else {
+                PeerName::Host
+            };
+            let address = self.address();
+            let credentials = credentials.filter(|_| self.shows_credentials);
+            let make = |load| {
+                let made = self
+                    .target
+                    .http_peer(address, name, credentials, generation, load)?;
+                Ok(made.map(Arc::new))
+            };
+            let ready = match (make(Load::Small)?, make(Load::Large)?) {
+                (Some(brisk), Some(patient)) => Some(Arc::new(Ready { brisk, patient })),
+                _ => None,
+            };
+            self.ready.store(ready);
+            Ok(())
+        })
     }
 }

@@ -9,6 +9,7 @@ use pingora::protocols::{ALPN, TcpKeepalive};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 
+use super::Load;
 use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::Member;
 use crate::tls::{Authority, KeyPair};
@@ -26,6 +27,12 @@ const PEER_IDLE: Duration = Duration::from_secs(45);
 const REPLICA_GRACE: Duration = Duration::from_millis(500);
 /// How much longer a peer may be silent: it is to tell of its replica before we give it up.
 pub const PEER_GRACE: Duration = Duration::from_secs(1);
+
+/// A silent connection, in the pool or waiting for an answer, is asked for a sign of life after so
+/// long, so often, so many times: a machine that is gone sends no reset.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_COUNT: usize = 3;
 
 /// What we show to peers, and whom we believe.
 #[derive(Clone)]
@@ -171,6 +178,7 @@ impl Target {
         name: PeerName,
         credentials: Option<&Credentials>,
         generation: u64,
+        load: Load,
     ) -> Result<Option<HttpPeer>, DialError> {
         let name = match name {
             PeerName::Host => &self.names.host,
@@ -187,7 +195,8 @@ impl Target {
             (Place::Address, Some(address)) => HttpPeer::new(address, tls, name.clone()),
             (Place::Address, None) => return Ok(None),
         };
-        peer.group_key = generation;
+        // The socket options of a pooled connection stay: each kind has connections of its own.
+        peer.group_key = generation * 2 + u64::from(load == Load::Large);
         peer.client_cert_key = credentials.map(|own| own.pair.clone());
         let options = &mut peer.options;
         options.ca = credentials
@@ -201,11 +210,15 @@ impl Target {
         options.alpn = ALPN::H1;
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         options.tcp_keepalive = Some(TcpKeepalive {
-            idle: Duration::from_secs(15),
-            interval: Duration::from_secs(5),
-            count: 3,
+            idle: KEEPALIVE_IDLE,
+            interval: KEEPALIVE_INTERVAL,
+            count: KEEPALIVE_COUNT,
+            // Zero is the system's own, which is many minutes.
             #[cfg(target_os = "linux")]
-            user_timeout: Duration::ZERO,
+            user_timeout: match load {
+                Load::Small => self.connect,
+                Load::Large => Duration::ZERO,
+            },
         });
         Ok(Some(peer))
     }

@@ -94,6 +94,15 @@ impl OtherView {
             difference: "a view that it does not describe".to_owned(),
         }
     }
+
+    /// A view of which nothing is known but that the local member is none of its members.
+    #[must_use]
+    pub fn without_us() -> Self {
+        Self {
+            view: None,
+            difference: "a view in which this member is none".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for OtherView {

@@ -1,0 +1,219 @@
+//! What one configuration has made: everything that a reload swaps as one.
+//!
+//! A request keeps the epoch that it began under. A new epoch writes nothing before it knows that
+//! nobody else writes the same repository:
+//!
+//! - it has asked every peer once, after the old epoch was retired ([`Epoch::begin_write`]);
+//! - every peer whose view, or whose writes still under way, name another owner keeps the
+//!   repositories concerned in dispute;
+//! - a member that is no longer listed is asked on until it is silent, as it may not know yet.
+//!
+//! So of two members that both take themselves for the owner, the one that asked later was told of
+//! the other.
+
+mod build;
+mod writes;
+
+pub use writes::WriteGuard;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::config::{Sticky, Timeouts};
+use crate::metrics::MemberMetrics;
+use crate::respond::Failure;
+use crate::shard::{Health, Member, MemberId, MemberIndex, OtherView, Policy, Repository, View};
+use crate::standing::Standing;
+use crate::upstream::{Upstream, Upstreams};
+use writes::Writes;
+
+/// One configuration at work.
+pub struct Epoch {
+    /// Members, placement and pins.
+    pub view: View,
+    /// The operator's choices about reads.
+    pub policy: Policy,
+    /// The cookie for routes without a repository.
+    pub sticky: Sticky,
+    /// Deadlines and idle limits.
+    pub timeouts: Timeouts,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whom we call.
+    pub upstreams: Upstreams,
+    /// Counts by member.
+    pub metrics: MemberMetrics,
+    standings: Box<[Arc<Standing>]>,
+    /// Members of views before this one that may not know yet that they are members no more.
+    leavers: Box<[Leaver]>,
+    /// Which members, and behind them which leavers, were asked at least once, whatever came of it.
+    asked: Box<[AtomicBool]>,
+    /// The views that are not ours, as far as we know.
+    others: ArcSwap<Vec<(MemberId, OtherView)>>,
+    writes: Writes,
+}
+
+/// A member that is not listed any more.
+pub struct Leaver {
+    /// As it was listed.
+    pub member: Member,
+    /// What is known of it.
+    pub standing: Arc<Standing>,
+    /// How to reach it.
+    pub upstream: Arc<Upstream>,
+    gone: AtomicBool,
+}
+
+/// Somebody whose view is to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// A member.
+    Peer(MemberIndex),
+    /// One that was a member, by its place among the leavers.
+    Leaver(usize),
+}
+
+impl Epoch {
+    /// How a member stands; the local one by its replica.
+    pub fn standing(&self, member: MemberIndex) -> &Arc<Standing> {
+        &self.standings[member.get()]
+    }
+
+    /// How the local replica stands.
+    pub fn replica(&self) -> &Arc<Standing> {
+        self.standing(self.view.members().local())
+    }
+
+    /// Whether a member can be sent requests; for the local one, whether its replica can.
+    pub fn health_of(&self, member: MemberIndex) -> Health {
+        self.standing(member).health()
+    }
+
+    /// The members that are listed no more and not yet silent.
+    pub fn leavers(&self) -> &[Leaver] {
+        &self.leavers
+    }
+
+    /// Everybody whose view is to be asked for.
+    pub fn parties(&self) -> impl Iterator<Item = Party> {
+        let peers = self.view.members().peers();
+        let leavers = (0..self.leavers.len()).map(Party::Leaver);
+        peers.map(|(peer, _)| Party::Peer(peer)).chain(leavers)
+    }
+
+    /// Who that is.
+    pub fn member_of(&self, party: Party) -> &Member {
+        match party {
+            Party::Peer(peer) => self.view.members().get(peer),
+            Party::Leaver(at) => &self.leavers[at].member,
+        }
+    }
+
+    /// How it stands.
+    pub fn standing_of(&self, party: Party) -> &Arc<Standing> {
+        match party {
+            Party::Peer(peer) => self.standing(peer),
+            Party::Leaver(at) => &self.leavers[at].standing,
+        }
+    }
+
+    /// How it is reached.
+    pub fn upstream_of(&self, party: Party) -> &Arc<Upstream> {
+        match party {
+            Party::Peer(peer) => self.upstreams.member(peer),
+            Party::Leaver(at) => &self.leavers[at].upstream,
+        }
+    }
+
+    /// Admits a write of this member, the owner in its own view. When in doubt there is none:
+    /// before everybody was asked for their view once, while somebody has a view, or writes under
+    /// one, with another owner, and when this epoch is over.
+    ///
+    /// # Errors
+    /// What is to be answered instead.
+    pub fn begin_write(
+        self: &Arc<Self>,
+        repository: &Repository<'_>,
+    ) -> Result<WriteGuard, Failure> {
+        let guard = writes::begin(self).ok_or(Failure::Reloading)?;
+        if !self.parties().all(|party| self.was_asked(party)) {
+            return Err(Failure::Starting);
+        }
+        let others = self.others.load();
+        let mut others = others.iter();
+        if others.any(|(_, other)| self.view.is_disputed(repository, other)) {
+            return Err(Failure::ViewsDiffer);
+        }
+        Ok(guard)
+    }
+
+    /// Admits no more writes.
+    pub fn retire(&self) {
+        self.writes.retire();
+    }
+
+    /// Whether a write that this epoch admitted may be under way.
+    pub fn is_writing(&self) -> bool {
+        self.writes.are_under_way()
+    }
+
+    /// Records that a party was asked.
+    pub fn set_asked(&self, party: Party) {
+        self.asked[self.place_of(party)].store(true, Ordering::Release);
+    }
+
+    /// Whether a party was asked at least once in this epoch.
+    pub fn was_asked(&self, party: Party) -> bool {
+        self.asked[self.place_of(party)].load(Ordering::Acquire)
+    }
+
+    /// The views that are not ours, with who has them.
+    pub fn others(&self) -> Arc<Vec<(MemberId, OtherView)>> {
+        self.others.load_full()
+    }
+
+    /// Records which views of a party are not ours; none if it agrees with us. One that falls
+    /// silent keeps those it last told: it may be at work where we cannot see it.
+    pub fn set_others(&self, party: Party, views: &[OtherView]) {
+        let member = &self.member_of(party).id;
+        self.others.rcu(|others| {
+            let mut others: Vec<_> = (**others).clone();
+            others.retain(|(known, _)| known != member);
+            others.extend(views.iter().map(|view| (member.clone(), view.clone())));
+            others
+        });
+    }
+
+    /// A leaver is silent: it is counted with no more.
+    pub fn forget(&self, party: Party) {
+        if let Party::Leaver(at) = party {
+            self.leavers[at].gone.store(true, Ordering::Relaxed);
+            self.set_others(party, &[]);
+            self.set_asked(party);
+        }
+    }
+
+    /// Has every peer told at once that something here has changed.
+    pub fn tell_news(&self) {
+        for party in self.parties() {
+            self.standing_of(party).tell_news();
+        }
+    }
+
+    fn place_of(&self, party: Party) -> usize {
+        match party {
+            Party::Peer(peer) => peer.get(),
+            Party::Leaver(at) => self.standings.len() + at,
+        }
+    }
+}
+
+impl Leaver {
+    /// Whether it has fallen silent.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,82 @@
+//! Which writes an epoch has admitted and not seen the end of.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::Epoch;
+
+/// How long a write that ended without an answer of the replica may go on there unseen: registries
+/// finish storage calls for a client that is gone.
+const AFTERMATH: Duration = Duration::from_secs(30);
+
+/// Counts the writes of one epoch.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    under_way: AtomicUsize,
+    retired: AtomicBool,
+    /// Until when unseen writes may go on, in milliseconds of [`now`].
+    aftermath: AtomicU64,
+}
+
+/// One write that an epoch has admitted.
+pub struct WriteGuard {
+    epoch: Arc<Epoch>,
+    sent: bool,
+    answered: bool,
+}
+
+/// Counts a write in, unless the epoch is over.
+///
+/// The order is what matters: counted first, looked second. Whoever retires the epoch and looks at
+/// the count afterwards either finds this write or has stopped it.
+pub(super) fn begin(epoch: &Arc<Epoch>) -> Option<WriteGuard> {
+    epoch.writes.under_way.fetch_add(1, Ordering::SeqCst);
+    // Made before the look, so that it is counted out whatever comes.
+    let guard = WriteGuard {
+        epoch: epoch.clone(),
+        sent: false,
+        answered: false,
+    };
+    let over = epoch.writes.retired.load(Ordering::SeqCst);
+    (!over).then_some(guard)
+}
+
+impl Writes {
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn are_under_way(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) > 0 || now() < self.aftermath.load(Ordering::SeqCst)
+    }
+}
+
+impl WriteGuard {
+    /// The replica has been sent it, or part of it.
+    pub fn is_sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// The replica has answered: it works on it no longer.
+    pub fn is_answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for WriteGuard {
+    fn drop(&mut self) {
+        let writes = &self.epoch.writes;
+        if self.sent && !self.answered {
+            let until = now().saturating_add(AFTERMATH.as_millis() as u64);
+            writes.aftermath.fetch_max(until, Ordering::SeqCst);
+        }
+        writes.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Milliseconds since this process first asked.
+fn now() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}

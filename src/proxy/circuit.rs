@@ -1,0 +1,60 @@
+//! What requests tell the circuit of their upstream.
+
+use pingora::Error;
+
+use super::{Exchange, entry, failure};
+use crate::respond::Failure;
+use crate::shard::{CircuitState, Outcome};
+
+/// The upstream has answered, whatever: it is there.
+pub fn succeeded(ctx: &mut Exchange) {
+    record(ctx, Outcome::Success);
+}
+
+/// The upstream could not be reached, broke off or was silent for too long. Anything else that went
+/// wrong says nothing of it.
+pub fn failed(ctx: &mut Exchange, error: &Error) {
+    let counts = matches!(
+        failure::classify(error),
+        Failure::UpstreamRefused
+            | Failure::UpstreamConnectTimeout
+            | Failure::UpstreamTls
+            | Failure::UpstreamTimeout
+            | Failure::UpstreamReset
+    );
+    if !counts {
+        return;
+    }
+    if ctx.pass.is_none() {
+        // It had answered, and broke off later.
+        let epoch = ctx.epoch.clone();
+        let called = entry::called(&epoch, ctx);
+        ctx.pass = called.and_then(|(_, standing, _)| standing.breaker.enter());
+    }
+    record(ctx, Outcome::Failure);
+}
+
+fn record(ctx: &mut Exchange, outcome: Outcome) {
+    let Some(pass) = ctx.pass.take() else {
+        return;
+    };
+    let epoch = ctx.epoch.clone();
+    let Some((index, standing, _)) = entry::called(&epoch, ctx) else {
+        return;
+    };
+    if outcome == Outcome::Failure {
+        // The probes are to find out what it is.
+        standing.wake();
+    }
+    let Some(changed) = pass.record(outcome) else {
+        return;
+    };
+    epoch.metrics.circuit(index, changed);
+    let member = &epoch.view.members().get(index).id;
+    match changed {
+        CircuitState::Closed => tracing::info!(%member, "circuit closed: requests go there again"),
+        CircuitState::Open | CircuitState::HalfOpen => {
+            tracing::warn!(%member, "circuit opened: requests are answered or sent elsewhere at once");
+        }
+    }
+}
