@@ -10,8 +10,7 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::config::Probes;
-
+use crate::config::{ProbePath, Probes};
 use crate::shard::{Description, Fingerprint, Health, MemberIndex, OtherView, Tracker};
 use crate::state::State;
 use crate::upstream::Asker;
@@ -70,7 +69,11 @@ async fn check_replica(
     let Some(target) = state.upstreams.replica() else {
         return Err("its name does not resolve".into());
     };
-    let request = question(&probes.path, host).map_err(|error| error.to_string())?;
+    let path = match &probes.path {
+        ProbePath::Auto => "/v2/",
+        ProbePath::Fixed(path) => path,
+    };
+    let request = question(path, host).map_err(|error| error.to_string())?;
     let answer = asker.get(&target, request, probes.timeout).await;
     match answer.map_err(|error| brief(&error))? {
         (StatusCode::OK | StatusCode::UNAUTHORIZED, _) => Ok(()),
