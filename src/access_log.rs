@@ -13,6 +13,7 @@ use crate::respond::Failure;
 use crate::shard::plan::Arrival;
 use crate::shard::route::Operation;
 use crate::telemetry::{Format, LineSender};
+use crate::text::shown;
 use prometheus::IntCounter;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -215,15 +216,9 @@ fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
         let _ = write!(scratch, " ended {}", ended(record));
     }
     let _ = write!(scratch, " id {}", record.request_id);
-    // Control bytes could move the cursor or fake a line.
     let mut utf8 = [0; 4];
     for character in scratch.chars() {
-        let shown = if character.is_control() {
-            '\u{fffd}'
-        } else {
-            character
-        };
-        line.extend_from_slice(shown.encode_utf8(&mut utf8).as_bytes());
+        line.extend_from_slice(shown(character).encode_utf8(&mut utf8).as_bytes());
     }
     line.push(b'\n');
 }

@@ -2,7 +2,8 @@
 //! which one is which, and what is wrong with the configuration.
 
 use crate::admin::status::{ListenerStatus, Status};
-use crate::human::{columns, percent, printable};
+use crate::human::{columns, percent};
+use crate::text::printable;
 
 /// Members that are listed one by one; a long list would push everything else off the screen.
 const MAX_MEMBERS: usize = 12;

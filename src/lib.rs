@@ -24,6 +24,8 @@
 //!       config ────────────── proxy.yaml → a value that cannot be wrong        (pure)
 //!         ▼
 //!       shard ─────────────── route · members · placement · plan · health · view (pure)
+//!         ▼
+//!       text ──────────────── characters and digits, for every room              (pure)
 //! ```
 //!
 //! A request's way: listener → gate → `route` (raw path → Route) → `placement` (→ owner) → `plan`
@@ -50,6 +52,7 @@ pub mod server;
 pub mod shard;
 pub mod state;
 pub mod telemetry;
+pub mod text;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

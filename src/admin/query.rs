@@ -1,5 +1,7 @@
 //! Query strings of the admin listener, as forms send them.
 
+use crate::text::hex_byte;
+
 /// The value of a parameter, decoded.
 pub(super) fn value(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| {
@@ -22,23 +24,17 @@ fn decode(text: &str) -> String {
     while let [first, tail @ ..] = rest {
         rest = tail;
         let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            (b'%', [high, low, ..]) => hex_byte(*high, *low),
             _ => None,
         };
-        if let Some((high, low)) = escaped {
-            bytes.push(high << 4 | low);
+        if let Some(byte) = escaped {
+            bytes.push(byte);
             rest = &tail[2..];
         } else {
             bytes.push(if *first == b'+' { b' ' } else { *first });
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

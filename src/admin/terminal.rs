@@ -1,7 +1,8 @@
 //! The status document for terminals: what `shardlet status` prints.
 
 use super::status::{MemberStatus, Status};
-use crate::human::{columns, day, duration, percent, printable};
+use crate::human::{columns, day, duration, percent};
+use crate::text::printable;
 use std::fmt;
 
 /// Where the status document is, under the address of an admin listener.

@@ -1,21 +1,34 @@
 //! Reads `cluster` and the local member into one view.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use super::environment::Environment;
-use super::findings::{Findings, Wrong, printable};
+use super::findings::{Findings, Wrong};
 use super::hash_key;
 use super::identity::Identified;
 use super::local::local;
-use super::network::required_file;
+use super::network::{in_flight, queue, required_file};
 use super::schema::{self, nearest};
 use super::section::Section;
-use super::settings::{ClusterTls, Listen};
+use super::settings::{ClusterTls, Listen, PeerLimits};
 use super::values::{boolean, choice, number, parsed};
 use super::yaml::{Kind, Node};
 use crate::shard::{
     Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, Placement, View, Weight,
 };
+use crate::text::printable;
+
+/// The default of `cluster.max_in_flight`: a peer's own replica limits come first.
+const PEER_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
+
+/// What stands under `cluster`, and who we are in it.
+pub(super) struct Cluster {
+    pub(super) tls: ClusterTls,
+    pub(super) view: View,
+    pub(super) identified: Identified,
+    pub(super) peer_limits: PeerLimits,
+}
 
 /// The member list as read.
 pub(super) struct Listed<'n> {
@@ -52,7 +65,7 @@ pub(super) fn read(
     listen: &Listen,
     env: &Environment<'_>,
     out: &mut Findings<'_>,
-) -> Option<(ClusterTls, View, Identified)> {
+) -> Option<Cluster> {
     let cluster = root.section("cluster", &schema::CLUSTER, out);
     let key = hash_key::read(&cluster, env, out);
     let placements = [
@@ -61,6 +74,10 @@ pub(super) fn read(
     ];
     let placement = cluster.or("placement", out, Placement::Rendezvous, choice(&placements));
     let tls = tls(&cluster, out);
+    let peer_limits = PeerLimits {
+        max_in_flight: in_flight(&cluster, PEER_IN_FLIGHT, out),
+        queue: queue(&cluster, &schema::CLUSTER_QUEUE, out),
+    };
     let listed = members(&cluster, placement, out);
     let pins = pins(&cluster, &listed, out);
     let local = local(root, &listed, listen, env, out);
@@ -80,7 +97,12 @@ pub(super) fn read(
     let pins = Pins::new(pins)
         .map_err(|error| out.whole(error.to_string(), None))
         .ok()?;
-    Some((tls?, View::new(members, placement, &key?, pins), identified))
+    Some(Cluster {
+        tls: tls?,
+        view: View::new(members, placement, &key?, pins),
+        identified,
+        peer_limits,
+    })
 }
 
 fn tls(cluster: &Section<'_>, out: &mut Findings<'_>) -> Option<ClusterTls> {

@@ -9,6 +9,7 @@ use super::problem::{Excerpt, Place, Problem, Problems, Severity};
 use super::source::SourceName;
 use super::yaml::{Kind, Mark, Node};
 use super::{secret, yaml};
+use crate::text::printable;
 
 /// Most characters of a value that are repeated in a message.
 const MAX_SHOWN_VALUE: usize = 80;
@@ -43,7 +44,7 @@ impl<'t> Findings<'t> {
     pub(super) fn parse(&mut self) -> Option<Node> {
         match yaml::parse(self.text) {
             Ok(mut root) => {
-                self.hidden = secret::mark(&mut root);
+                self.hidden = secret::mark(&mut root, self.text);
                 Some(root)
             }
             Err(yaml::SyntaxError { mark, message }) => {
@@ -227,17 +228,4 @@ impl Wrong {
             ..self
         }
     }
-}
-
-/// Text from outside, without what a terminal would obey.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
 }

@@ -9,6 +9,7 @@ use super::section::Section;
 use super::values::path;
 use super::yaml::{Kind, Node};
 use crate::shard::HashKey;
+use crate::text::hex_byte;
 
 /// Bytes of a hash key, as SipHash wants them.
 const KEY_BYTES: usize = HashKey::LENGTH;
@@ -116,14 +117,9 @@ fn decode(bytes: &[u8]) -> Option<[u8; KEY_BYTES]> {
     let (pairs, []) = bytes.as_chunks::<2>() else {
         return None;
     };
-    let digit = |c: u8| {
-        char::from(c)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
     let decoded: Option<Vec<u8>> = pairs
         .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .map(|[high, low]| hex_byte(*high, *low))
         .collect();
     decoded?.try_into().ok()
 }

@@ -2,13 +2,14 @@
 
 use super::cluster::Listed;
 use super::environment::{Environment, MEMBER_VARIABLE};
-use super::findings::{Findings, Wrong, printable};
+use super::findings::{Findings, Wrong};
 use super::identity::{self, Identified, Resolved, Surroundings};
 use super::problem::Place;
 use super::section::Section;
 use super::settings::Listen;
 use super::values::parsed;
 use crate::shard::{Host, Member, MemberId};
+use crate::text::printable;
 
 /// The local member: by flag, else variable, else file, else by this machine's addresses.
 pub(super) fn local(

@@ -35,9 +35,9 @@ pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, ME
 pub use identity::{Identified, Surroundings};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen, Log,
-    LogFormat, PeerListener, Probes, Queue, Registry, RegistryAddress, RegistryTls, Resolve,
-    Sticky, Timeouts,
+    AdminListener, CircuitLimits, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen,
+    Log, LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress,
+    RegistryTls, Reload, Resolve, Sticky, Timeouts,
 };
 pub use source::SourceName;
 
@@ -65,11 +65,18 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         let sticky = tuning::sticky(&root, &mut out);
         let timeouts = tuning::timeouts(&root, &mut out);
         let limits = tuning::limits(&root, &mut out);
+        let circuit = tuning::circuit(&root, &mut out);
         let trusted_proxies = tuning::trusted_proxies(&root, &mut out);
         let log = tuning::log(&root, &mut out);
         let probes = tuning::probes(&root, &mut out);
         let resolve = tuning::resolve(&root, &mut out);
-        let (cluster, view, identified) = cluster::read(&root, &listen, env, &mut out)?;
+        let reload = tuning::reload(&root, &mut out);
+        let cluster::Cluster {
+            tls: cluster,
+            view,
+            identified,
+            peer_limits,
+        } = cluster::read(&root, &listen, env, &mut out)?;
         network::reachable(&tree, &listen, view.members(), &mut out);
         Some(Config {
             listen,
@@ -77,14 +84,17 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             cluster,
             view,
             identified,
+            peer_limits,
             reads,
             sticky,
             timeouts,
             limits,
+            circuit,
             trusted_proxies,
             log,
             probes,
             resolve,
+            reload,
             files: Vec::new(),
             remarks: Vec::new(),
         })

@@ -172,11 +172,33 @@ pub(super) fn registry(root: &Section<'_>, out: &mut Findings<'_>) -> Registry {
         registry_address,
     );
     let tls = registry_tls(&registry, &address, out);
-    let max_in_flight = registry.or("max_in_flight", out, MAX_IN_FLIGHT, |text| {
+    Registry {
+        address,
+        tls,
+        max_in_flight: in_flight(&registry, MAX_IN_FLIGHT, out),
+        queue: queue(&registry, &schema::REGISTRY_QUEUE, out),
+    }
+}
+
+/// Reads `max_in_flight` of whoever has one.
+pub(super) fn in_flight(
+    party: &Section<'_>,
+    default: NonZeroUsize,
+    out: &mut Findings<'_>,
+) -> NonZeroUsize {
+    party.or("max_in_flight", out, default, |text| {
         number(1..=1_000_000)(text).map(|limit| NonZeroUsize::MIN.saturating_add(limit - 1))
-    });
-    let queue = registry.section("queue", &schema::REGISTRY_QUEUE, out);
-    let queue = Queue {
+    })
+}
+
+/// Reads `queue` of whoever has one.
+pub(super) fn queue(
+    party: &Section<'_>,
+    schema: &'static schema::Schema,
+    out: &mut Findings<'_>,
+) -> Queue {
+    let queue = party.section("queue", schema, out);
+    Queue {
         limit: queue.or("limit", out, QUEUE_LIMIT, number(0..=1_000_000)),
         timeout: queue.or(
             "timeout",
@@ -184,12 +206,6 @@ pub(super) fn registry(root: &Section<'_>, out: &mut Findings<'_>) -> Registry {
             QUEUE_TIMEOUT,
             duration(Duration::from_millis(1)..=Duration::from_secs(600)),
         ),
-    };
-    Registry {
-        address,
-        tls,
-        max_in_flight,
-        queue,
     }
 }
 

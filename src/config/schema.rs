@@ -20,7 +20,7 @@ macro_rules! schemas {
 }
 
 schemas! {
-    ROOT "" ["member", "listen", "registry", "cluster", "reads", "sticky", "timeouts", "limits", "trusted_proxies", "probes", "resolve", "log"];
+    ROOT "" ["member", "listen", "registry", "cluster", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "reload"];
     LISTEN "listen" ["clients", "peers", "admin"];
     LISTEN_CLIENTS "listen.clients" ["address", "tls"];
     LISTEN_CLIENTS_TLS "listen.clients.tls" ["cert", "key"];
@@ -29,17 +29,20 @@ schemas! {
     REGISTRY "registry" ["address", "tls", "max_in_flight", "queue"];
     REGISTRY_TLS "registry.tls" ["ca", "server_name"];
     REGISTRY_QUEUE "registry.queue" ["limit", "timeout"];
-    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "pins"];
+    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "pins", "max_in_flight", "queue"];
     CLUSTER_TLS "cluster.tls" ["ca", "cert", "key"];
+    CLUSTER_QUEUE "cluster.queue" ["limit", "timeout"];
     MEMBER "cluster.members[]" ["id", "address", "weight"];
     PIN "cluster.pins[]" ["prefix", "member"];
     READS "reads" ["blobs", "owner_down"];
     STICKY "sticky" ["cookie", "path"];
-    TIMEOUTS "timeouts" ["connect", "request_header", "keepalive", "idle", "commit", "drain"];
-    LIMITS "limits" ["connections", "connections_per_address", "requests_per_connection", "request_line", "header_count", "header_bytes", "h2_streams", "h2_window"];
+    TIMEOUTS "timeouts" ["connect", "request_header", "keepalive", "idle", "commit", "drain", "drain_delay"];
+    LIMITS "limits" ["connections", "connections_per_address", "requests_per_connection", "request_line", "header_count", "header_bytes", "h2_streams", "h2_window", "handshakes", "upload_rate", "download_rate"];
+    CIRCUIT "circuit" ["failures", "open", "open_limit"];
     PROBES "probes" ["interval", "timeout", "rise", "fall", "path"];
     RESOLVE "resolve" ["interval"];
     LOG "log" ["format", "level", "requests"];
+    RELOAD "reload" ["watch"];
 }
 
 impl Schema {
@@ -57,14 +60,18 @@ impl Schema {
         if let Some(key) = nearest(unknown, self.keys.iter().copied()) {
             return format!("did you mean `{key}`?");
         }
-        let elsewhere = ALL.iter().find(|schema| schema.keys.contains(&unknown));
-        match elsewhere {
-            Some(schema) if schema.path.is_empty() => {
-                format!("`{unknown}` stands at the top level")
-            }
-            Some(schema) => format!("`{unknown}` stands under `{}`", schema.path),
-            None => format!("known here: {}", self.keys.join(", ")),
+        let elsewhere: Vec<String> = ALL
+            .iter()
+            .filter(|schema| schema.keys.contains(&unknown))
+            .map(|schema| match schema.path {
+                "" => "at the top level".to_owned(),
+                path => format!("under `{path}`"),
+            })
+            .collect();
+        if elsewhere.is_empty() {
+            return format!("known here: {}", self.keys.join(", "));
         }
+        format!("`{unknown}` stands {}", elsewhere.join(" or "))
     }
 }
 

@@ -12,13 +12,13 @@ use super::yaml::{Kind, Node};
 const MAX_EDITS: usize = 3;
 
 /// Marks all nodes that may hold a secret, and returns the bytes of the file that they take.
-pub(super) fn mark(root: &mut Node) -> Vec<Range<usize>> {
+pub(super) fn mark(root: &mut Node, text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
-    visit(root, false, &mut hidden);
+    visit(root, text, false, &mut hidden);
     hidden
 }
 
-fn visit(node: &mut Node, secret: bool, hidden: &mut Vec<Range<usize>>) {
+fn visit(node: &mut Node, text: &str, secret: bool, hidden: &mut Vec<Range<usize>>) {
     let secret = secret || matches!(&node.kind, Kind::Scalar(text) if holds_assignment(text));
     node.secret = secret;
     if secret {
@@ -28,20 +28,28 @@ fn visit(node: &mut Node, secret: bool, hidden: &mut Vec<Range<usize>>) {
         Kind::Null | Kind::Scalar(_) => {}
         Kind::Sequence(items) => items
             .iter_mut()
-            .for_each(|item| visit(item, secret, hidden)),
+            .for_each(|item| visit(item, text, secret, hidden)),
         Kind::Mapping(entries) => {
             for (key, value) in entries {
-                visit(key, secret, hidden);
+                visit(key, text, secret, hidden);
                 let named = matches!(&key.kind, Kind::Scalar(name) if names_secret(name));
                 let value_secret = secret || key.secret || named;
-                visit(value, value_secret, hidden);
+                visit(value, text, value_secret, hidden);
                 if value_secret {
-                    // A tag or an anchor in between may be a key that lacks its quotes.
-                    hidden.push(key.mark.bytes.end..value.mark.bytes.start);
+                    hidden.push(between(text, key.mark.bytes.end, value.mark.bytes.start));
                 }
             }
         }
     }
+}
+
+/// What stands between a key and its value, after the colon: a tag or an anchor there may be a hash
+/// key that lacks its quotes.
+fn between(text: &str, from: usize, to: usize) -> Range<usize> {
+    let gap = text.get(from..to).unwrap_or_default();
+    let after = gap.trim_start();
+    let after = after.strip_prefix(':').unwrap_or(after).trim_start();
+    to - after.len()..to
 }
 
 /// `hash_key`, `hashKey`, `hash-kye` … but not `hash_key_file`, whose value is a path.

@@ -28,6 +28,8 @@ pub struct Config {
     pub view: View,
     /// How the local member was found out.
     pub identified: Identified,
+    /// How much work is sent to each of the other members.
+    pub peer_limits: PeerLimits,
     /// Which reads may be served by another replica than the owner's.
     pub reads: Policy,
     /// The cookie that keeps a browser session on one member.
@@ -36,6 +38,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Bounds on what clients and peers may ask of this process.
     pub limits: Limits,
+    /// When a member that fails is left alone for a while.
+    pub circuit: CircuitLimits,
     /// Peers of TCP connections whose `Forwarded` and `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What is logged, and how.
@@ -44,6 +48,8 @@ pub struct Config {
     pub probes: Probes,
     /// Resolution of member names, in the background.
     pub resolve: Resolve,
+    /// When the configuration is read anew.
+    pub reload: Reload,
     /// Every file that this configuration was read from or names.
     /// The configuration file itself is the first, unless it came from standard input.
     pub files: Vec<PathBuf>,
@@ -134,6 +140,15 @@ pub struct Queue {
     pub timeout: Duration,
 }
 
+/// How much work is sent to each of the other members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerLimits {
+    /// Requests that one peer works on for us at the same time. Default 2048.
+    pub max_in_flight: NonZeroUsize,
+    /// Where requests beyond `max_in_flight` wait.
+    pub queue: Queue,
+}
+
 /// How members prove to each other who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterTls {
@@ -174,8 +189,11 @@ pub struct Timeouts {
     /// How long the replica may take to answer a write whose body it has; a large layer is moved in
     /// storage then, without a byte on the wire. Default 5 m.
     pub commit: Duration,
-    /// How long requests in flight may take to finish once a drain began. Default 30 s.
+    /// How long requests in flight may take to finish once a drain closed the doors. Default 30 s.
     pub drain: Duration,
+    /// How long a draining member goes on as usual while it says that it is not ready, so that
+    /// load balancers and peers turn away first. Default 5 s.
+    pub drain_delay: Duration,
 }
 
 /// Bounds on what clients and peers may ask of this process.
@@ -197,6 +215,23 @@ pub struct Limits {
     pub h2_streams: u32,
     /// HTTP/2 receive window of one stream, in bytes. Default 1 MiB.
     pub h2_window: u32,
+    /// TLS handshakes under way at once, of each listener. Default 256.
+    pub handshakes: NonZeroUsize,
+    /// Slowest rate at which a request body may arrive from a client, in bytes a second. Default: off.
+    pub upload_rate: Option<NonZeroU32>,
+    /// Slowest rate at which a client may take an answer, in bytes a second. Default: off.
+    pub download_rate: Option<NonZeroU32>,
+}
+
+/// When a member that fails is left alone for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircuitLimits {
+    /// Failures in a row that open the circuit. Default 5.
+    pub failures: NonZeroU32,
+    /// How long it stays open before a trial; doubled by each trial that fails. Default 2 s.
+    pub open: Duration,
+    /// How long it stays open at most. Default 30 s.
+    pub open_limit: Duration,
 }
 
 /// What is logged, and how.
@@ -230,8 +265,17 @@ pub struct Probes {
     pub timeout: Duration,
     /// Consecutive results that it takes to call a party up or down. Default 2 and 2.
     pub thresholds: Thresholds,
-    /// The replica's path that is asked; 200 and 401 mean alive. Default `/v2/`.
-    pub path: String,
+    /// The replica's path that is asked; 200 and 401 mean alive.
+    pub path: ProbePath,
+}
+
+/// What the local replica is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbePath {
+    /// `/readyz` where the replica has it, else `/v2/`. The default.
+    Auto,
+    /// This path.
+    Fixed(String),
 }
 
 /// Resolution of member names.
@@ -239,4 +283,11 @@ pub struct Probes {
 pub struct Resolve {
     /// From one look-up to the next. Default 10 s.
     pub interval: Duration,
+}
+
+/// When the configuration is read anew, besides by signal and command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Whether its files are watched. Default: yes.
+    pub watch: bool,
 }

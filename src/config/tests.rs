@@ -5,6 +5,7 @@ mod identity;
 mod problems;
 mod properties;
 mod reference;
+mod sections;
 mod values;
 
 use std::collections::HashMap;
@@ -90,14 +91,17 @@ fn defaults_are_those_of_the_shipped_example() {
         cluster: _,
         view: _,
         identified,
+        peer_limits,
         reads,
         sticky,
         timeouts,
         limits,
+        circuit,
         trusted_proxies,
         log,
         probes,
         resolve,
+        reload,
         files: _,
         remarks,
     } = good("");
@@ -105,81 +109,18 @@ fn defaults_are_those_of_the_shipped_example() {
     assert_eq!(listen, example.listen);
     assert_eq!(registry, example.registry);
     assert_eq!(identified, example.identified);
+    assert_eq!(peer_limits, example.peer_limits);
     assert_eq!(reads, example.reads);
     assert_eq!(sticky, example.sticky);
     assert_eq!(timeouts, example.timeouts);
     assert_eq!(limits, example.limits);
+    assert_eq!(circuit, example.circuit);
     assert_eq!(trusted_proxies, example.trusted_proxies);
     assert_eq!(log, example.log);
     assert_eq!(probes, example.probes);
     assert_eq!(resolve, example.resolve);
+    assert_eq!(reload, example.reload);
     assert_eq!(remarks, []);
-}
-
-#[test]
-fn every_section_is_read() {
-    let config = good(
-        "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.crt, key: /abs/a.key } }\n\
-         registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
-         reads: { blobs: any, owner_down: reject }\n\
-         sticky: { cookie: lb, path: /ui }\n\
-         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, commit: 10m, drain: 0s }\n\
-         limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB }\n\
-         trusted_proxies: [10.1.2.3/8, '::1']\n\
-         probes: { interval: 5s, rise: 1, fall: 3, path: /readyz }\n\
-         resolve: { interval: 1m }\n\
-         log: { format: json, level: 'warn,shardlet::proxy=debug', requests: false }\n",
-    );
-    assert_eq!(config.listen.clients.address.to_string(), "[::1]:6000");
-    let tls = config.listen.clients.tls.expect("TLS");
-    assert_eq!(tls.cert, Path::new("etc/a.crt"));
-    assert_eq!(tls.key, Path::new("/abs/a.key"));
-    assert_eq!(
-        config.registry.address,
-        RegistryAddress::Unix("/run/r.sock".into())
-    );
-    assert_eq!(config.registry.max_in_flight.get(), 1);
-    assert_eq!(
-        config.registry.queue,
-        Queue {
-            limit: 0,
-            timeout: Duration::from_secs(60)
-        }
-    );
-    assert_eq!(config.reads.blobs, BlobReads::Any);
-    assert_eq!(config.reads.owner_down, OwnerDown::Reject);
-    assert_eq!(
-        (config.sticky.cookie.as_str(), config.sticky.path.as_str()),
-        ("lb", "/ui")
-    );
-    assert_eq!(config.timeouts.connect, Duration::from_millis(500));
-    assert_eq!(config.timeouts.keepalive, Duration::from_secs(3600));
-    assert_eq!(config.timeouts.drain, Duration::ZERO);
-    assert_eq!(
-        config.limits.connections_per_address.map(usize::from),
-        Some(7)
-    );
-    assert_eq!(config.limits.header_bytes, 10_000);
-    assert_eq!(config.limits.h2_window, 65_536);
-    assert_eq!(
-        config
-            .trusted_proxies
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-        ["10.0.0.0/8", "::1/128"]
-    );
-    assert_eq!(
-        (
-            config.probes.thresholds.rise.get(),
-            config.probes.thresholds.fall.get()
-        ),
-        (1, 3)
-    );
-    assert_eq!(config.log.format, LogFormat::Json);
-    assert!(!config.log.requests);
-    let files = ["etc/proxy.yaml", "etc/a.crt", "/abs/a.key"].map(PathBuf::from);
-    assert_eq!(config.files, files);
 }
 
 #[test]
@@ -252,6 +193,17 @@ fn what_is_odd_but_legal_is_remarked() {
         remarks("listen: { peers: { address: 127.0.0.1:5443 } }\n"),
         ["etc/proxy.yaml:7:29: remark: peers on other machines cannot reach a loopback address"]
     );
+    let commit = "(a large layer's write is then given up sooner than a silent connection)";
+    for (more, column, idle, commit_of) in [
+        ("timeouts: { commit: 59s }\n", 21, "1m", "59s"),
+        ("timeouts: { idle: 10m }\n", 19, "10m", "5m"),
+        ("timeouts: { idle: 10m, commit: 9m }\n", 32, "10m", "9m"),
+    ] {
+        let expected = format!(
+            "etc/proxy.yaml:7:{column}: remark: `commit` ({commit_of}) is shorter than `idle` ({idle}) {commit}"
+        );
+        assert_eq!(remarks(more), [expected]);
+    }
     assert_eq!(
         remarks("listen: { clients: { tls: { cert: a.crt, key: a.key } } }\n"),
         [

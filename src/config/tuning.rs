@@ -9,9 +9,12 @@ use ipnet::IpNet;
 use super::findings::Findings;
 use super::schema;
 use super::section::{Section, scalar};
-use super::settings::{Limits, Log, LogFormat, Probes, Resolve, Sticky, Timeouts};
+use super::settings::{
+    CircuitLimits, Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sticky, Timeouts,
+};
 use super::values::{
-    boolean, choice, duration, log_filter, network, number, size, token, url_path,
+    boolean, choice, duration, log_filter, network, number, probe_path, size, spelled, token,
+    url_path,
 };
 use crate::shard::{BlobReads, OwnerDown, Policy, Thresholds};
 
@@ -21,6 +24,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
 
 /// Reads `reads`.
 pub(super) fn reads(root: &Section<'_>, out: &mut Findings<'_>) -> Policy {
@@ -59,7 +63,7 @@ pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
     let mut of = |key, default: Duration, range: RangeInclusive<Duration>| {
         timeouts.or(key, out, default, duration(range))
     };
-    Timeouts {
+    let timeouts_of = Timeouts {
         connect: of("connect", 2 * SECOND, 10 * MILLISECOND..=5 * MINUTE),
         request_header: of(
             "request_header",
@@ -71,7 +75,20 @@ pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
         commit: of("commit", 300 * SECOND, SECOND..=24 * HOUR),
         // Nothing in flight may be waited for: 0s is a fair wish.
         drain: of("drain", 30 * SECOND, Duration::ZERO..=24 * HOUR),
+        drain_delay: of("drain_delay", 5 * SECOND, Duration::ZERO..=HOUR),
+    };
+    let (idle, commit) = (timeouts_of.idle, timeouts_of.commit);
+    let written = timeouts.node("commit").or(timeouts.node("idle"));
+    if let (true, Some(node)) = (commit < idle, written) {
+        let message = format!(
+            "`commit` ({}) is shorter than `idle` ({})",
+            spelled(commit),
+            spelled(idle)
+        );
+        let help = "a large layer's write is then given up sooner than a silent connection";
+        out.remark(&node.mark, message, Some(help.into()));
     }
+    timeouts_of
 }
 
 /// Reads `limits`.
@@ -90,6 +107,12 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
     let header_bytes = length("header_bytes", 64 * KIB, KIB..=MIB) as usize;
     // 65,535 is what HTTP/2 begins with, 2^31 − 1 what it allows (RFC 9113, section 6.9).
     let h2_window = length("h2_window", MIB, 65_535..=(1 << 31) - 1);
+    // Nobody is asked to be faster than 1 GiB/s.
+    let mut rate = |key| {
+        let rate = limits.value(key, out, bytes(1..=GIB));
+        rate.and_then(NonZeroU32::new)
+    };
+    let (upload_rate, download_rate) = (rate("upload_rate"), rate("download_rate"));
     let limits_of = Limits {
         connections: limits.or("connections", out, at_least_one(10_000), connections),
         connections_per_address: limits.value("connections_per_address", out, connections),
@@ -107,6 +130,11 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
         header_bytes,
         h2_streams: limits.or("h2_streams", out, 128, number(1..=10_000)),
         h2_window,
+        handshakes: limits.or("handshakes", out, at_least_one(256), |text| {
+            number(1..=1_000_000)(text).map(at_least_one)
+        }),
+        upload_rate,
+        download_rate,
     };
     let (all, each) = (limits_of.connections, limits_of.connections_per_address);
     if let (Some(each), Some(node)) = (each, limits.node("connections_per_address"))
@@ -119,6 +147,30 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
         );
     }
     limits_of
+}
+
+/// Reads `circuit`.
+pub(super) fn circuit(root: &Section<'_>, out: &mut Findings<'_>) -> CircuitLimits {
+    let circuit = root.section("circuit", &schema::CIRCUIT, out);
+    let mut of = |key, default| circuit.or(key, out, default, duration(100 * MILLISECOND..=HOUR));
+    let (open, open_limit) = (of("open", 2 * SECOND), of("open_limit", 30 * SECOND));
+    let written = circuit.node("open").or(circuit.node("open_limit"));
+    if let (true, Some(node)) = (open > open_limit, written) {
+        let message = format!(
+            "`circuit.open` ({}) is longer than `circuit.open_limit` ({})",
+            spelled(open),
+            spelled(open_limit)
+        );
+        out.problem(&node.mark, message, None);
+    }
+    CircuitLimits {
+        failures: circuit.or("failures", out, NonZeroU32::MIN.saturating_add(4), |text| {
+            number(1..=10_000)(text)
+                .map(|failures: u32| NonZeroU32::MIN.saturating_add(failures - 1))
+        }),
+        open,
+        open_limit,
+    }
 }
 
 fn at_least_one(number: usize) -> NonZeroUsize {
@@ -163,7 +215,7 @@ pub(super) fn probes(root: &Section<'_>, out: &mut Findings<'_>) -> Probes {
             rise: probes.or("rise", out, two, times),
             fall: probes.or("fall", out, two, times),
         },
-        path: probes.or("path", out, "/v2/".to_owned(), url_path),
+        path: probes.or("path", out, ProbePath::Auto, probe_path),
     }
 }
 
@@ -172,6 +224,14 @@ pub(super) fn resolve(root: &Section<'_>, out: &mut Findings<'_>) -> Resolve {
     let resolve = root.section("resolve", &schema::RESOLVE, out);
     Resolve {
         interval: resolve.or("interval", out, 10 * SECOND, duration(SECOND..=HOUR)),
+    }
+}
+
+/// Reads `reload`.
+pub(super) fn reload(root: &Section<'_>, out: &mut Findings<'_>) -> Reload {
+    let reload = root.section("reload", &schema::RELOAD, out);
+    Reload {
+        watch: reload.or("watch", out, true, boolean),
     }
 }
 

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::findings::Wrong;
 use super::schema::nearest;
+use super::settings::ProbePath;
 
 /// Units of durations, in milliseconds.
 const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
@@ -219,6 +220,20 @@ pub(super) fn url_path(text: &str) -> Result<String, Wrong> {
     Err(Wrong::expected(
         "a path that starts with `/`, such as `/v2/`",
     ))
+}
+
+/// What the local replica is asked: `auto`, or a path.
+pub(super) fn probe_path(text: &str) -> Result<ProbePath, Wrong> {
+    if text == "auto" {
+        return Ok(ProbePath::Auto);
+    }
+    url_path(text).map(ProbePath::Fixed).map_err(|_| {
+        let wrong = Wrong::expected("`auto`, or a path that starts with `/`, such as `/v2/`");
+        match nearest(text, ["auto"]) {
+            Some(_) => wrong.help("did you mean `auto`?"),
+            None => wrong,
+        }
+    })
 }
 
 /// The name of a cookie: a token of RFC 9110.

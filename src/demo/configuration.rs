@@ -83,7 +83,7 @@ cluster:
   members:
 {members}
 probes: {{ interval: 500ms }}   # the demo is quick to notice
-timeouts: {{ drain: 1s }}       # and quick to end
+timeouts: {{ drain_delay: 0s, drain: 1s }}   # and quick to end
 "
     )
 }

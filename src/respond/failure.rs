@@ -6,8 +6,8 @@ use crate::shard::view::Fingerprint;
 
 /// Why a request is answered, or given up, by us.
 ///
-/// Everything but [`ClientGone`](Self::ClientGone) and [`ClientStalled`](Self::ClientStalled) is
-/// answered while the response has not begun; after that the connection is cut and the failure
+/// Everything but [`ClientGone`](Self::ClientGone), [`ClientStalled`](Self::ClientStalled) and
+/// [`ClientTooSlow`](Self::ClientTooSlow) is answered while the response has not begun; after that the connection is cut and the failure
 /// only reaches the log and the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -28,6 +28,8 @@ pub enum Failure {
     HeaderTimeout,
     /// No body byte arrived for `timeouts.idle`.
     BodyTimeout,
+    /// The body arrived more slowly than `limits.upload_rate` for too long.
+    BodyTooSlow,
     /// Too many header fields, or too many bytes of them.
     HeadersTooLarge,
     /// The request target is longer than the limit.
@@ -57,7 +59,7 @@ pub enum Failure {
     ReplicaDown,
 
     // Whether there was room.
-    /// The queue before the local replica is full.
+    /// The queue before the replica or peer that should serve it is full.
     QueueFull,
     /// The request waited in the queue for as long as the queue allows.
     QueueTimeout,
@@ -65,6 +67,10 @@ pub enum Failure {
     ConnectionsFull,
     /// This member has just started and does not know yet whether its peers agree with it.
     Starting,
+    /// This member has just taken a new configuration, and the request began under the old one.
+    Reloading,
+    /// This member drains and takes no new work.
+    Draining,
 
     // What became of the upstream.
     /// The upstream's name has not resolved to an address yet.
@@ -89,6 +95,9 @@ pub enum Failure {
     ClientGone,
     /// The client took no response byte for `timeouts.idle`; nothing can be answered, only logged.
     ClientStalled,
+    /// The client took the response more slowly than `limits.download_rate` for too long; nothing
+    /// can be answered, only logged.
+    ClientTooSlow,
     /// A mistake of ours.
     Internal,
 }
@@ -125,13 +134,16 @@ pub enum Malformed {
     HostInvalid,
     /// The authority of an absolute-form target is not the one in `Host` (RFC 9112 §3.2.2).
     AuthorityDiffers,
+    /// `Connection` names a field that has to reach the next reader, such as `Host` or
+    /// `Content-Length` (RFC 9110 §7.6.1).
+    Connection,
     /// A peer's request does not carry the fields that one member sends to another.
     PeerFields,
 }
 
 impl Malformed {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RequestLine,
         Self::BareLineFeed,
         Self::HeaderName,
@@ -145,6 +157,7 @@ impl Malformed {
         Self::HostRepeated,
         Self::HostInvalid,
         Self::AuthorityDiffers,
+        Self::Connection,
         Self::PeerFields,
     ];
 }

@@ -107,10 +107,11 @@ impl Failure {
                 "the request head did not arrive in time"),
             Self::BodyTimeout => row(408, BAD_REQUEST, "body_timeout", NO_RETRY, Info, Close,
                 "the request body stopped arriving; send the upload again"),
+            Self::BodyTooSlow => row(408, BAD_REQUEST, "body_too_slow", NO_RETRY, Info, Close,
+                "the request body arrived too slowly; send the upload again"),
             Self::HeadersTooLarge => row(431, BAD_REQUEST, "headers_too_large", NO_RETRY, Quiet, Close,
                 "the request has too many header fields, or too large ones"),
-            Self::UriTooLong => row(414, BAD_REQUEST, "uri_too_long", NO_RETRY, Quiet, Close,
-                "the request target is too long"),
+            Self::UriTooLong => row(414, BAD_REQUEST, "uri_too_long", NO_RETRY, Quiet, Close, "the request target is too long"),
 
             Self::OwnerDown { .. } => row(503, UNAVAILABLE, "owner_down", A_FEW_PROBES, Warn, Keep,
                 "the one member that may serve this request is down; try again when it is back"),
@@ -126,13 +127,17 @@ impl Failure {
             // 429 and not 503: skopeo and podman wait for Retry-After and try again on 429 alone, and
             // only requests without a body (containers/image, makeRequestToResolvedURL).
             Self::QueueFull => row(429, TOO_MANY, "queue_full", SOON, Warn, Keep,
-                "the registry replica is busy and its queue is full; try again"),
+                "the replica or member that should serve this is busy and its queue is full; try again"),
             Self::QueueTimeout => row(429, TOO_MANY, "queue_timeout", SOON, Warn, Keep,
-                "the registry replica is busy and the request waited too long; try again"),
+                "the replica or member that should serve this is busy and the request waited too long; try again"),
             Self::ConnectionsFull => row(503, UNAVAILABLE, "connections_full", A_FEW_PROBES, Warn, Close,
                 "this member has as many connections as it may have; try again"),
             Self::Starting => row(503, UNAVAILABLE, "starting", AT_ONCE, Info, Keep,
                 "this member has just started and asks its peers for their view first; try again"),
+            Self::Reloading => row(503, UNAVAILABLE, "reloading", AT_ONCE, Info, Keep,
+                "this member has just taken a new configuration; try again"),
+            Self::Draining => row(503, UNAVAILABLE, "draining", AT_ONCE, Info, Close,
+                "this member is about to stop and takes no new requests; try again"),
 
             Self::Unresolved => row(503, UNAVAILABLE, "unresolved", A_FEW_PROBES, Warn, Keep,
                 "the name of the member or registry that should serve this does not resolve yet; try again"),
@@ -149,10 +154,9 @@ impl Failure {
             Self::UpstreamProtocol => row(502, UNAVAILABLE, "upstream_protocol", NO_RETRY, Warn, Keep,
                 "the registry's answer is not valid HTTP"),
 
-            Self::ClientGone => row(499, UNAVAILABLE, "client_gone", NO_RETRY, Quiet, Close,
-                "the client closed the connection"),
-            Self::ClientStalled => row(499, UNAVAILABLE, "client_stalled", NO_RETRY, Info, Close,
-                "the client stopped reading"),
+            Self::ClientGone => row(499, UNAVAILABLE, "client_gone", NO_RETRY, Quiet, Close, "the client closed the connection"),
+            Self::ClientStalled => row(499, UNAVAILABLE, "client_stalled", NO_RETRY, Info, Close, "the client stopped reading"),
+            Self::ClientTooSlow => row(499, UNAVAILABLE, "client_too_slow", NO_RETRY, Info, Close, "the client read too slowly"),
             Self::Route(_) | Self::BadRequest(_) | Self::Internal => row(500, UNAVAILABLE, "internal", NO_RETRY, Error, Close,
                 "a mistake in shardlet; the operator finds more under the request id"),
         }
@@ -188,6 +192,7 @@ fn malformed_row(malformed: Malformed) -> Answer {
         Malformed::HostRepeated => ("host_repeated", "the request has more than one Host"),
         Malformed::HostInvalid => ("host_invalid", "Host is not a host name with an optional port"),
         Malformed::AuthorityDiffers => ("authority_differs", "the request target and Host name different hosts"),
+        Malformed::Connection => ("connection", "Connection names a field that must not be dropped on the way"),
         Malformed::PeerFields => ("peer_fields", "the request lacks what one member sends to another"),
     };
     row(400, BAD_REQUEST, reason, NO_RETRY, Quiet, Close, message)
@@ -214,7 +219,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub const REASONS: [&str; 42] = [
+pub const REASONS: [&str; 47] = [
     "route",
     "request_line",
     "bare_line_feed",
@@ -229,6 +234,7 @@ pub const REASONS: [&str; 42] = [
     "host_repeated",
     "host_invalid",
     "authority_differs",
+    "connection",
     "peer_fields",
     "private",
     "method_not_allowed",
@@ -236,6 +242,7 @@ pub const REASONS: [&str; 42] = [
     "http_version",
     "header_timeout",
     "body_timeout",
+    "body_too_slow",
     "headers_too_large",
     "uri_too_long",
     "owner_down",
@@ -247,6 +254,8 @@ pub const REASONS: [&str; 42] = [
     "queue_timeout",
     "connections_full",
     "starting",
+    "reloading",
+    "draining",
     "unresolved",
     "upstream_refused",
     "upstream_connect_timeout",
@@ -256,5 +265,6 @@ pub const REASONS: [&str; 42] = [
     "upstream_protocol",
     "client_gone",
     "client_stalled",
+    "client_too_slow",
     "internal",
 ];

@@ -18,6 +18,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::HttpVersion,
         Failure::HeaderTimeout,
         Failure::BodyTimeout,
+        Failure::BodyTooSlow,
         Failure::HeadersTooLarge,
         Failure::UriTooLong,
         Failure::OwnerDown {
@@ -34,6 +35,8 @@ fn every_failure() -> Vec<Failure> {
         Failure::QueueTimeout,
         Failure::ConnectionsFull,
         Failure::Starting,
+        Failure::Reloading,
+        Failure::Draining,
         Failure::Unresolved,
         Failure::UpstreamRefused,
         Failure::UpstreamConnectTimeout,
@@ -43,6 +46,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::UpstreamProtocol,
         Failure::ClientGone,
         Failure::ClientStalled,
+        Failure::ClientTooSlow,
         Failure::Internal,
     ]);
     all

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::config::yaml::Mark;
+use crate::text::shown;
 
 /// Most characters of a line that are shown.
 const MAX_SHOWN: usize = 120;
@@ -32,7 +33,7 @@ impl Excerpt {
         let width = marked.map_or(0, |marked| marked.chars().count());
         let before = mark.column - 1;
         let first = before.saturating_sub(MAX_SHOWN / 2);
-        let shown: String = without_comment(line, before + width)
+        let visible: String = without_comment(line, before + width)
             .char_indices()
             .skip(first)
             .take(MAX_SHOWN)
@@ -40,15 +41,14 @@ impl Excerpt {
                 _ if hidden.iter().any(|range| range.contains(&(start + at))) => '*',
                 // A tab would put the caret elsewhere than the reader expects.
                 '\t' => ' ',
-                c if c.is_control() => char::REPLACEMENT_CHARACTER,
-                c => c,
+                c => shown(c),
             })
             .collect();
-        let shown = shown.trim_end().to_owned();
-        let count = shown.chars().count();
+        let visible = visible.trim_end().to_owned();
+        let count = visible.chars().count();
         let before = (before - first).min(count);
         Some(Self {
-            line: shown,
+            line: visible,
             before,
             width: width.min(count - before).max(1),
         })

@@ -160,6 +160,29 @@ fn no_message_shows_the_key() {
 }
 
 #[test]
+fn only_the_key_is_blotted_out() {
+    for (line, shown) in [
+        ("  hash_key: short", "  hash_key: *****"),
+        ("  hash_key : 'short'", "  hash_key : *******"),
+        ("  hash_key: &a short # was other", "  hash_key: ********"),
+        ("  ? hash_key\n  : short", "  : *****"),
+    ] {
+        let text = minimal("").replace("  hash_key: loremipsumdolors", line);
+        let problems = read(&text).expect_err("a short key");
+        let problem = problems.iter().next().expect("one");
+        let excerpt = problem.excerpt.as_ref().expect("a line");
+        assert_eq!(excerpt.line, shown);
+        let caret: String = excerpt
+            .line
+            .chars()
+            .skip(excerpt.before)
+            .take(excerpt.width)
+            .collect();
+        assert_eq!(caret.trim_matches('*'), "", "{line}");
+    }
+}
+
+#[test]
 fn debug_shows_no_key() {
     let config = good("");
     let debug = format!("{config:?} {config:#?}");

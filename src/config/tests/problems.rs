@@ -141,6 +141,8 @@ fn excerpts_are_short_and_harmless() {
         problems
             .render(false)
             .lines()
+            // The keys that are known are ours.
+            .filter(|line| !line.contains("= help: known here: "))
             .all(|line| line.chars().count() < 140)
     );
     let control = read(&minimal("\"\\e[2J\": 1\n\"a\u{85}b\": 1\n")).expect_err("unknown keys");

@@ -52,6 +52,39 @@ const VALUES: &[(&str, &str, &str)] = &[
         "300",
         "expected a whole number from 1 to 100",
     ),
+    (
+        "limits.upload_rate",
+        "0B",
+        "expected a size from 1B to 1GiB",
+    ),
+    (
+        "limits.download_rate",
+        "2GiB",
+        "expected a size from 1B to 1GiB",
+    ),
+    ("limits.upload_rate", "100", SIZE),
+    (
+        "limits.handshakes",
+        "0",
+        "expected a whole number from 1 to 1000000",
+    ),
+    (
+        "circuit.failures",
+        "0",
+        "expected a whole number from 1 to 10000",
+    ),
+    ("circuit.open", "0s", "expected a duration from 100ms to 1h"),
+    (
+        "timeouts.drain_delay",
+        "2h",
+        "expected a duration from 0s to 1h",
+    ),
+    ("reload.watch", "on", "expected `true` or `false`"),
+    (
+        "probes.path",
+        "readyz",
+        "expected `auto`, or a path that starts with `/`, such as `/v2/`",
+    ),
     ("log.requests", "yes", "expected `true` or `false`"),
     ("reads.blobs", "owners", "expected `owner` or `any`"),
     (
@@ -100,6 +133,14 @@ fn values() {
             "bad value (nothing) for `timeouts.idle`: expected a duration such as `500ms`, `2s`, `1m` or `1h`",
         ),
         (
+            "circuit: { open: 31s }\n",
+            "`circuit.open` (31s) is longer than `circuit.open_limit` (30s)",
+        ),
+        (
+            "circuit: { open_limit: 1s }\n",
+            "`circuit.open` (2s) is longer than `circuit.open_limit` (1s)",
+        ),
+        (
             "log: { requests: { a: b } }\n",
             "bad value (a mapping) for `log.requests`: expected `true` or `false`",
         ),
@@ -120,15 +161,16 @@ const SUGGESTIONS: &[(&str, &str)] = &[
     ),
     (
         "cluster_tls: 1\n",
-        "known here: member, listen, registry, cluster, reads, sticky, timeouts, limits, trusted_proxies, probes, resolve, log",
+        "known here: member, listen, registry, cluster, reads, sticky, timeouts, limits, circuit, trusted_proxies, probes, resolve, log, reload",
     ),
     (
         "max_in_flight: 1\n",
-        "`max_in_flight` stands under `registry`",
+        "`max_in_flight` stands under `registry` or under `cluster`",
     ),
     ("log: { cluster: 1 }\n", "`cluster` stands at the top level"),
     ("log: { level: debgu }\n", "did you mean `debug`?"),
     ("reads: { blobs: Any }\n", "did you mean `any`?"),
+    ("probes: { path: Auto }\n", "did you mean `auto`?"),
     (
         "listen: { admin: { address: '9900' } }\n",
         "to listen on all addresses, write `0.0.0.0:9900`",
@@ -221,6 +263,16 @@ const CLUSTERS: &[(&str, &str, &str)] = &[
         "address: zot-2:5443",
         "address: zot-2:5443, weight: 1001",
         "bad value `1001` for `cluster.members[].weight`: expected a whole number from 1 to 1000",
+    ),
+    (
+        "insecure: true",
+        "insecure: true\n  max_in_flight: 0",
+        "bad value `0` for `cluster.max_in_flight`: expected a whole number from 1 to 1000000",
+    ),
+    (
+        "insecure: true",
+        "insecure: true\n  queue: { timeout: 11m }",
+        "bad value `11m` for `cluster.queue.timeout`: expected a duration from 1ms to 10m",
     ),
     (
         "{ id: zot-2, address: zot-2:5443 }",

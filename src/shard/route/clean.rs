@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::RouteError;
+use crate::text::hex_byte;
 
 /// Takes a path in origin form whose components are neither empty (but for the last), nor `.` or `..`, and whose
 /// bytes are all ones that may stand in a path as they are.
@@ -87,13 +88,8 @@ fn check_components(path: &str) -> Result<(), RouteError> {
 
 /// The byte that two hexadecimal digits stand for.
 fn decode(digits: Option<&[u8]>) -> Option<u8> {
-    let hex = |digit: u8| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
     match digits? {
-        &[high, low] => Some(hex(high)? << 4 | hex(low)?),
+        &[high, low] => hex_byte(high, low),
         _ => None,
     }
 }
