@@ -27,7 +27,7 @@ use crate::metrics::MemberMetrics;
 use crate::respond::Failure;
 use crate::shard::{Health, Member, MemberId, MemberIndex, OtherView, Policy, Repository, View};
 use crate::standing::Standing;
-use crate::upstream::{Upstream, Upstreams};
+use crate::upstream::{DialError, Upstream, Upstreams};
 use writes::Writes;
 
 /// One configuration at work.
@@ -193,6 +193,22 @@ impl Epoch {
             self.leavers[at].gone.store(true, Ordering::Relaxed);
             self.set_others(party, &[]);
             self.set_asked(party);
+        }
+    }
+
+    /// Makes every target anew, with the credentials in force.
+    ///
+    /// # Errors
+    /// A certificate that the framework cannot read.
+    pub fn take_credentials(&self) -> Result<(), DialError> {
+        self.parties()
+            .try_for_each(|party| self.upstream_of(party).prepare())
+    }
+
+    /// A party's host name did not resolve.
+    pub fn count_resolve_error(&self, party: Party) {
+        if let Party::Peer(peer) = party {
+            self.metrics.resolve_error(peer);
         }
     }
 

@@ -14,12 +14,13 @@
 //!         ├─ admin ────────── health, readiness, metrics, status
 //!         ├─ probe, resolve ─ verdicts and addresses, in the background
 //!         ▼
-//!       state ─────────────── what these share
+//!       state ─────────────── what these share, as long as the process lives
+//!       epoch, standing ───── what one configuration has made, swapped whole; how a member stands
 //!         │
 //!         ├─ upstream → tls ─ whom we call and how; certificates, reloaded from disk
 //!         ├─ wire ─────────── what one member says to another
 //!         ├─ respond ──────── every failure → status and OCI error JSON, one table
-//!         ├─ metrics, access_log, telemetry, request_id, human
+//!         ├─ metrics, access_log, telemetry, request_id, human, stamp
 //!         ▼
 //!       config ────────────── proxy.yaml → a value that cannot be wrong        (pure)
 //!         ▼
@@ -39,6 +40,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod epoch;
 pub mod gate;
 pub mod human;
 pub mod machine;
@@ -50,6 +52,8 @@ pub mod resolve;
 pub mod respond;
 pub mod server;
 pub mod shard;
+pub mod stamp;
+pub mod standing;
 pub mod state;
 pub mod telemetry;
 pub mod text;

@@ -28,6 +28,18 @@ pub struct State {
     pub certificates: ArcSwap<Vec<(Certificate, i64)>>,
     phase: AtomicU8,
     drain_wanted: Notify,
+    broken: Arc<Notify>,
+}
+
+/// Held by a task that must not end by itself: rings if it panics.
+pub struct Alarm(Arc<Notify>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
+        }
+    }
 }
 
 /// How far a member is on its way out.
@@ -55,6 +67,7 @@ impl State {
             certificates: ArcSwap::default(),
             phase: AtomicU8::new(Phase::Serving as u8),
             drain_wanted: Notify::new(),
+            broken: Arc::default(),
         }
     }
 
@@ -117,5 +130,15 @@ impl State {
     /// Waits until somebody asks for a drain.
     pub async fn drain_asked(&self) {
         self.drain_wanted.notified().await;
+    }
+
+    /// For a task that this member cannot be without.
+    pub fn alarm(&self) -> Alarm {
+        Alarm(self.broken.clone())
+    }
+
+    /// Waits until such a task has panicked.
+    pub async fn has_broken(&self) {
+        self.broken.notified().await;
     }
 }

@@ -10,28 +10,18 @@ use crate::config::{Config, Queue};
 use crate::metrics::Metrics;
 use crate::shard::{Member, MemberId, MemberIndex, View};
 use crate::standing::{Standing, Told};
-use crate::upstream::{Admission, Breaker, DialError, Trust, Upstreams};
+use crate::upstream::{Admission, Breaker, Upstreams};
 
 impl Epoch {
     /// Puts an epoch together. What the one before knows of members that stay is kept: verdicts,
     /// circuits, addresses, and what they last told of their views.
-    ///
-    /// # Errors
-    /// A replica authority that cannot be read.
     pub fn new(
         config: &Config,
-        trust: &Arc<Trust>,
+        upstreams: Upstreams,
         metrics: &Metrics,
         before: Option<&Epoch>,
-    ) -> Result<Self, DialError> {
+    ) -> Self {
         let view = config.view.clone();
-        let upstreams = Upstreams::new(
-            &config.registry,
-            view.members(),
-            &config.timeouts,
-            trust,
-            before.map(|before| &before.upstreams),
-        )?;
         let leavers = before.map_or_else(Vec::new, |before| leavers(&view, before));
         let standings: Box<[_]> = view
             .members()
@@ -56,7 +46,7 @@ impl Epoch {
         if let Some(before) = before {
             epoch.inherit(before);
         }
-        Ok(epoch)
+        epoch
     }
 
     /// What was known of the parties' views stays known; with the same view of ours, so does who

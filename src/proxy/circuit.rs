@@ -49,11 +49,14 @@ fn record(ctx: &mut Exchange, outcome: Outcome) {
     let Some(changed) = pass.record(outcome) else {
         return;
     };
-    epoch.metrics.circuit(index, changed);
     let member = &epoch.view.members().get(index).id;
     match changed {
-        CircuitState::Closed => tracing::info!(%member, "circuit closed: requests go there again"),
+        CircuitState::Closed => {
+            epoch.metrics.circuit_closes(index);
+            tracing::info!(%member, "circuit closed: requests go there again");
+        }
         CircuitState::Open | CircuitState::HalfOpen => {
+            epoch.metrics.circuit_opens(index);
             tracing::warn!(%member, "circuit opened: requests are answered or sent elsewhere at once");
         }
     }

@@ -106,7 +106,7 @@ async fn wait_for_place(
         None => {
             let began = Instant::now();
             let waiting = if local {
-                state.metrics.queued(access)
+                Some(state.metrics.queued(access))
             } else {
                 ctx.epoch.metrics.peer_queued(member)
             };
@@ -123,7 +123,7 @@ async fn wait_for_place(
         }
     };
     let held = if local {
-        state.metrics.replica_works(access)
+        Some(state.metrics.replica_works(access))
     } else {
         ctx.epoch.metrics.peer_works(member)
     };

@@ -37,7 +37,7 @@ pub struct Exchange {
     /// Why it went wrong, where that is known better than from the framework's error.
     pub failure: Option<Failure>,
     /// Its place at its upstream.
-    pub permit: Option<(Permit, Held)>,
+    pub permit: Option<(Permit, Option<Held>)>,
     /// Leave to call its upstream, until it is known how that went.
     pub pass: Option<Pass>,
     /// Counts it as a write of ours.

@@ -20,7 +20,6 @@ use super::caps::Caps;
 use super::handshakes::Handshakes;
 use super::listener::{Door, bind};
 use super::observe::Observer;
-use super::serving::Serving;
 use super::{Addresses, StartError};
 use crate::admin::serve::AdminApp;
 use crate::config::{Limits, Listen, Timeouts};
@@ -90,7 +89,14 @@ pub(super) struct Doors<'a> {
     pub(super) limits: &'a Limits,
     pub(super) timeouts: &'a Timeouts,
     pub(super) authority_file: Option<String>,
-    pub(super) tasks: &'a TaskTracker,
+    pub(super) tasks: &'a Tasks,
+}
+
+/// The connections of each listener, as tasks that a drain waits for.
+#[derive(Default)]
+pub(super) struct Tasks {
+    pub(super) clients: TaskTracker,
+    pub(super) peers: TaskTracker,
 }
 
 /// When the listeners stop accepting, each for itself.
@@ -112,17 +118,17 @@ impl Doors<'_> {
         &self,
         background: &mut JoinSet<()>,
         sockets: Sockets,
-        serving: Serving,
+        (client_tls, peer_tls): (Option<Arc<ServerConfig>>, Option<Arc<ServerConfig>>),
         observer: Arc<Observer>,
         closing: &Closing<'_>,
     ) -> OpenDoors {
-        let clients = self.proxy_door(Arrival::Client, Listener::Clients, serving.clients);
+        let clients = self.proxy_door(Arrival::Client, Listener::Clients, client_tls);
         background.spawn(
             clients
                 .clone()
                 .open(sockets.clients, closing.clients.clone()),
         );
-        let peers = self.proxy_door(Arrival::Peer, Listener::Peers, serving.peers);
+        let peers = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
         background.spawn(peers.clone().open(sockets.peers, closing.peers.clone()));
         let admin = self.admin_door(observer);
         let (door, socket) = (admin.clone(), sockets.admin);
@@ -150,10 +156,7 @@ impl Doors<'_> {
             },
         );
         let caps = Caps::new(ADMIN_CONNECTIONS, None);
-        let mut door = self.door(Listener::Admin, gate, None, caps);
-        // The admin listener outlives the others, to tell how the drain goes; nothing waits for it.
-        door.tasks = TaskTracker::new();
-        Arc::new(door)
+        Arc::new(self.door(Listener::Admin, gate, None, caps))
     }
 
     fn proxy_door(
@@ -199,7 +202,12 @@ impl Doors<'_> {
             handshakes: Handshakes::new(HANDSHAKES),
             caps,
             state: self.state.clone(),
-            tasks: self.tasks.clone(),
+            tasks: match listener {
+                Listener::Clients => self.tasks.clients.clone(),
+                Listener::Peers => self.tasks.peers.clone(),
+                // It outlives the others, to tell how the drain goes; nothing waits for it.
+                Listener::Admin => TaskTracker::new(),
+            },
         }
     }
 }

@@ -3,41 +3,51 @@
 
 mod app;
 mod caps;
+mod background;
+mod certificates;
 mod doors;
+mod fixed;
 mod handshakes;
 mod listener;
 mod observe;
+mod reload;
 mod serving;
 mod start;
 
+pub use reload::Loader;
 pub use start::StartError;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
 
-use crate::admin::{Observed, Status};
-use crate::config::{Config, Limits, Timeouts};
-use crate::state::State;
+use crate::admin::{Observed, Reloaded, Status};
+use crate::config::Config;
+use crate::state::{Phase, State};
 use crate::telemetry::{Format, LineSender};
+use doors::Tasks;
+use reload::Reloader;
 
 /// Where requests are logged, and how a line looks.
 pub type LogOutput = (LineSender, Format);
 
+/// How long peers' idle connections may take to close at the end.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
+
 /// A member that serves.
 pub struct Server {
     addresses: Addresses,
-    doors: doors::OpenDoors,
     state: Arc<State>,
     observer: Arc<observe::Observer>,
-    shutdown: watch::Sender<bool>,
-    connections: TaskTracker,
+    reloader: Arc<Reloader>,
+    close_clients: watch::Sender<bool>,
+    close_peers: watch::Sender<bool>,
+    connections: Tasks,
     /// Ended by being dropped.
-    _background: JoinSet<()>,
+    _listeners: JoinSet<()>,
 }
 
 /// Where a member listens, with the ports that port 0 became.
@@ -58,20 +68,24 @@ pub enum Drained {
     Completely,
     /// Some were cut after `timeouts.drain`.
     Cut {
-        /// Connections that were still open.
-        connections: usize,
+        /// Requests that were still under way.
+        requests: usize,
     },
 }
 
 impl Server {
     /// Binds and begins to serve. Must run inside a tokio runtime; returns once every listener
-    /// accepts.
+    /// accepts. `loader` reads the configuration again for a reload; none if there is no file.
     ///
     /// # Errors
     /// Certificates that are of no use and addresses that cannot be bound. Names that do not
     /// resolve and peers that do not answer are no errors.
-    pub async fn start(config: Config, log: Option<LogOutput>) -> Result<Self, StartError> {
-        start::start(config, log).await
+    pub async fn start(
+        config: Config,
+        log: Option<LogOutput>,
+        loader: Option<Loader>,
+    ) -> Result<Self, StartError> {
+        start::start(config, log, loader).await
     }
 
     /// Where it listens.
@@ -89,25 +103,44 @@ impl Server {
         self.observer.status()
     }
 
-    /// New connections are served within these limits; open ones go on within theirs.
-    pub fn set_limits(&self, limits: &Limits, timeouts: &Timeouts) {
-        self.doors.set_limits(limits, timeouts);
+    /// Reads the configuration anew and takes it, if nothing is wrong with it.
+    pub async fn reload(&self) -> Reloaded {
+        self.reloader.reload().await
     }
 
-    /// Takes no new connection, lets requests in flight finish for up to `timeouts.drain`, then
-    /// ends. `/readyz` says so from the first moment.
+    /// Says to load balancers and peers that it is going, and goes on as before for
+    /// `timeouts.drain_delay`, until they have heard it. Then takes no new client connection, lets
+    /// requests in flight finish for up to `timeouts.drain`, and ends. Peers can ask for its state
+    /// to the end.
     pub async fn drain(self) -> Drained {
-        self.state.draining.store(true, Ordering::Relaxed);
-        self.state.metrics.draining(true);
+        self.state.enter_phase(Phase::Leaving);
+        tokio::time::sleep(self.state.epoch().timeouts.drain_delay).await;
+        self.close().await
+    }
+
+    /// The same without the delay.
+    pub async fn close(self) -> Drained {
+        self.state.enter_phase(Phase::Closing);
         // No receiver left means that nothing is being served.
-        let _ = self.shutdown.send(true);
-        self.connections.close();
-        let limit = self.state.timeouts.drain;
-        match tokio::time::timeout(limit, self.connections.wait()).await {
+        let _ = self.close_clients.send(true);
+        let (work, Tasks { clients, peers }) = (&self.state.work, &self.connections);
+        work.close();
+        clients.close();
+        peers.close();
+        let finished = async {
+            clients.wait().await;
+            work.wait().await;
+        };
+        let limit = self.state.epoch().timeouts.drain;
+        let drained = match tokio::time::timeout(limit, finished).await {
             Ok(()) => Drained::Completely,
             Err(_) => Drained::Cut {
-                connections: self.connections.len(),
+                requests: work.len(),
             },
-        }
+        };
+        let _ = self.close_peers.send(true);
+        // Only idle ones are left, and answers that are just being taken.
+        let _ = tokio::time::timeout(LAST_CONNECTIONS, peers.wait()).await;
+        drained
     }
 }

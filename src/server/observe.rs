@@ -1,26 +1,30 @@
 //! The running member, as the admin listener shows it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Addresses;
+use super::reload::Reloader;
 use crate::admin::status::{
     CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
 };
 use crate::admin::{Check, Observed, OwnerAnswer, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
+use crate::epoch::Epoch;
 use crate::metrics::Listener;
-use crate::shard::MemberIndex;
+use crate::shard::{Health, MemberIndex};
 use crate::shard::repository::NameError;
 use crate::state::State;
 
 /// Looks into one member.
 pub(super) struct Observer {
     state: Arc<State>,
+    reloader: Arc<Reloader>,
     addresses: Addresses,
-    shown: Shown,
 }
 
 /// What is shown of the configuration.
+#[derive(Clone)]
 pub(super) struct Shown {
     /// The security of the client and the peer listener.
     security: (&'static str, &'static str),
@@ -28,6 +32,10 @@ pub(super) struct Shown {
     replica: String,
     /// What was remarkable.
     remarks: Vec<String>,
+    /// Where it was read from, certificates aside; those have a watch of their own.
+    pub(super) files: Vec<PathBuf>,
+    /// Whether those are watched.
+    pub(super) watches: bool,
 }
 
 impl Shown {
@@ -41,6 +49,9 @@ impl Shown {
             ClusterTls::Mutual { .. } => "mtls",
             ClusterTls::Insecure => "none",
         };
+        let certificates = super::certificates::files(config);
+        let is_certificate = |path: &PathBuf| certificates.paths().any(|other| other == path);
+        let files = config.files.iter().filter(|path| !is_certificate(path));
         Self {
             security: (clients, peers),
             replica: match &config.registry.address {
@@ -48,31 +59,32 @@ impl Shown {
                 RegistryAddress::Unix(path) => format!("unix:{}", path.display()),
             },
             remarks: config.remarks.iter().map(ToString::to_string).collect(),
+            files: files.cloned().collect(),
+            watches: config.reload.watch,
         }
-    }
-
-    pub(super) fn observer(self, state: &Arc<State>, addresses: Addresses) -> Arc<Observer> {
-        Arc::new(Observer {
-            state: state.clone(),
-            addresses,
-            shown: self,
-        })
     }
 }
 
 impl Observer {
-    fn facts(&self, member: MemberIndex) -> MemberFacts {
-        let state = &self.state;
-        let local = member == state.view.members().local();
-        let address = if local {
-            state.upstreams.replica_address()
-        } else {
-            state.upstreams.member_address(member)
-        };
-        let told = state.health.view_of(member);
+    pub(super) fn new(
+        state: &Arc<State>,
+        reloader: &Arc<Reloader>,
+        addresses: Addresses,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: state.clone(),
+            reloader: reloader.clone(),
+            addresses,
+        })
+    }
+
+    fn facts(epoch: &Epoch, member: MemberIndex) -> MemberFacts {
+        let local = member == epoch.view.members().local();
+        let address = epoch.upstreams.member(member).address();
+        let told = epoch.standing(member).told().and_then(|told| told.view);
         MemberFacts {
-            health: state.health_of(member),
-            same_view: told.map(|view| view == *state.view.fingerprint()),
+            health: epoch.health_of(member),
+            same_view: told.map(|view| view == *epoch.view.fingerprint()),
             resolved: address
                 .iter()
                 .filter(|_| !local)
@@ -87,7 +99,7 @@ impl Observer {
             peers,
             admin,
         } = self.addresses;
-        let (client_security, peer_security) = self.shown.security;
+        let (client_security, peer_security) = self.reloader.report.load().shown.security;
         [
             (Listener::Clients, clients, client_security),
             (Listener::Peers, peers, peer_security),
@@ -103,26 +115,27 @@ impl Observer {
         .collect()
     }
 
-    fn warnings(&self) -> Vec<String> {
-        let members = self.state.view.members();
-        let others = self.state.health.others();
-        let differing = others.iter().map(|(index, other)| {
-            let member = &members.get(*index).id;
+    fn warnings(&self, epoch: &Epoch) -> Vec<String> {
+        let others = epoch.others();
+        let differing = others.iter().map(|(member, other)| {
             format!("{member} has another view ({other}): writes in dispute are refused")
         });
-        self.shown
-            .remarks
-            .iter()
-            .cloned()
-            .chain(differing)
-            .collect()
+        let leaving = epoch.leavers().iter().filter(|leaver| !leaver.is_gone());
+        let leaving = leaving.map(|leaver| {
+            let member = &leaver.member.id;
+            format!("{member} is listed no more and still answers: stop it, or list it again")
+        });
+        let report = self.reloader.report.load();
+        let remarks = report.shown.remarks.iter().cloned();
+        remarks.chain(differing).chain(leaving).collect()
     }
 }
 
 impl Observed for Observer {
     fn status(&self) -> Status {
         let state = &self.state;
-        let members = state.view.members();
+        let epoch = state.epoch();
+        let members = epoch.view.members();
         let totals = state.metrics.totals();
         let in_use = state.certificates.load();
         let certificates = in_use
@@ -138,9 +151,9 @@ impl Observed for Observer {
             ready: self.readiness().iter().all(|check| check.ok),
             draining: state.is_draining(),
             listeners: self.listeners(),
-            view: ViewStatus::of(&state.view, |member| self.facts(member)),
+            view: ViewStatus::of(&epoch.view, |member| Self::facts(&epoch, member)),
             replica: ReplicaStatus {
-                address: self.shown.replica.clone(),
+                address: self.reloader.report.load().shown.replica.clone(),
                 health: state.health_of(members.local()).into(),
                 in_flight: state.admission.in_flight() as u64,
                 in_flight_limit: state.admission.capacity() as u64,
@@ -155,19 +168,17 @@ impl Observed for Observer {
                 retries: totals.retries,
             },
             certificates: certificates.collect(),
-            warnings: self.warnings(),
+            warnings: self.warnings(&epoch),
         }
     }
 
     fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
-        OwnerAnswer::of(&self.state.view, repository, |member| {
-            self.state.health_of(member)
-        })
+        let epoch = self.state.epoch();
+        OwnerAnswer::of(&epoch.view, repository, |member| epoch.health_of(member))
     }
 
     fn readiness(&self) -> Vec<Check> {
-        let state = &self.state;
-        let replica = state.health_of(state.view.members().local());
+        let epoch = self.state.epoch();
         let check = |name, ok, detail: &str| Check {
             name,
             ok,
@@ -179,21 +190,17 @@ impl Observed for Observer {
             check("view", true, ""),
             check(
                 "replica",
-                replica == crate::shard::Health::Up,
+                epoch.replica().verdict() == Health::Up,
                 "the local replica does not answer",
             ),
             check(
                 "peers",
-                state
-                    .view
-                    .members()
-                    .peers()
-                    .all(|(peer, _)| state.health.was_asked(peer)),
+                epoch.parties().all(|party| epoch.was_asked(party)),
                 "not every peer has been asked for its view yet",
             ),
             check(
                 "draining",
-                !state.is_draining(),
+                !self.state.is_draining(),
                 "this member takes no new work",
             ),
         ]

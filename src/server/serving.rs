@@ -13,11 +13,10 @@ use crate::tls::{self, MemberVerifier, ServingKey, TlsMaterial};
 pub(super) struct Serving {
     pub(super) clients: Option<Arc<ServerConfig>>,
     pub(super) peers: Option<Arc<ServerConfig>>,
-    swaps: Swaps,
+    pub(super) swaps: Swaps,
 }
 
 /// The parts of it that change with the files.
-#[derive(Clone)]
 pub(super) struct Swaps {
     clients: Option<Arc<ServingKey>>,
     peers: Option<(Arc<ServingKey>, Arc<MemberVerifier>)>,
@@ -50,9 +49,6 @@ impl Serving {
         })
     }
 
-    pub(super) fn swaps(&self) -> Swaps {
-        self.swaps.clone()
-    }
 }
 
 impl Swaps {

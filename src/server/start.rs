@@ -1,25 +1,28 @@
 //! From a configuration to a member that serves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
 
-use super::doors::{Closing, Doors, Sockets};
-use super::observe::Shown;
+use super::background::Background;
+use super::certificates::{self, Certificates};
+use super::doors::{Closing, Doors, Sockets, Tasks};
+use super::fixed::Fixed;
+use super::observe::{Observer, Shown};
+use super::reload::{Loader, Reloader, Report};
 use super::serving::Serving;
 use super::{LogOutput, Server};
 use crate::access_log::AccessLog;
-use crate::config::{ClusterTls, Config, Probes, RegistryAddress, Resolve};
-use crate::metrics::{Certificate, Metrics};
-use crate::state::{HealthTable, State};
-use crate::tls::{self, TlsFileError, TlsFiles, TlsMaterial};
-use crate::upstream::{Admission, Asker, Credentials, DialError, Upstreams};
-use crate::{probe, resolve};
+use crate::config::Config;
+use crate::epoch::Epoch;
+use crate::metrics::Metrics;
+use crate::state::State;
+use crate::tls::TlsFileError;
+use crate::upstream::{Asker, DialError, Trust, Upstreams};
 
 /// Why a member cannot start.
 #[derive(Debug)]
@@ -66,237 +69,127 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Server, StartError> {
-    let files = tls_files(&config);
+pub(super) async fn start(
+    config: Config,
+    log: Option<LogOutput>,
+    loader: Option<Loader>,
+) -> Result<Server, StartError> {
+    let files = certificates::files(&config);
     let material = files.load().map_err(StartError::Tls)?;
-    let serving = Serving::new(&material, config.view.members())?;
+    let Serving {
+        clients: client_tls,
+        peers: peer_tls,
+        swaps,
+    } = Serving::new(&material, config.view.members())?;
     let sockets = Sockets::bind(&config.listen)?;
     let addresses = sockets.addresses()?;
-    let authority_file = files
-        .cluster
-        .as_ref()
-        .map(|(ca, _, _)| ca.display().to_string());
-    let (limits, timeouts) = (config.limits.clone(), config.timeouts.clone());
-    let (probes, resolve) = (config.probes.clone(), config.resolve.clone());
-    let replica = config.registry.address.clone();
-    let shown = Shown::of(&config);
-    let state = Arc::new(state(config, log, &material)?);
-    report_expiry(&state, &material);
+    let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
+    let trust = Arc::new(Trust::new(certificates::credentials(&material)));
+    let state = state(&config, log, &trust)?;
+    certificates::report_expiry(&state, &material);
 
-    let mut background = JoinSet::new();
-    keep_addresses(&mut background, &state, &replica, &resolve);
-    watch_health(
-        &mut background,
-        &state,
-        &probes,
-        &replica,
-        authority_file.clone(),
-    );
-    let swaps = serving.swaps();
-    let for_certificates = state.clone();
-    background.spawn(tls::watch(files, tls::RELOAD_INTERVAL, move |change| {
-        take_certificates(&for_certificates, &swaps, change);
-    }));
-
-    let (shutdown, draining) = watch::channel(false);
-    let connections = TaskTracker::new();
-    let observer = shown.observer(&state, addresses);
+    let certificates = Certificates::new(swaps, trust, material);
+    let background = Background {
+        state: state.clone(),
+        asker: Arc::new(Asker::new(authority_file.clone())),
+        certificates: certificates.clone(),
+    };
+    let reloader = reloader(&config, &state, certificates, background, loader);
+    let observer = Observer::new(&state, &reloader, addresses);
+    let (close_clients, clients_close) = watch::channel(false);
+    let (close_peers, peers_close) = watch::channel(false);
+    let connections = Tasks::default();
     let doors = Doors {
         state: &state,
-        limits: &limits,
-        timeouts: &timeouts,
+        limits: &config.limits,
+        timeouts: &config.timeouts,
         authority_file,
         tasks: &connections,
     };
     let closing = Closing {
-        clients: &draining,
-        peers: &draining,
+        clients: &clients_close,
+        peers: &peers_close,
     };
+    let mut listeners = JoinSet::new();
     let doors = doors.open(
-        &mut background,
+        &mut listeners,
         sockets,
-        serving,
+        (client_tls, peer_tls),
         observer.clone(),
         &closing,
     );
+    // Empty until now: nobody else has the reloader.
+    let _ = reloader.doors.set(doors);
+    let (watch, alarm) = (reloader.clone(), state.alarm());
+    listeners.spawn(async move {
+        let _alarm = alarm;
+        watch.watch().await;
+    });
     Ok(Server {
         addresses,
-        doors,
         state,
         observer,
-        shutdown,
+        reloader,
+        close_clients,
+        close_peers,
         connections,
-        _background: background,
+        _listeners: listeners,
     })
 }
 
-fn tls_files(config: &Config) -> TlsFiles {
-    TlsFiles {
-        client: config
-            .listen
-            .clients
-            .tls
-            .as_ref()
-            .map(|tls| (tls.cert.clone(), tls.key.clone())),
-        cluster: match &config.cluster {
-            ClusterTls::Mutual { ca, cert, key } => Some((ca.clone(), cert.clone(), key.clone())),
-            ClusterTls::Insecure => None,
-        },
-    }
-}
-
 fn state(
-    config: Config,
+    config: &Config,
     log: Option<LogOutput>,
-    material: &TlsMaterial,
-) -> Result<State, StartError> {
-    let view = config.view;
-    let members = view.members();
-    let queue = &config.registry.queue;
-    let capacity = config.registry.max_in_flight.get();
-    let metrics = Metrics::new(&view, capacity).map_err(StartError::Metrics)?;
-    let credentials = credentials(material);
-    let upstreams = Upstreams::new(&config.registry, members, credentials, &config.timeouts)
-        .map_err(StartError::Dial)?;
+    trust: &Arc<Trust>,
+) -> Result<Arc<State>, StartError> {
+    let metrics = Metrics::new().map_err(StartError::Metrics)?;
+    let upstreams = Upstreams::new(
+        &config.registry,
+        config.view.members(),
+        &config.timeouts,
+        trust,
+        None,
+    );
+    let upstreams = upstreams.map_err(StartError::Dial)?;
+    metrics.replica_limit(config.registry.max_in_flight.get());
+    let epoch = Epoch::new(config, upstreams, &metrics, None);
     let dropped = metrics.log_dropped();
     let access_log = match log.filter(|_| config.log.requests) {
         Some((sender, format)) => AccessLog::new(sender, format, dropped),
         None => AccessLog::off(dropped),
     };
-    Ok(State {
-        policy: config.reads,
-        sticky: config.sticky,
-        timeouts: config.timeouts,
-        trusted_proxies: config.trusted_proxies,
-        upstreams,
-        admission: Admission::new(capacity, queue.limit, queue.timeout),
-        health: HealthTable::new(members.len()),
-        metrics,
-        access_log,
-        draining: AtomicBool::new(false),
-        certificates: ArcSwap::default(),
-        view,
-    })
+    Ok(Arc::new(State::new(Arc::new(epoch), metrics, access_log)))
 }
 
-fn credentials(material: &TlsMaterial) -> Option<Credentials> {
-    material
-        .cluster
-        .as_ref()
-        .map(|(authority, pair)| Credentials::new(authority, pair))
-}
-
-fn report_expiry(state: &State, material: &TlsMaterial) {
-    let client = material
-        .client
-        .iter()
-        .map(|pair| (Certificate::Clients, pair));
-    let member = material
-        .cluster
-        .iter()
-        .map(|(_, pair)| (Certificate::Member, pair));
-    let in_use = client.chain(member).map(|(certificate, pair)| {
-        state.metrics.tls_expiry(certificate, pair.not_after());
-        (certificate, pair.not_after())
-    });
-    state.certificates.store(Arc::new(in_use.collect()));
-}
-
-/// Certificates have changed on disk: all of them are taken, or none.
-fn take_certificates(
-    state: &State,
-    swaps: &super::serving::Swaps,
-    change: Result<TlsMaterial, TlsFileError>,
-) {
-    let taken = change
-        .map_err(|error| error.to_string())
-        .and_then(|material| {
-            swaps.apply(&material, state.view.members())?;
-            let credentials = credentials(&material);
-            state
-                .upstreams
-                .set_credentials(credentials)
-                .map_err(|error| error.to_string())?;
-            report_expiry(state, &material);
-            Ok(())
-        });
-    for certificate in swaps.certificates() {
-        state.metrics.tls_reload(certificate, taken.is_ok());
-    }
-    match taken {
-        Ok(()) => tracing::info!("certificates reloaded"),
-        Err(error) => {
-            tracing::error!(%error, "changed certificates are not taken; the old ones stay in use")
-        }
-    }
-}
-
-fn keep_addresses(
-    background: &mut JoinSet<()>,
+fn reloader(
+    config: &Config,
     state: &Arc<State>,
-    replica: &RegistryAddress,
-    resolve: &Resolve,
-) {
-    if let RegistryAddress::Tcp(address) = replica {
-        let state = state.clone();
-        background.spawn(resolve::keep(
-            address.clone(),
-            resolve.interval,
-            move |at| log_dial_error(state.upstreams.set_replica_address(at)),
-            |error| tracing::debug!(%error, "the replica's name does not resolve"),
-        ));
-    }
-    for (index, member) in state.view.members().peers() {
-        let (found, failed) = (state.clone(), state.clone());
-        let id = member.id.clone();
-        background.spawn(resolve::keep(
-            member.address.clone(),
-            resolve.interval,
-            move |at| log_dial_error(found.upstreams.set_member_address(index, at)),
-            move |error| {
-                failed.metrics.resolve_error(index);
-                tracing::debug!(%error, member = %id, "a peer's name does not resolve");
-            },
-        ));
-    }
-}
-
-fn log_dial_error(result: Result<(), DialError>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "an upstream cannot be called");
-    }
-}
-
-fn watch_health(
-    background: &mut JoinSet<()>,
-    state: &Arc<State>,
-    probes: &Probes,
-    replica: &RegistryAddress,
-    authority_file: Option<String>,
-) {
-    let asker = Arc::new(Asker::new(authority_file));
-    let host = match replica {
-        RegistryAddress::Tcp(address) => address.to_string(),
-        RegistryAddress::Unix(_) => "localhost".to_owned(),
+    certificates: Arc<Certificates>,
+    background: Background,
+    loader: Option<Loader>,
+) -> Arc<Reloader> {
+    let tasks = background.begin(config, &state.epoch());
+    let reloader = Reloader {
+        state: state.clone(),
+        certificates,
+        background,
+        loader,
+        fixed: Fixed::of(config),
+        doors: OnceLock::new(),
+        tasks: Mutex::new(tasks),
+        report: ArcSwap::from_pointee(Report {
+            shown: Shown::of(config),
+            loaded_at: SystemTime::now(),
+            needs_restart: Vec::new(),
+            last: None,
+        }),
+        seen: Mutex::default(),
+        turn: tokio::sync::Mutex::new(()),
     };
-    background.spawn(probe::watch_replica(
-        state.clone(),
-        asker.clone(),
-        probes.clone(),
-        host,
-    ));
-    let peers: Vec<_> = state
-        .view
-        .members()
-        .peers()
-        .map(|(index, _)| index)
-        .collect();
-    for peer in peers {
-        background.spawn(probe::watch_peer(
-            state.clone(),
-            asker.clone(),
-            probes.clone(),
-            peer,
-        ));
-    }
+    let seen = reloader.stamp();
+    *reloader
+        .seen
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = seen;
+    Arc::new(reloader)
 }

@@ -15,6 +15,12 @@ pub struct KeyPair {
     not_after: i64,
 }
 
+impl PartialEq for KeyPair {
+    fn eq(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert && self.key_der == other.key_der
+    }
+}
+
 impl KeyPair {
     /// Reads a PEM chain and a PEM key from disk.
     ///
@@ -69,6 +75,12 @@ impl KeyPair {
 pub struct Authority {
     roots: std::sync::Arc<RootCertStore>,
     der: Vec<Vec<u8>>,
+}
+
+impl PartialEq for Authority {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
 }
 
 impl Authority {

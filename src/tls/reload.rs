@@ -1,13 +1,11 @@
 //! Certificates that change on disk are taken without a restart: the files are compared every few
-//! seconds by content, since renewals by rename, by symlink swap (Kubernetes) and in place all
-//! change the content and none of them is seen by every kind of file watch.
+//! seconds by content.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ring::digest::{Context, SHA256};
-
 use super::{Authority, KeyPair, TlsFileError};
+use crate::stamp::stamp;
 
 /// How often the files are compared.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -22,7 +20,7 @@ pub struct TlsFiles {
 }
 
 /// What [`TlsFiles`] hold, parsed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TlsMaterial {
     /// The client listener's pair.
     pub client: Option<KeyPair>,
@@ -48,22 +46,14 @@ impl TlsFiles {
         Ok(TlsMaterial { client, cluster })
     }
 
-    /// A digest over the files' contents; a file that cannot be read counts as empty.
-    fn stamp(&self) -> [u8; 32] {
-        let mut context = Context::new(&SHA256);
+    /// Every path among them.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         let cluster = self
             .cluster
             .iter()
             .flat_map(|(ca, cert, key)| [ca, cert, key]);
-        for path in client.chain(cluster) {
-            let content = std::fs::read(path).unwrap_or_default();
-            context.update(&(content.len() as u64).to_le_bytes());
-            context.update(&content);
-        }
-        let mut stamp = [0; 32];
-        stamp.copy_from_slice(context.finish().as_ref());
-        stamp
+        client.chain(cluster)
     }
 }
 
@@ -74,14 +64,14 @@ pub async fn watch(
     interval: Duration,
     mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
 ) {
-    let mut seen = files.stamp();
+    let mut seen = stamp(files.paths());
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let stamp = files.stamp();
-        if stamp != seen {
-            seen = stamp;
+        let now = stamp(files.paths());
+        if now != seen {
+            seen = now;
             apply(files.load());
         }
     }

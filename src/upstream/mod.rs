@@ -101,14 +101,6 @@ impl Upstreams {
         &self.members[member.get()]
     }
 
-    /// Shows and trusts other certificates from the next connection on; see [`Trust::replace`].
-    ///
-    /// # Errors
-    /// A certificate that the framework cannot read.
-    pub fn take_credentials(&self) -> Result<(), DialError> {
-        self.members.iter().try_for_each(|member| member.prepare())
-    }
-
     fn inherit(&self, before: Option<&Self>) -> Result<(), DialError> {
         self.replica.inherit(before.map(|before| &*before.replica))?;
         for member in &self.members {
@@ -167,7 +159,7 @@ impl Upstream {
     /// Takes a newly resolved address.
     ///
     /// # Errors
-    /// As [`Upstreams::take_credentials`].
+    /// As [`Upstream::prepare`].
     pub fn set_address(&self, address: SocketAddr) -> Result<(), DialError> {
         self.address.store(Some(Arc::new(address)));
         self.prepare()
@@ -179,7 +171,7 @@ impl Upstream {
     /// name failed, so that two handshakes that fail at the same time do not undo each other.
     ///
     /// # Errors
-    /// As [`Upstreams::take_credentials`].
+    /// As [`Upstream::prepare`].
     pub fn expect_other_name(&self, failed: &HttpPeer) -> Result<(), DialError> {
         let by_id = !self.target.is_named_by_id(failed);
         self.named_by_id.store(by_id, Ordering::Relaxed);

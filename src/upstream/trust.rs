@@ -35,6 +35,12 @@ impl Trust {
         inner.generation += 1;
     }
 
+    /// Keeps them, and makes connections anew.
+    pub fn renew(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.generation += 1;
+    }
+
     /// Makes something of the credentials in force, one caller at a time: or one could put back
     /// what another has just replaced.
     pub(super) fn with(

@@ -1,0 +1,192 @@
+//! Another configuration, without a restart: checked whole, then taken whole or not at all.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+
+use super::background::Background;
+use super::certificates::{self, Certificates};
+use super::doors::OpenDoors;
+use super::fixed::Fixed;
+use crate::admin::Reloaded;
+use crate::config::{Config, Problems};
+use crate::epoch::Epoch;
+use crate::stamp::stamp;
+use crate::state::State;
+use crate::tls::TlsMaterial;
+use crate::upstream::Upstreams;
+
+/// Reads the configuration anew, as at the start; may block.
+pub type Loader = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// How often the files are compared. A change is taken when it stands still for that long: an
+/// editor may be half-way through it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Takes configurations.
+pub(super) struct Reloader {
+    pub(super) state: Arc<State>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) background: Background,
+    pub(super) loader: Option<Loader>,
+    pub(super) fixed: Fixed,
+    pub(super) doors: OnceLock<OpenDoors>,
+    /// The work of the epoch in force.
+    pub(super) tasks: Mutex<JoinSet<()>>,
+    pub(super) report: ArcSwap<Report>,
+    /// What the watched files held at the last attempt.
+    pub(super) seen: Mutex<[u8; 32]>,
+    /// One reload at a time.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+
+/// What is in force, and how the last reload went.
+pub(super) struct Report {
+    /// The configuration in force, as far as it is shown.
+    pub(super) shown: super::observe::Shown,
+    /// Since when.
+    pub(super) loaded_at: SystemTime,
+    /// Keys that have changed since the start and wait for a restart.
+    pub(super) needs_restart: Vec<String>,
+    /// The last attempt: when, and what was wrong if it was not taken.
+    pub(super) last: Option<(SystemTime, Vec<String>)>,
+}
+
+/// All that can fail, done.
+struct Ready {
+    config: Config,
+    material: TlsMaterial,
+    needs_restart: Vec<String>,
+}
+
+impl Reloader {
+    /// Reads the configuration and takes it, if nothing is wrong with it. Requests in flight end
+    /// under the one that they began under; no connection is closed.
+    pub(super) async fn reload(&self) -> Reloaded {
+        let _turn = self.turn.lock().await;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.stamp();
+        let outcome = match self.read().await {
+            Ok(ready) => self.take(ready),
+            Err(problems) => Err(problems),
+        };
+        let now = SystemTime::now();
+        let before = self.report.load_full();
+        let (report, reloaded) = match outcome {
+            Ok((shown, needs_restart)) => {
+                tracing::info!("configuration reloaded");
+                for key in &needs_restart {
+                    tracing::warn!(%key, "this key has changed and takes a restart");
+                }
+                let report = Report {
+                    shown,
+                    loaded_at: now,
+                    needs_restart: needs_restart.clone(),
+                    last: Some((now, Vec::new())),
+                };
+                (report, Reloaded { taken: true, problems: Vec::new(), needs_restart })
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!(%problem, "the changed configuration is not taken; the old one stays in force");
+                }
+                let report = Report {
+                    shown: before.shown.clone(),
+                    loaded_at: before.loaded_at,
+                    needs_restart: before.needs_restart.clone(),
+                    last: Some((now, problems.clone())),
+                };
+                (report, Reloaded { taken: false, problems, needs_restart: Vec::new() })
+            }
+        };
+        self.state.metrics.config_reload(reloaded.taken);
+        self.report.store(Arc::new(report));
+        reloaded
+    }
+
+    /// Reads the configuration whenever its files have changed, for ever.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut before = self.stamp();
+        loop {
+            ticks.tick().await;
+            if !self.report.load().shown.watches {
+                continue;
+            }
+            let now = self.stamp();
+            let stands_still = now == std::mem::replace(&mut before, now);
+            let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if stands_still && now != seen {
+                self.reload().await;
+            }
+        }
+    }
+
+    /// What the configuration's files hold now. Certificates have a watch of their own.
+    pub(super) fn stamp(&self) -> [u8; 32] {
+        stamp(&self.report.load().shown.files)
+    }
+
+    async fn read(&self) -> Result<Ready, Vec<String>> {
+        let Some(loader) = self.loader.clone() else {
+            return Err(vec!["this member was not started from a file that can be read again".to_owned()]);
+        };
+        // Files and names may take their time.
+        let read = tokio::task::spawn_blocking(move || {
+            let config = loader().map_err(|problems| {
+                let each = problems.iter().map(ToString::to_string);
+                each.collect::<Vec<_>>()
+            })?;
+            let material = certificates::files(&config).load();
+            let material = material.map_err(|error| vec![error.to_string()])?;
+            Ok((config, material))
+        });
+        let (config, material) = read.await.map_err(|error| vec![error.to_string()])??;
+        let needs_restart = self.fixed.compare(&config)?;
+        Ok(Ready {
+            config,
+            material,
+            needs_restart,
+        })
+    }
+
+    fn take(&self, ready: Ready) -> Result<(super::observe::Shown, Vec<String>), Vec<String>> {
+        let Ready {
+            config,
+            material,
+            needs_restart,
+        } = ready;
+        let before = self.state.epoch();
+        if config.registry.tls.is_some() {
+            // Its authority may have changed.
+            self.certificates.forget_connections();
+        }
+        let upstreams = Upstreams::new(
+            &config.registry,
+            config.view.members(),
+            &config.timeouts,
+            self.certificates.trust(),
+            Some(&before.upstreams),
+        );
+        let upstreams = upstreams.map_err(|error| vec![error.to_string()])?;
+        let metrics = &self.state.metrics;
+        let checked = self.certificates.admit(&material, config.view.members());
+        checked.map_err(|error| vec![error])?;
+        let epoch = Arc::new(Epoch::new(&config, upstreams, metrics, Some(&before)));
+        if let Err(error) = self.certificates.show(&material, &epoch) {
+            // Read and checked a moment ago.
+            tracing::error!(%error, "a certificate cannot be shown to peers");
+        }
+        self.state.replace_epoch(epoch.clone());
+        certificates::report_expiry(&self.state, &material);
+        // The checks of the epoch before end here, and nobody is asked twice.
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.background.begin(&config, &epoch);
+        if let Some(doors) = self.doors.get() {
+            doors.set_limits(&config.limits, &config.timeouts);
+        }
+        Ok((super::observe::Shown::of(&config), needs_restart))
+    }
+}
