@@ -50,7 +50,7 @@ pub async fn watch_peer(state: Arc<State>, asker: Arc<Asker>, probes: Probes, pe
         if let Some(verdict) = tracker.record(result.is_ok()) {
             let up = verdict == Health::Up;
             state.health.set(peer, verdict);
-            state.metrics.peer_up(peer, up);
+            state.members.peer_up(peer, up);
             match result {
                 Ok(()) => tracing::info!(%member, "peer is up"),
                 Err(reason) => tracing::warn!(%member, %reason, "peer is down"),
@@ -139,7 +139,7 @@ fn take_view(
         }
         state.health.set_other(peer, Some(other));
     }
-    state.metrics.peer_view_same(peer, same);
+    state.members.peer_view_same(peer, same);
     state.health.set_view(peer, view);
 }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::access_log::AccessLog;
 use crate::config::{Sticky, Timeouts};
-use crate::metrics::{Certificate, Metrics};
+use crate::metrics::{Certificate, MemberMetrics, Metrics};
 use crate::respond::Failure;
 use crate::shard::{Fingerprint, Health, MemberIndex, OtherView, Policy, Repository, View};
 use crate::upstream::{Admission, Upstreams};
@@ -33,6 +33,8 @@ pub struct State {
     pub health: HealthTable,
     /// What we count.
     pub metrics: Metrics,
+    /// What we count of the members of `view`.
+    pub members: MemberMetrics,
     /// Where requests are logged, if the operator wants it.
     pub access_log: AccessLog,
     /// Whether this member takes no new work.

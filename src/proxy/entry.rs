@@ -6,6 +6,7 @@ use pingora::proxy::Session;
 
 use super::{Exchange, give_up};
 use crate::respond::Failure;
+use crate::shard::Access;
 use crate::state::State;
 
 /// Waits for a place at the local replica, which the request keeps to its end.
@@ -21,11 +22,16 @@ pub async fn enter_replica(
         return Ok(());
     }
     let (metrics, admission) = (&state.metrics, &state.admission);
+    let access = if ctx.reads {
+        Access::Read
+    } else {
+        Access::Write
+    };
     let permit = match admission.try_enter() {
         Some(permit) => permit,
         None => {
             let began = Instant::now();
-            let waiting = metrics.queued();
+            let waiting = metrics.queued(access);
             let waited = tokio::select! {
                 biased;
                 waited = admission.wait() => waited,
@@ -36,7 +42,7 @@ pub async fn enter_replica(
             waited.map_err(|failure| give_up(ctx, failure))?
         }
     };
-    ctx.permit = Some((permit, metrics.replica_works()));
+    ctx.permit = Some((permit, metrics.replica_works(access)));
     Ok(())
 }
 

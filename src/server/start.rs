@@ -148,7 +148,8 @@ fn state(
     let members = view.members();
     let queue = &config.registry.queue;
     let capacity = config.registry.max_in_flight.get();
-    let metrics = Metrics::new(&view, capacity).map_err(StartError::Metrics)?;
+    let metrics = Metrics::new().map_err(StartError::Metrics)?;
+    metrics.replica_limit(capacity);
     let credentials = credentials(material);
     let upstreams = Upstreams::new(&config.registry, members, credentials, &config.timeouts)
         .map_err(StartError::Dial)?;
@@ -165,6 +166,7 @@ fn state(
         upstreams,
         admission: Admission::new(capacity, queue.limit, queue.timeout),
         health: HealthTable::new(members.len()),
+        members: metrics.members(&view),
         metrics,
         access_log,
         draining: AtomicBool::new(false),
@@ -248,7 +250,7 @@ fn keep_addresses(
             resolve.interval,
             move |at| log_dial_error(found.upstreams.set_member_address(index, at)),
             move |error| {
-                failed.metrics.resolve_error(index);
+                failed.members.resolve_error(index);
                 tracing::debug!(%error, member = %id, "a peer's name does not resolve");
             },
         ));
