@@ -7,6 +7,7 @@
 mod cells;
 mod groups;
 mod labels;
+mod members;
 mod process;
 pub mod table;
 #[cfg(test)]
@@ -15,16 +16,18 @@ mod tests;
 pub use labels::{
     Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, arrival_text,
 };
+pub use members::MemberMetrics;
 
 use crate::respond::{Failure, REASONS};
-use crate::shard::members::MemberIndex;
 use crate::shard::plan::Arrival;
-use crate::shard::route::Operation;
+use crate::shard::route::{Access, Operation};
 use crate::shard::view::View;
 use cells::{Maker, series};
-use groups::{Cluster, Own, Replica, Sockets, Traffic, request_index};
+use groups::{Own, Replica, Sockets, Traffic, request_index};
+use members::Cluster;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The metrics of one member.
 pub struct Metrics {
@@ -33,7 +36,7 @@ pub struct Metrics {
     traffic: Traffic,
     sockets: Sockets,
     replica: Replica,
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     own: Own,
     process: process::Process,
 }
@@ -64,7 +67,7 @@ pub struct Totals {
     pub ended: u64,
     /// Failures that were answered or ended a response.
     pub rejected: u64,
-    /// Reads served for an owner that was down.
+    /// Reads served by another replica than the owner's.
     pub fallbacks: u64,
     /// Second attempts.
     pub retries: u64,
@@ -89,8 +92,8 @@ impl Drop for Held {
 }
 
 impl Metrics {
-    /// Registers everything. `replica_limit` is `registry.max_in_flight`.
-    pub fn new(view: &View, replica_limit: usize) -> prometheus::Result<Self> {
+    /// Registers everything. The configuration counts as taken now.
+    pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let make = Maker(&registry);
         let metrics = Self {
@@ -98,16 +101,43 @@ impl Metrics {
             traffic: Traffic::register(&make)?,
             sockets: Sockets::register(&make)?,
             replica: Replica::register(&make)?,
-            cluster: Cluster::register(&make, view)?,
+            cluster: Arc::new(Cluster::register(&make)?),
             own: Own::register(&make)?,
             process: process::Process::register(&make)?,
             registry,
         };
-        metrics
-            .replica
-            .limit
-            .set(i64::try_from(replica_limit).unwrap_or(i64::MAX));
+        metrics.own.config_last_ok.set(1);
+        metrics.config_loaded();
         Ok(metrics)
+    }
+
+    /// Shows this view and its members from now on: series of members that are gone go, those of
+    /// members that stayed go on. What happens to members is told to the result.
+    pub fn members(&self, view: &View) -> MemberMetrics {
+        self.cluster.show(view)
+    }
+
+    /// `registry.max_in_flight` is so many.
+    pub fn replica_limit(&self, limit: usize) {
+        self.replica
+            .limit
+            .set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// A new configuration was taken or refused.
+    pub fn config_reload(&self, taken: bool) {
+        self.own.config_reloads[usize::from(taken)].inc();
+        self.own.config_last_ok.set(i64::from(taken));
+        if taken {
+            self.config_loaded();
+        }
+    }
+
+    fn config_loaded(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.own
+            .config_loaded
+            .set(now.unwrap_or_default().as_secs_f64());
     }
 
     /// A request has begun; hold the result until it ends.
@@ -143,7 +173,7 @@ impl Metrics {
         let bytes = &self.traffic.downstream_bytes[arrival as usize];
         bytes[Direction::Received as usize].inc_by(received);
         bytes[Direction::Sent as usize].inc_by(sent);
-        if plan == PlanKind::Fallback {
+        if matches!(plan, PlanKind::Fallback | PlanKind::PeerFallback) {
             self.traffic.fallbacks.inc();
         }
     }
@@ -226,39 +256,18 @@ impl Metrics {
     }
 
     /// The local replica works on a request; hold the result until it is done.
-    pub fn replica_works(&self) -> Held {
-        Held::hold(&self.replica.in_flight)
+    pub fn replica_works(&self, access: Access) -> Held {
+        Held::hold(&self.replica.in_flight[access as usize])
     }
 
     /// A request waits for the local replica; hold the result while it does.
-    pub fn queued(&self) -> Held {
-        Held::hold(&self.replica.depth)
+    pub fn queued(&self, access: Access) -> Held {
+        Held::hold(&self.replica.depth[access as usize])
     }
 
     /// A request has waited for the local replica.
     pub fn queue_waited(&self, time: Duration) {
         self.replica.wait.observe(time.as_secs_f64());
-    }
-
-    /// A peer's verdict changed.
-    pub fn peer_up(&self, peer: MemberIndex, up: bool) {
-        if let Some(gauge) = self.cluster.of(peer, &self.cluster.up) {
-            gauge.set(i64::from(up));
-        }
-    }
-
-    /// A peer told its view's fingerprint.
-    pub fn peer_view_same(&self, peer: MemberIndex, same: bool) {
-        if let Some(gauge) = self.cluster.of(peer, &self.cluster.view_same) {
-            gauge.set(i64::from(same));
-        }
-    }
-
-    /// A peer's host name did not resolve.
-    pub fn resolve_error(&self, peer: MemberIndex) {
-        if let Some(counter) = self.cluster.of(peer, &self.cluster.resolve_errors) {
-            counter.inc();
-        }
     }
 
     /// A changed certificate was taken into use, or could not be.

@@ -6,19 +6,20 @@
 
 use super::cells::{Cells, Maker, each, series};
 use super::labels::{
-    Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, arrival_text,
+    Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, access_text,
+    arrival_text,
 };
 use super::table;
 use crate::respond::REASONS;
-use crate::shard::members::MemberIndex;
 use crate::shard::plan::Arrival;
-use crate::shard::route::Operation;
-use crate::shard::view::View;
-use prometheus::core::{MetricVec, MetricVecBuilder};
-use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+use crate::shard::route::{Access, Operation};
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Result};
 
 /// Both arrivals, in the order of their index.
 pub(super) const ARRIVALS: [Arrival; 2] = [Arrival::Client, Arrival::Peer];
+
+/// Both kinds of access, in the order of their index.
+pub(super) const ACCESSES: [Access; 2] = [Access::Read, Access::Write];
 
 /// The labels of a metric without labels.
 const NONE: [&str; 0] = [];
@@ -120,79 +121,24 @@ impl Sockets {
 /// The local replica and its queue.
 pub(super) struct Replica {
     pub(super) up: IntGauge,
-    pub(super) in_flight: IntGauge,
+    pub(super) in_flight: Vec<IntGauge>,
     pub(super) limit: IntGauge,
-    pub(super) depth: IntGauge,
+    pub(super) depth: Vec<IntGauge>,
     pub(super) wait: Histogram,
 }
 
 impl Replica {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
+        let in_flight = make.int_gauge(table::REPLICA_IN_FLIGHT)?;
+        let depth = make.int_gauge(table::QUEUE_DEPTH)?;
         Ok(Self {
             up: series(&make.int_gauge(table::REPLICA_UP)?, NONE)?,
-            in_flight: series(&make.int_gauge(table::REPLICA_IN_FLIGHT)?, NONE)?,
+            in_flight: each(&ACCESSES, |a| series(&in_flight, [access_text(a)]))?,
             limit: series(&make.int_gauge(table::REPLICA_LIMIT)?, NONE)?,
-            depth: series(&make.int_gauge(table::QUEUE_DEPTH)?, NONE)?,
+            depth: each(&ACCESSES, |a| series(&depth, [access_text(a)]))?,
             wait: series(&make.histogram(table::QUEUE_SECONDS)?, NONE)?,
         })
     }
-}
-
-/// Members and the view.
-pub(super) struct Cluster {
-    /// Member ids in the order of the view.
-    pub(super) ids: Vec<String>,
-    pub(super) up: IntGaugeVec,
-    pub(super) view_same: IntGaugeVec,
-    pub(super) resolve_errors: IntCounterVec,
-}
-
-impl Cluster {
-    pub(super) fn register(make: &Maker<'_>, view: &View) -> Result<Self> {
-        let members = view.members();
-        let resolve_errors = make.int_counter(table::RESOLVE_ERRORS)?;
-        for (_, peer) in members.peers() {
-            resolve_errors.get_metric_with_label_values(&[peer.id.to_string()])?;
-        }
-        let placement = view.placement().as_str();
-        series(&make.int_gauge(table::VIEW_INFO)?, [placement])?.set(1);
-        let fingerprint: IntGauge = series(&make.int_gauge(table::VIEW_FINGERPRINT)?, NONE)?;
-        fingerprint.set(fingerprint_number(view.fingerprint().as_bytes()));
-        let count: IntGauge = series(&make.int_gauge(table::VIEW_MEMBERS)?, NONE)?;
-        count.set(i64::try_from(members.len()).unwrap_or(i64::MAX));
-        let share: Gauge = series(&make.gauge(table::VIEW_SHARE)?, NONE)?;
-        let local = view.shares().find(|(member, _)| *member == members.local());
-        share.set(local.map_or(0.0, |(_, share)| share));
-        Ok(Self {
-            ids: members
-                .iter()
-                .map(|(_, member)| member.id.to_string())
-                .collect(),
-            up: make.int_gauge(table::PEER_UP)?,
-            view_same: make.int_gauge(table::PEER_VIEW_SAME)?,
-            resolve_errors,
-        })
-    }
-}
-
-impl Cluster {
-    /// A member's series; rare enough for a look-up by label.
-    pub(super) fn of<B: MetricVecBuilder>(
-        &self,
-        member: MemberIndex,
-        vec: &MetricVec<B>,
-    ) -> Option<B::M> {
-        let id = self.ids.get(member.get())?;
-        series(vec, [id.as_str()]).ok()
-    }
-}
-
-/// The first 48 bits, so that the number is exact in the 64-bit floats of the text format.
-fn fingerprint_number(bytes: &[u8; 16]) -> i64 {
-    bytes
-        .iter()
-        .take(48 / 8)
-        .fold(0, |number, byte| number << 8 | i64::from(*byte))
 }
 
 /// This member's own affairs.
@@ -200,6 +146,9 @@ pub(super) struct Own {
     pub(super) tls_reloads: Vec<Vec<IntCounter>>,
     pub(super) tls_expiry: IntGaugeVec,
     pub(super) draining: IntGauge,
+    pub(super) config_reloads: Vec<IntCounter>,
+    pub(super) config_last_ok: IntGauge,
+    pub(super) config_loaded: Gauge,
     pub(super) log_dropped: IntCounter,
     pub(super) uptime: Gauge,
 }
@@ -207,6 +156,7 @@ pub(super) struct Own {
 impl Own {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
         let reloads = make.int_counter(table::TLS_RELOADS)?;
+        let config_reloads = make.int_counter(table::CONFIG_RELOADS)?;
         series(
             &make.int_gauge(table::BUILD_INFO)?,
             [env!("CARGO_PKG_VERSION")],
@@ -220,6 +170,11 @@ impl Own {
             })?,
             tls_expiry: make.int_gauge(table::TLS_EXPIRY)?,
             draining: series(&make.int_gauge(table::DRAINING)?, NONE)?,
+            config_reloads: each(&["refused", "taken"], |result| {
+                series(&config_reloads, [result])
+            })?,
+            config_last_ok: series(&make.int_gauge(table::CONFIG_LAST_OK)?, NONE)?,
+            config_loaded: series(&make.gauge(table::CONFIG_LOADED)?, NONE)?,
             log_dropped: series(&make.int_counter(table::LOG_DROPPED)?, NONE)?,
             uptime: series(&make.gauge(table::UPTIME)?, NONE)?,
         })

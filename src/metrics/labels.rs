@@ -1,6 +1,7 @@
 //! The values that labels can take: closed sets, so that a label never grows with traffic.
 
 use crate::shard::plan::{Arrival, Plan};
+use crate::shard::route::Access;
 
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
@@ -27,6 +28,8 @@ label! {
         Forward = "forward",
         /// Read from the local replica because the owner is down.
         Fallback = "fallback",
+        /// Read from a peer's replica because the local one, the owner's, is down.
+        PeerFallback = "peer_fallback",
         /// An immutable blob read from the local replica to spread the load.
         Spread = "spread",
         /// Answered by us.
@@ -126,6 +129,14 @@ label! {
         Clients = "clients",
         /// The one that peers see, with the cluster's CA.
         Member = "member",
+    }
+}
+
+/// The text of the `access` label.
+pub const fn access_text(access: Access) -> &'static str {
+    match access {
+        Access::Read => "read",
+        Access::Write => "write",
     }
 }
 

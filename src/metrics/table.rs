@@ -91,7 +91,7 @@ metrics! {
     REJECTS = counter "shardlet_rejects_total" ["reason"],
         "Requests that were answered or given up here instead of being served.";
     FALLBACKS = counter "shardlet_fallbacks_total" [],
-        "Reads served by the local replica because the owner is down.";
+        "Reads served by another replica than the owner's, because that one is down.";
     RETRIES = counter "shardlet_retries_total" ["upstream"],
         "Second attempts: reads sent again or elsewhere, and requests whose connection failed before they were sent.";
     IN_FLIGHT = gauge "shardlet_requests_in_flight" ["arrival"],
@@ -114,11 +114,11 @@ metrics! {
     // The local replica and its queue.
     REPLICA_UP = gauge "shardlet_replica_up" [],
         "1 if the local replica answers its probes, else 0.";
-    REPLICA_IN_FLIGHT = gauge "shardlet_replica_in_flight" [],
+    REPLICA_IN_FLIGHT = gauge "shardlet_replica_in_flight" ["access"],
         "Requests that the local replica is working on.";
     REPLICA_LIMIT = gauge "shardlet_replica_in_flight_limit" [],
-        "Requests that the local replica may work on at once.";
-    QUEUE_DEPTH = gauge "shardlet_queue_depth" [],
+        "Requests that the local replica may work on at once; writes may take three quarters of it.";
+    QUEUE_DEPTH = gauge "shardlet_queue_depth" ["access"],
         "Requests that wait for the local replica.";
     QUEUE_SECONDS = histogram "shardlet_queue_wait_seconds" [],
         "Time that requests waited for the local replica, if they had to.";
@@ -128,6 +128,16 @@ metrics! {
         "1 if the peer answers its probes, else 0.";
     PEER_VIEW_SAME = gauge "shardlet_peer_view_same" ["member"],
         "1 if the peer's last answer carried our view's fingerprint, 0 if it carried another.";
+    PEER_DRAINING = gauge "shardlet_peer_draining" ["member"],
+        "1 if the peer's last answer said that it drains, else 0.";
+    PEER_IN_FLIGHT = gauge "shardlet_peer_in_flight" ["member"],
+        "Requests that the peer is working on for this member.";
+    PEER_QUEUE_DEPTH = gauge "shardlet_peer_queue_depth" ["member"],
+        "Requests that wait for a place at the peer.";
+    CIRCUIT_OPEN = gauge "shardlet_circuit_open" ["member"],
+        "1 if the circuit to the member is open or half-open, 0 if it is closed; the local member's is that of its replica.";
+    CIRCUIT_OPENED = counter "shardlet_circuit_opened_total" ["member"],
+        "Times that the circuit opened.";
     RESOLVE_ERRORS = counter "shardlet_resolve_errors_total" ["member"],
         "Failed look-ups of a peer's host name.";
     VIEW_INFO = gauge "shardlet_view_info" ["placement"],
@@ -144,6 +154,14 @@ metrics! {
         "Attempts to take a changed certificate into use.";
     TLS_EXPIRY = gauge "shardlet_tls_certificate_expiry_timestamp_seconds" ["certificate"],
         "Unix time at which the certificate in use expires.";
+
+    // The configuration.
+    CONFIG_RELOADS = counter "shardlet_config_reloads_total" ["result"],
+        "Attempts to take a new configuration; one that is refused changes nothing.";
+    CONFIG_LAST_OK = gauge "shardlet_config_last_reload_ok" [],
+        "1 if the last new configuration was taken, or none was tried; 0 if it was refused.";
+    CONFIG_LOADED = gauge "shardlet_config_loaded_timestamp_seconds" [],
+        "Unix time at which the configuration in force was taken.";
 
     // The process.
     DRAINING = gauge "shardlet_draining" [],

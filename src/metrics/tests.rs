@@ -1,3 +1,5 @@
+mod members;
+
 use super::table::{TABLE, markdown};
 use super::*;
 use crate::shard::{HashKey, Member, Members, Pins, Placement, Weight};
@@ -6,31 +8,32 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 fn view() -> View {
-    let member = |id: &str| Member {
+    view_of(&["zot-1", "zot-2", "zot-3"], Placement::Rendezvous)
+}
+
+/// A view of the first of these members.
+fn view_of(ids: &[&str], placement: Placement) -> View {
+    let member = |id: &&str| Member {
         id: id.parse().unwrap(),
         address: format!("{id}:5443").parse().unwrap(),
         weight: Weight::default(),
     };
-    let list = vec![member("zot-1"), member("zot-2"), member("zot-3")];
-    let members = Members::new(list, &"zot-1".parse().unwrap()).unwrap();
+    let list = ids.iter().map(member).collect();
+    let members = Members::new(list, &ids[0].parse().unwrap()).unwrap();
     let pins = Pins::new(Vec::new()).unwrap();
-    View::new(
-        members,
-        Placement::Rendezvous,
-        &HashKey::from([7; 16]),
-        pins,
-    )
+    View::new(members, placement, &HashKey::from([7; 16]), pins)
 }
 
 /// Metrics with at least one series under every name.
 fn used_metrics() -> Metrics {
     let view = view();
-    let metrics = Metrics::new(&view, 256).unwrap();
+    let metrics = Metrics::new().unwrap();
     metrics.request_ends(&end(Arrival::Client, PlanKind::Local, 200));
+    let members = metrics.members(&view);
     for (peer, _) in view.members().peers() {
-        metrics.peer_up(peer, true);
-        metrics.peer_view_same(peer, false);
-        metrics.resolve_error(peer);
+        members.peer_up(peer, true);
+        members.peer_view_same(peer, false);
+        members.peer_draining(peer, false);
     }
     metrics.tls_expiry(Certificate::Member, 1_900_000_000);
     metrics
@@ -125,7 +128,7 @@ fn promtool_finds_nothing() {
 
 #[test]
 fn every_request_is_counted_once_under_its_own_labels() {
-    let metrics = Metrics::new(&view(), 256).unwrap();
+    let metrics = Metrics::new().unwrap();
     let arrivals = [Arrival::Client, Arrival::Peer];
     for arrival in arrivals {
         for operation in Operation::ALL.iter().copied() {
@@ -153,7 +156,7 @@ fn every_request_is_counted_once_under_its_own_labels() {
 
 #[test]
 fn a_request_shows_in_its_counters() {
-    let metrics = Metrics::new(&view(), 256).unwrap();
+    let metrics = Metrics::new().unwrap();
     let held = metrics.request_begins(Arrival::Client);
     assert_eq!(metrics.in_flight(), 1);
     metrics.request_ends(&end(Arrival::Client, PlanKind::Fallback, 200));
@@ -168,7 +171,7 @@ fn a_request_shows_in_its_counters() {
 
 #[test]
 fn each_certificate_and_result_has_its_own_series() {
-    let metrics = Metrics::new(&view(), 256).unwrap();
+    let metrics = Metrics::new().unwrap();
     metrics.tls_reload(Certificate::Member, true);
     let ok = r#"shardlet_tls_reloads_total{certificate="member",result="ok"}"#;
     let error = r#"shardlet_tls_reloads_total{certificate="member",result="error"}"#;
@@ -180,7 +183,7 @@ fn each_certificate_and_result_has_its_own_series() {
 
 #[test]
 fn rejects_are_counted_by_reason_from_zero() {
-    let metrics = Metrics::new(&view(), 256).unwrap();
+    let metrics = Metrics::new().unwrap();
     let series = r#"shardlet_rejects_total{reason="queue_full"}"#;
     assert_eq!(value(&metrics, series), 0.0);
     metrics.reject(&Failure::QueueFull);
@@ -188,17 +191,42 @@ fn rejects_are_counted_by_reason_from_zero() {
 }
 
 #[test]
-fn an_unprobed_peer_is_neither_up_nor_down() {
-    let metrics = Metrics::new(&view(), 256).unwrap();
-    assert!(!metrics.render().contains("shardlet_peer_up{"));
+fn the_configuration_shows_whether_it_was_taken() {
+    let metrics = Metrics::new().unwrap();
+    let reloads = |result| format!("shardlet_config_reloads_total{{result=\"{result}\"}}");
+    let told = || {
+        let counts = ["taken", "refused"].map(|result| value(&metrics, &reloads(result)));
+        (counts, value(&metrics, "shardlet_config_last_reload_ok"))
+    };
+    let loaded = || value(&metrics, "shardlet_config_loaded_timestamp_seconds");
+    assert_eq!(told(), ([0.0, 0.0], 1.0));
+    let start = loaded();
+    assert!(start > 1.7e9);
+    metrics.config_reload(false);
+    assert_eq!((told(), loaded()), (([0.0, 1.0], 0.0), start));
+    metrics.config_reload(true);
+    assert_eq!(told(), ([1.0, 1.0], 1.0));
+    assert!(loaded() > start);
+}
+
+#[test]
+fn reads_and_writes_at_the_replica_are_told_apart() {
+    let metrics = Metrics::new().unwrap();
+    let series = |name, access| value(&metrics, &format!("{name}{{access=\"{access}\"}}"));
+    let _held = (
+        metrics.replica_works(Access::Write),
+        metrics.queued(Access::Read),
+    );
+    let (works, waits) = ("shardlet_replica_in_flight", "shardlet_queue_depth");
+    assert_eq!((series(works, "read"), series(works, "write")), (0.0, 1.0));
+    assert_eq!((series(waits, "read"), series(waits, "write")), (1.0, 0.0));
 }
 
 #[test]
 fn two_members_in_one_process_do_not_share_counters() {
-    let (one, two) = (
-        Metrics::new(&view(), 1).unwrap(),
-        Metrics::new(&view(), 2).unwrap(),
-    );
+    let (one, two) = (Metrics::new().unwrap(), Metrics::new().unwrap());
+    one.replica_limit(1);
+    two.replica_limit(2);
     one.reject(&Failure::ConnectionsFull);
     assert_eq!(
         value(&two, r#"shardlet_rejects_total{reason="connections_full"}"#),
@@ -209,9 +237,7 @@ fn two_members_in_one_process_do_not_share_counters() {
 
 #[test]
 fn the_process_reports_itself() {
-    let metrics = Metrics::new(&view(), 256).unwrap();
+    let metrics = Metrics::new().unwrap();
     assert!(value(&metrics, "process_resident_memory_bytes") > 1e6);
     assert!(value(&metrics, "process_open_fds") >= 3.0);
-    assert_eq!(value(&metrics, "shardlet_view_members"), 3.0);
-    assert!((value(&metrics, "shardlet_view_share_ratio") - 1.0 / 3.0).abs() < 1e-9);
 }
