@@ -72,7 +72,7 @@ fn start(args: &Args) -> Result<(), String> {
     let ended = runtime.block_on(async {
         // Before anything listens: a signal during the start must not be lost.
         let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-        demo::run(options, signals.next())
+        demo::run(options, async { signals.next().await; })
             .await
             .map_err(|error| error.to_string())
     });

@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{FAILED, output, source};
 use crate::banner;
-use crate::config::{CONFIG_VARIABLE, Config, LogFormat};
+use crate::config::{CONFIG_VARIABLE, Config, LogFormat, SourceName};
 use crate::machine::{Identity, load};
-use crate::server::{Drained, LogOutput, Server};
+use crate::server::{Drained, Loader, LogOutput, Server};
 use crate::telemetry::{self, Format, LineWriter};
 
 /// How long the last log lines may take to be written.
@@ -22,8 +23,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  \
                   shardlet run --config /etc/shardlet/proxy.yaml\n  \
                   SHARDLET_CONFIG=/etc/shardlet/proxy.yaml SHARDLET_MEMBER=zot-1 shardlet\n\n\
-                  SIGTERM or Ctrl-C drains: no new connections, requests in flight finish for up to\n\
-                  `timeouts.drain`. A second one ends at once.")]
+                  SIGHUP reads the configuration anew, as a change of its files does; see `shardlet reload`.\n\n\
+                  SIGTERM drains: not ready for `timeouts.drain_delay` while everything goes on, then no new\n\
+                  connections, and requests in flight finish for up to `timeouts.drain`. Ctrl-C does without\n\
+                  the delay. A second signal ends at once.")]
 pub(super) struct Args {
     /// The configuration; `proxy.yaml` if nothing is named.
     #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
@@ -41,7 +44,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return output::rejected(&problems),
     };
-    match serve(config) {
+    let loader = match &source {
+        SourceName::File(_) => {
+            let (source, member) = (source.clone(), member.clone());
+            let again = move || load(&source, member.as_deref(), Identity::Needed);
+            Some(Arc::new(again) as Loader)
+        }
+        // What has been read from standard input is gone.
+        SourceName::Stdin => None,
+    };
+    match serve(config, loader) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             output::message(&format!("shardlet: {message}\n"));
@@ -50,7 +62,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> Result<(), String> {
+fn serve(config: Config, loader: Option<Loader>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -66,7 +78,7 @@ fn serve(config: Config) -> Result<(), String> {
         requests.sender(),
         format(config.log.format, &std::io::stdout()),
     );
-    let served = runtime.block_on(until_told(config, log));
+    let served = runtime.block_on(until_told(config, log, loader));
     // Connections that a drain has cut are dropped here.
     runtime.shutdown_background();
     requests.flush(FLUSH);
@@ -74,21 +86,44 @@ fn serve(config: Config) -> Result<(), String> {
     served
 }
 
-async fn until_told(config: Config, log: LogOutput) -> Result<(), String> {
+async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
     let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-    let server = Server::start(config, Some(log))
+    let mut hangups = signal(SignalKind::hangup())
+        .map_err(|error| format!("no signal handler: {error}"))?;
+    let server = Server::start(config, Some(log), loader)
         .await
         .map_err(|error| error.to_string())?;
     output::message(&banner::render(&server.status()));
-    signals.next().await;
-    tracing::info!("draining: requests in flight are finished, new connections are not taken");
+    let state = server.state().clone();
+    let told = loop {
+        tokio::select! {
+            told = signals.next() => break told,
+            () = state.drain_asked() => break Told::Terminate,
+            _ = hangups.recv() => {
+                server.reload().await;
+            }
+            () = state.has_broken() => {
+                // A supervisor starts it anew, whole.
+                let _ = server.close().await;
+                return Err("a task that must not end has panicked; see the log".to_owned());
+            }
+        }
+    };
+    tracing::info!("draining: requests in flight are finished, new work is sent elsewhere");
+    let drain = async {
+        match told {
+            Told::Terminate => server.drain().await,
+            // A person at a terminal, who waits.
+            Told::Interrupt => server.close().await,
+        }
+    };
     tokio::select! {
-        drained = server.drain() => match drained {
+        drained = drain => match drained {
             Drained::Completely => tracing::info!("drained"),
-            Drained::Cut { connections } => tracing::warn!(connections, "drain timed out, the rest is cut"),
+            Drained::Cut { requests } => tracing::warn!(requests, "drain timed out, the rest is cut"),
         },
-        () = signals.next() => tracing::warn!("told twice: ending now"),
+        _ = signals.next() => tracing::warn!("told twice: ending now"),
     }
     Ok(())
 }
@@ -101,7 +136,15 @@ fn format(configured: LogFormat, output: &impl IsTerminal) -> Format {
     }
 }
 
-/// SIGTERM and SIGINT, which mean the same.
+/// How the process was told to end.
+pub(super) enum Told {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT.
+    Interrupt,
+}
+
+/// SIGTERM and SIGINT.
 pub(super) struct Signals {
     term: Signal,
     interrupt: Signal,
@@ -115,10 +158,10 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.term.recv() => Told::Terminate,
+            _ = self.interrupt.recv() => Told::Interrupt,
         }
     }
 }

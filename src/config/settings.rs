@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use super::identity::Identified;
 use super::problem::Problem;
-use crate::shard::{Host, MemberAddress, Policy, Thresholds, View};
+use crate::shard::{CircuitLimits, Host, MemberAddress, Policy, Thresholds, View};
 
 /// Everything that one member needs to know to run.
 #[derive(Debug)]
@@ -221,17 +221,6 @@ pub struct Limits {
     pub upload_rate: Option<NonZeroU32>,
     /// Slowest rate at which a client may take an answer, in bytes a second. Default: off.
     pub download_rate: Option<NonZeroU32>,
-}
-
-/// When a member that fails is left alone for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CircuitLimits {
-    /// Failures in a row that open the circuit. Default 5.
-    pub failures: NonZeroU32,
-    /// How long it stays open before a trial; doubled by each trial that fails. Default 2 s.
-    pub open: Duration,
-    /// How long it stays open at most. Default 30 s.
-    pub open_limit: Duration,
 }
 
 /// What is logged, and how.

@@ -10,13 +10,13 @@ use super::findings::Findings;
 use super::schema;
 use super::section::{Section, scalar};
 use super::settings::{
-    CircuitLimits, Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sticky, Timeouts,
+    Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sticky, Timeouts,
 };
 use super::values::{
     boolean, choice, duration, log_filter, network, number, probe_path, size, spelled, token,
     url_path,
 };
-use crate::shard::{BlobReads, OwnerDown, Policy, Thresholds};
+use crate::shard::{BlobReads, CircuitLimits, OwnerDown, Policy, Thresholds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

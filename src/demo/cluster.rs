@@ -93,9 +93,9 @@ impl Cluster {
         self.members
             .iter()
             .find_map(|Member { place, server, .. }| {
-                let state = server.state();
-                let mut others = state.view.members().iter();
-                let (_, other) = others.find(|(index, _)| state.health_of(*index) != Health::Up)?;
+                let epoch = server.state().epoch();
+                let mut others = epoch.view.members().iter();
+                let (_, other) = others.find(|(index, _)| epoch.health_of(*index) != Health::Up)?;
                 Some((place.id.clone(), other.id.to_string()))
             })
     }
@@ -104,7 +104,7 @@ impl Cluster {
     pub(super) fn owner(&self, repository: &str) -> Result<String, DemoError> {
         let repository = Repository::parse(repository).map_err(DemoError::Name)?;
         let first = self.members.first().ok_or(DemoError::NoMembers)?;
-        let view = &first.server.state().view;
+        let view = &first.server.state().epoch().view;
         Ok(view.members().get(view.owner(&repository)).id.to_string())
     }
 
@@ -207,7 +207,7 @@ async fn start_member(
         Some(LineWriter::start(out).map_err(DemoError::Log)?)
     };
     let output = log.as_ref().map(|log| (log.sender(), Format::Text));
-    let server = Server::start(config, output)
+    let server = Server::start(config, output, None)
         .await
         .map_err(|error| DemoError::Start {
             member: place.id.clone(),

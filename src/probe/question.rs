@@ -163,7 +163,7 @@ fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
 /// Whether the other end says, by the alert that [`crate::tls::MemberVerifier`] causes, that our
 /// certificate is valid and none of a member's.
 fn turns_us_away(error: &Error) -> bool {
-    let mut cause = Some(error.root_cause());
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
     while let Some(error) = cause {
         let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let tls = within.map_or(error.downcast_ref(), |within| within.downcast_ref());

@@ -141,7 +141,7 @@ impl Reloader {
             })?;
             let material = certificates::files(&config).load();
             let material = material.map_err(|error| vec![error.to_string()])?;
-            Ok((config, material))
+            Ok::<_, Vec<String>>((config, material))
         });
         let (config, material) = read.await.map_err(|error| vec![error.to_string()])??;
         let needs_restart = self.fixed.compare(&config)?;

@@ -45,7 +45,7 @@ pub use members::{
 };
 pub use pins::{Pin, PinPrefix, Pins, PinsError};
 pub use placement::{HashKey, Placement};
-pub use plan::{Arrival, BlobReads, OwnerDown, Plan, Policy, Reject, Request, plan};
+pub use plan::{Arrival, BlobReads, OwnerDown, Plan, Policy, Reject, Request, plan, second};
 pub use repository::Repository;
 pub use route::{Access, Operation, RegistryRoute, Resource, Route, RouteError, parse};
 pub use view::{Description, Fingerprint, OtherView, StickyToken, View};
