@@ -35,6 +35,17 @@ pub trait Observed: Send + Sync {
     fn metrics(&self) -> String;
 }
 
+/// r
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// t
+    pub taken: bool,
+    /// p
+    pub problems: Vec<String>,
+    /// n
+    pub needs_restart: Vec<String>,
+}
+
 /// One condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {

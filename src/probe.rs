@@ -22,8 +22,10 @@ use question::{Answer, ReplicaPath};
 /// in step for ever.
 const JITTER: f64 = 0.1;
 /// Into how many parts an interval is cut while the results speak against the verdict, which is
-/// then settled soon; also the least pause between two checks of one party.
+/// then settled soon.
 const HASTE: u32 = 4;
+/// The least time between two checks of one party, whatever calls for them.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the checks of one epoch work with.
 #[derive(Clone)]
@@ -169,13 +171,16 @@ impl Checks {
     }
 
     async fn pause(&self, standing: &Standing, tracker: &Tracker) {
-        let least = self.probes.interval / HASTE;
-        tokio::time::sleep(jittered(least)).await;
-        if !tracker.is_undecided() {
-            tokio::select! {
-                () = tokio::time::sleep(jittered(self.probes.interval - least)) => {}
-                () = standing.woken() => {}
-            }
+        let pause = if tracker.is_undecided() {
+            jittered(self.probes.interval / HASTE)
+        } else {
+            jittered(self.probes.interval)
+        };
+        let least = pause.min(LEAST_PAUSE);
+        tokio::time::sleep(least).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause - least) => {}
+            () = standing.woken() => {}
         }
     }
 }

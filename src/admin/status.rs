@@ -261,7 +261,7 @@ impl From<Health> for HealthStatus {
     fn from(health: Health) -> Self {
         match health {
             Health::Unknown => Self::Unknown,
-            Health::Up => Self::Up,
+            Health::Up | Health::Draining => Self::Up,
             Health::Down => Self::Down,
         }
     }

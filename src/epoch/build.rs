@@ -94,10 +94,10 @@ fn standing(
         same.then(|| before.standing_of(then).clone())
     });
     let Some(known) = known else {
-        let places = Admission::new(places.get(), *limit, *timeout);
+        let places = Admission::new(places, *limit, *timeout);
         return Standing::new(Breaker::new(config.circuit), places);
     };
-    known.places.set_limits(places.get(), *limit, *timeout);
+    known.places.set_limits(places, *limit, *timeout);
     known.breaker.set_limits(config.circuit);
     known
 }

@@ -43,6 +43,7 @@ impl From<&Plan> for PlanKind {
             Plan::Local => Self::Local,
             Plan::Forward(_) => Self::Forward,
             Plan::Fallback { .. } => Self::Fallback,
+            Plan::PeerFallback { .. } => Self::PeerFallback,
             Plan::Spread { .. } => Self::Spread,
             Plan::Reject(_) => Self::Reject,
         }

@@ -12,7 +12,7 @@ use crate::admin::{Check, Observed, OwnerAnswer, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::epoch::Epoch;
 use crate::metrics::Listener;
-use crate::shard::{Health, MemberIndex};
+use crate::shard::{Access, Health, MemberIndex};
 use crate::shard::repository::NameError;
 use crate::state::State;
 
@@ -136,6 +136,7 @@ impl Observed for Observer {
         let state = &self.state;
         let epoch = state.epoch();
         let members = epoch.view.members();
+        let places = &epoch.replica().places;
         let totals = state.metrics.totals();
         let in_use = state.certificates.load();
         let certificates = in_use
@@ -154,11 +155,11 @@ impl Observed for Observer {
             view: ViewStatus::of(&epoch.view, |member| Self::facts(&epoch, member)),
             replica: ReplicaStatus {
                 address: self.reloader.report.load().shown.replica.clone(),
-                health: state.health_of(members.local()).into(),
-                in_flight: state.admission.in_flight() as u64,
-                in_flight_limit: state.admission.capacity() as u64,
-                queued: state.admission.waiting() as u64,
-                queue_limit: state.admission.queue_limit() as u64,
+                health: epoch.replica().verdict().into(),
+                in_flight: (places.in_flight(Access::Read) + places.in_flight(Access::Write)) as u64,
+                in_flight_limit: places.capacity() as u64,
+                queued: (places.waiting(Access::Read) + places.waiting(Access::Write)) as u64,
+                queue_limit: places.queue_limit() as u64,
             },
             requests: RequestTotals {
                 in_flight: state.metrics.in_flight(),

@@ -12,6 +12,8 @@ pub enum Health {
     Unknown,
     /// It answers.
     Up,
+    /// dr
+    Draining,
     /// It does not answer.
     Down,
 }
@@ -21,7 +23,7 @@ impl Health {
     #[must_use]
     pub fn is_usable(self) -> bool {
         match self {
-            Self::Unknown | Self::Up => true,
+            Self::Unknown | Self::Up | Self::Draining => true,
             Self::Down => false,
         }
     }
@@ -33,6 +35,7 @@ impl Health {
             Self::Unknown => "unknown",
             Self::Up => "up",
             Self::Down => "down",
+            Self::Draining => "draining",
         }
     }
 }
@@ -71,13 +74,13 @@ impl Tracker {
     /// The first good result ends `Unknown` at once: a replica that has just started should not wait for more.
     pub fn record(&mut self, ok: bool) -> Option<Health> {
         let (verdict, needed) = match (self.health, ok) {
-            (Health::Up, true) | (Health::Down, false) => {
+            (Health::Up | Health::Draining, true) | (Health::Down, false) => {
                 self.contrary = 0;
                 return None;
             }
             (Health::Unknown, true) => (Health::Up, NonZeroU8::MIN),
             (Health::Down, true) => (Health::Up, self.thresholds.rise),
-            (Health::Unknown | Health::Up, false) => (Health::Down, self.thresholds.fall),
+            (Health::Unknown | Health::Up | Health::Draining, false) => (Health::Down, self.thresholds.fall),
         };
         self.contrary = self.contrary.saturating_add(1);
         if self.contrary < needed.get() {

@@ -2,8 +2,11 @@
 //!
 //! [`plan`] is exhaustive and has no side effects; the proxy only carries its answer out.
 
+mod second;
 #[cfg(test)]
 mod tests;
+
+pub use second::second;
 
 use super::health::Health;
 use super::members::MemberIndex;
@@ -61,6 +64,8 @@ pub struct Request<'a> {
     pub method_is_get: bool,
     /// The member that its sticky cookie names.
     pub sticky: Option<MemberIndex>,
+    /// fb
+    pub fallback: bool,
 }
 
 /// What to do.
@@ -74,6 +79,11 @@ pub enum Plan {
     Fallback {
         /// The member that would have served it.
         owner: MemberIndex,
+    },
+    /// pf
+    PeerFallback {
+        /// p
+        peer: MemberIndex,
     },
     /// A whole blob: send it to the local replica, and to the owner if that does not have it.
     Spread {
@@ -206,4 +216,7 @@ fn anywhere(
         Some((member, _)) => Plan::Forward(member),
         None => Plan::Reject(Reject::ReplicaDown),
     }
+}
+fn next_peer(view: &View, health: impl Fn(MemberIndex) -> Health) -> Option<MemberIndex> {
+    view.members().peers().map(|(m, _)| m).find(|m| health(*m).is_usable())
 }

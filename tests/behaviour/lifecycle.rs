@@ -65,7 +65,7 @@ async fn a_drain_says_goodbye_to_http2_clients() {
         .unwrap();
     cluster.replica(0).until_requests(1).await;
 
-    let drain = tokio::spawn(cluster.take(0).server.drain());
+    let drain = tokio::spawn(cluster.take(0).server.close());
     idle.ended().await.unwrap();
     gate.open();
     let answer = H2Client::answer(response).await.unwrap();
@@ -82,8 +82,8 @@ async fn a_drain_has_a_limit() {
     let mut stuck = cluster.at(0).connect().await;
     stuck.send(Request::get(&target).bytes()).await;
     cluster.replica(0).until_requests(1).await;
-    let drained = cluster.take(0).server.drain().await;
-    assert_eq!(drained, Drained::Cut { connections: 1 });
+    let drained = cluster.take(0).server.close().await;
+    assert_eq!(drained, Drained::Cut { requests: 1 });
 }
 
 #[tokio::test]
@@ -102,12 +102,12 @@ async fn a_name_that_does_not_resolve_costs_its_own_repositories_only() {
     assert_eq!(cluster.at(0).get(&other).await.status, 200);
 
     // As the look-up in the background does once the name is there.
-    let state = cluster.at(0).server.state();
+    let epoch = cluster.at(0).epoch();
     let id: MemberId = "zot-2".parse().unwrap();
-    let index = state.view.members().find(&id).unwrap();
-    state
-        .upstreams
-        .set_member_address(index, cluster.plan().peer_address(1))
+    let index = epoch.view.members().find(&id).unwrap();
+    let upstream = epoch.upstreams.member(index);
+    upstream
+        .set_address(cluster.plan().peer_address(1))
         .unwrap();
     assert_eq!(cluster.at(0).ask(put()).await.status, 201);
 }

@@ -10,8 +10,10 @@ mod cluster;
 mod access_log;
 mod bodies;
 mod certificates;
+mod circuit;
 mod connections;
 mod cuts;
+mod drain;
 mod gate;
 mod headers;
 mod http2;
@@ -19,6 +21,7 @@ mod lifecycle;
 mod owner_down;
 mod peers;
 mod queue;
+mod reload;
 mod routing;
 mod slow;
 

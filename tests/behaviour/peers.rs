@@ -20,18 +20,12 @@ fn member_certificate(cluster: &Cluster) -> Signed {
 }
 
 fn own_view(cluster: &Cluster, index: usize) -> String {
-    cluster
-        .at(index)
-        .server
-        .state()
-        .view
-        .fingerprint()
-        .to_string()
+    cluster.at(index).epoch().view.fingerprint().to_string()
 }
 
 /// A repository that the first member sends to the second, which sees another owner.
 fn disputed(cluster: &Cluster) -> String {
-    let second = cluster.at(1).server.state();
+    let second = cluster.at(1).epoch();
     let not_its_own = |name: &String| {
         let repository = shardlet::shard::Repository::parse(name).unwrap();
         second.view.owner(&repository).get() != 1
@@ -109,7 +103,7 @@ async fn a_write_in_dispute_is_refused_by_both_owners() {
     assert!(disputed.starts_with("team/"));
     let other_names = |name: &String| {
         let repository = shardlet::shard::Repository::parse(name).unwrap();
-        cluster.at(0).server.state().view.owner(&repository).get() == 0
+        cluster.at(0).epoch().view.owner(&repository).get() == 0
     };
     let agreed = (0..)
         .map(|number| format!("other/app-{number}"))

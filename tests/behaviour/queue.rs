@@ -1,5 +1,7 @@
 //! A replica that has enough to do.
 
+use shardlet::shard::Access;
+
 use crate::cluster::{Cluster, Gate, Plan, Request, Step, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -17,7 +19,7 @@ async fn busy(queue: &str) -> (Cluster, String, Gate) {
 }
 
 fn waiting(cluster: &Cluster) -> usize {
-    cluster.at(1).server.state().admission.waiting()
+    cluster.at(1).epoch().replica().places.waiting(Access::Read)
 }
 
 #[tokio::test]

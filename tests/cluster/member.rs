@@ -1,12 +1,13 @@
 //! One member that runs, and the ways to talk to it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use shardlet::config::{self, Environment, Files, SourceName};
-use shardlet::server::{Addresses, Server};
+use shardlet::config::{self, Config, Environment, Files, Problems, SourceName};
+use shardlet::epoch::Epoch;
+use shardlet::server::{Addresses, Loader, Server};
 
 use super::authority::Authority;
 use super::client::{Answer, Connection};
@@ -21,6 +22,8 @@ pub struct Member {
     pub server: Server,
     /// Its access log.
     pub log: Log,
+    /// Its proxy.yaml, which a reload reads again.
+    pub file: PathBuf,
     /// For TLS on its client listener.
     tls: Option<Tls>,
 }
@@ -38,6 +41,18 @@ impl Files for Disk {
     }
 }
 
+fn load(file: &Path) -> Result<Config, Problems> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let environment = Environment {
+        member_flag: None,
+        member_variable: None,
+        hash_key: None,
+        files: &Disk,
+        surroundings: None,
+    };
+    config::load(&text, &SourceName::File(file.to_owned()), &environment)
+}
+
 impl Member {
     pub(super) async fn start(
         plan: &Plan,
@@ -46,29 +61,38 @@ impl Member {
         folder: &Path,
         authority: &Authority,
     ) -> Self {
-        let text = plan.yaml(index, registry, folder);
-        let source = SourceName::File(folder.join("proxy.yaml"));
-        let environment = Environment {
-            member_flag: None,
-            member_variable: None,
-            hash_key: None,
-            files: &Disk,
-            surroundings: None,
-        };
-        let config = config::load(&text, &source, &environment)
-            .unwrap_or_else(|problems| panic!("{problems}\nin\n{text}"));
+        let file = folder.join(format!("{}.yaml", plan.id(index)));
+        std::fs::write(&file, plan.yaml(index, registry, folder)).unwrap();
+        let config = load(&file).unwrap_or_else(|problems| {
+            let text = std::fs::read_to_string(&file).unwrap();
+            panic!("{problems}\nin\n{text}")
+        });
         let log = Log::start();
-        let server = Server::start(config, Some(log.output())).await.unwrap();
+        let again = file.clone();
+        let loader: Loader = Arc::new(move || load(&again));
+        let server = Server::start(config, Some(log.output()), Some(loader))
+            .await
+            .unwrap();
         let tls = plan.speaks_client_tls().then(|| Tls {
             http1: authority.client(None, &["http/1.1"]),
             h2: authority.client(None, &["h2"]),
         });
-        Self { server, log, tls }
+        Self {
+            server,
+            log,
+            file,
+            tls,
+        }
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         self.server.addresses()
+    }
+
+    /// What its configuration has made.
+    pub fn epoch(&self) -> Arc<Epoch> {
+        self.server.state().epoch()
     }
 
     /// A connection to the client listener, over TLS where it speaks TLS.

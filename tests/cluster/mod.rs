@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use shardlet::admin::Reloaded;
 use shardlet::shard::Repository;
 
 use authority::Authority;
@@ -74,9 +75,8 @@ impl Cluster {
     async fn acquainted(&self) {
         eventually("all peers are asked", async || {
             self.members.iter().flatten().all(|member| {
-                let state = member.server.state();
-                let mut peers = state.view.members().peers();
-                peers.all(|(peer, _)| state.health.was_asked(peer))
+                let epoch = member.epoch();
+                epoch.parties().all(|party| epoch.was_asked(party))
             })
         })
         .await;
@@ -104,7 +104,7 @@ impl Cluster {
 
     /// Ends a member, as a shutdown does; its replica goes on.
     pub async fn stop(&mut self, index: usize) {
-        self.members[index].take().unwrap().server.drain().await;
+        self.members[index].take().unwrap().server.close().await;
     }
 
     /// Hands a member over, to be ended by the test itself.
@@ -119,6 +119,14 @@ impl Cluster {
         self.acquainted().await;
     }
 
+    /// Changes the plan, and has a member read its part of it.
+    pub async fn reload(&mut self, index: usize, change: impl FnOnce(Plan) -> Plan) -> Reloaded {
+        self.plan = change(self.plan.clone());
+        let text = self.plan.yaml(index, self.replicas[index].address, self.folder.path());
+        std::fs::write(&self.at(index).file, text).unwrap();
+        self.at(index).server.reload().await
+    }
+
     /// A repository that this member owns.
     pub fn repository_of(&self, index: usize) -> String {
         self.repositories_of(index).next().unwrap()
@@ -126,10 +134,22 @@ impl Cluster {
 
     /// Repositories that this member owns, without end.
     pub fn repositories_of(&self, index: usize) -> impl Iterator<Item = String> {
-        let state = self.members.iter().flatten().next().unwrap().server.state();
+        let epoch = self.members.iter().flatten().next().unwrap().epoch();
         (0..)
             .map(|number| format!("team/app-{number}"))
-            .filter(move |name| state.view.owner(&Repository::parse(name).unwrap()).get() == index)
+            .filter(move |name| epoch.view.owner(&Repository::parse(name).unwrap()).get() == index)
+    }
+
+    /// A repository that, by the view of one member, another one owns.
+    pub fn repository_by(&self, viewer: usize, owner: usize) -> String {
+        let view = &self.at(viewer).epoch().view;
+        let owner = self.plan.id(owner);
+        let names = (0..).map(|number| format!("team/app-{number}"));
+        let owned = |name: &String| {
+            let index = view.owner(&Repository::parse(name).unwrap());
+            view.members().get(index).id.to_string() == owner
+        };
+        names.into_iter().find(owned).unwrap()
     }
 
     /// Requests that replicas other than this member's have seen.

@@ -23,6 +23,8 @@ pub struct Plan {
     hosts: BTreeMap<usize, String>,
     peer_ips: BTreeMap<usize, IpAddr>,
     certificate_names: BTreeMap<usize, Vec<String>>,
+    /// Whom a member lists, where that is not everybody.
+    lists: BTreeMap<usize, Vec<usize>>,
     insecure: bool,
     client_tls: bool,
     /// By top-level key (`cluster` without the members), for all members.
@@ -37,6 +39,8 @@ impl Plan {
         let sections = [
             ("timeouts", TIMEOUTS),
             ("probes", QUIET_PROBES),
+            ("reload", "watch: false"),
+            ("circuit", "failures: 1000"),
             ("cluster", "hash_key: 000102030405060708090a0b0c0d0e0f"),
         ];
         Self {
@@ -46,6 +50,7 @@ impl Plan {
             hosts: BTreeMap::new(),
             peer_ips: BTreeMap::new(),
             certificate_names: BTreeMap::new(),
+            lists: BTreeMap::new(),
             insecure: false,
             client_tls: false,
             sections: sections.map(|(key, text)| (key, text.to_owned())).into(),
@@ -98,6 +103,21 @@ impl Plan {
     pub fn certificate_of(mut self, index: usize, names: &[&str]) -> Self {
         let names = names.iter().map(|&name| name.to_owned()).collect();
         self.certificate_names.insert(index, names);
+        self
+    }
+
+    /// Whom one member lists, instead of everybody.
+    pub fn lists_at(mut self, index: usize, members: &[usize]) -> Self {
+        self.lists.insert(index, members.to_vec());
+        self
+    }
+
+    /// Nobody but this member itself lists it any more.
+    pub fn without(mut self, index: usize) -> Self {
+        let others: Vec<_> = (0..self.size()).filter(|at| *at != index).collect();
+        for at in &others {
+            self.lists.insert(*at, others.clone());
+        }
         self
     }
 
@@ -201,16 +221,16 @@ impl Plan {
                 "tls: {{ ca: {folder}/ca.crt, cert: {folder}/{id}.crt, key: {folder}/{id}.key }}"
             )
         };
-        let members: Vec<String> = (0..self.size())
-            .map(|index| self.member_line(index))
-            .collect();
+        let everybody = (0..self.size()).collect();
+        let listed = self.lists.get(&index).unwrap_or(&everybody);
+        let members: Vec<String> = listed.iter().map(|at| self.member_line(*at)).collect();
         let _ = writeln!(
             yaml,
             "cluster: {{ {cluster_more}, {trust}, members: [ {} ] }}",
             members.join(", ")
         );
         for key in [
-            "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log",
+            "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log", "circuit", "reload",
         ] {
             if let Some(text) = self.section(index, key) {
                 let _ = writeln!(yaml, "{key}: {{ {text} }}");

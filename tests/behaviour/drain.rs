@@ -1,0 +1,128 @@
+//! A member that says that it is going, and goes.
+
+use shardlet::server::Drained;
+use tokio::net::TcpStream;
+
+use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+
+fn put(repository: &str) -> Request {
+    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
+}
+
+fn leaves_slowly() -> Plan {
+    Plan::of(3)
+        .eager_probes()
+        .set("timeouts", "idle: 10s, drain: 10s, drain_delay: 1h")
+}
+
+#[tokio::test]
+async fn a_member_says_first_that_it_is_going_and_goes_on_as_before() {
+    let mut cluster = Cluster::start(leaves_slowly()).await;
+    let repository = cluster.repository_of(0);
+    let read = Request::get(&format!("/v2/{repository}/tags/list"));
+    let leaving = cluster.take(0);
+    let clients = leaving.addresses().clients;
+    let state = leaving.server.state().clone();
+    let drain = tokio::spawn(leaving.server.drain());
+    eventually("the peers to know", async || {
+        [1, 2].iter().all(|at| {
+            let draining = "shardlet_peer_draining{member=\"zot-1\"}";
+            cluster.at(*at).metric(draining) > 0.0
+        })
+    })
+    .await;
+    assert!(state.is_draining() && !drain.is_finished());
+
+    // Reads that others can serve are kept away from it, writes are its own to the end.
+    let answer = cluster.at(1).ask(read.clone()).await;
+    assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-2")));
+    assert_eq!(cluster.at(1).ask(put(&repository)).await.status, 201);
+    assert_eq!(cluster.replica(0).requests().last().unwrap().method, "PUT");
+
+    // Clients that still come are served, and sent away one by one.
+    let mut client = crate::cluster::Connection::open(clients).await;
+    let answer = client.ask(&read).await;
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert_eq!(client.until_closed().await, b"");
+    drain.abort();
+}
+
+#[tokio::test]
+async fn peers_are_told_to_the_end_and_send_nothing_more() {
+    let mut cluster = Cluster::start(Plan::of(2).eager_probes()).await;
+    let repository = cluster.repository_of(0);
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(0).steps(steps);
+    let mut upload = cluster.at(0).connect().await;
+    upload.send(put(&repository).bytes()).await;
+    let mut through_peer = cluster.at(1).connect().await;
+    through_peer.send(put(&repository).bytes()).await;
+    cluster.replica(0).until_requests(2).await;
+
+    let closing = cluster.take(0);
+    let clients = closing.addresses().clients;
+    let drain = tokio::spawn(closing.server.close());
+    eventually("the client listener to be closed", async || {
+        TcpStream::connect(clients).await.is_err()
+    })
+    .await;
+    let refused = cluster.at(1).ask(put(&repository)).await;
+    assert_eq!(refused.refused(), (503, "draining".into()));
+    assert_eq!(refused.field("retry-after"), Some("1"));
+    let read = cluster.at(1).get(&format!("/v2/{repository}/tags/list")).await;
+    assert_eq!((read.status, read.field("x-replica")), (200, Some("zot-2")));
+    assert_eq!(cluster.replica(0).requests().len(), 2);
+    assert!(!drain.is_finished());
+
+    gate.open();
+    for connection in [&mut upload, &mut through_peer] {
+        let answer = connection.answer().await;
+        assert_eq!((answer.status, answer.end), (201, End::Whole));
+    }
+    assert_eq!(drain.await.unwrap(), Drained::Completely);
+}
+
+#[tokio::test]
+async fn a_dead_replica_is_told_to_the_peers_at_once() {
+    // Probes of peers are an hour apart: only the news can bring it.
+    let cluster = Cluster::start(
+        Plan::of(2)
+            .set("probes", "interval: 1h, timeout: 5s, rise: 1, fall: 1")
+            .set_at(0, "probes", "interval: 100ms, timeout: 5s, rise: 1, fall: 1"),
+    )
+    .await;
+    let up = |cluster: &Cluster| cluster.at(1).metric("shardlet_peer_up{member=\"zot-1\"}");
+    eventually("the peer to be up", async || up(&cluster) > 0.0).await;
+    cluster.replica(0).answers_probes(503);
+    eventually("the peer's replica to be down", async || up(&cluster) < 1.0).await;
+    cluster.replica(0).answers_probes(200);
+    eventually("the peer's replica to be back", async || up(&cluster) > 0.0).await;
+}
+
+#[tokio::test]
+async fn reads_of_ones_own_repositories_come_from_a_peers_replica_while_ones_own_is_down() {
+    let cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(0);
+    let read = Request::get(&format!("/v2/{repository}/tags/list"));
+    cluster.replica(0).stop().await;
+    for _ in 0..3 {
+        let answer = cluster.at(0).ask(read.clone()).await;
+        assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-2")));
+    }
+    let refused = cluster.at(0).ask(put(&repository)).await;
+    assert_eq!(refused.refused(), (503, "upstream_refused".into()));
+    let seen = cluster.replica(1).requests();
+    assert!(seen.iter().all(|seen| seen.method == "GET"));
+
+    // It may break off in the middle, too.
+    cluster.replica(0).start_again();
+    cluster.replica(0).steps([Step::Reset]);
+    let answer = cluster.at(0).ask(read.clone()).await;
+    assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-2")));
+    cluster.replica(0).steps([Step::say(OK)]);
+    assert_eq!(cluster.at(0).ask(read).await.text(), "ok");
+}

@@ -1,0 +1,209 @@
+//! Another configuration, while requests are under way.
+
+use shardlet::config::SourceName;
+
+use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
+
+const KEY: &str = "hash_key: 000102030405060708090a0b0c0d0e0f";
+const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+
+fn pinned_to(member: &str) -> String {
+    format!("{KEY}, pins: [ {{ prefix: moved/, member: {member} }} ]")
+}
+
+fn put(repository: &str) -> Request {
+    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
+}
+
+async fn serves(cluster: &Cluster, at: usize, repository: &str) -> Option<String> {
+    let target = format!("/v2/{repository}/tags/list");
+    let answer = cluster.at(at).get(&target).await;
+    answer.field("x-replica").map(str::to_owned)
+}
+
+fn peers_agree(cluster: &Cluster) -> bool {
+    (0..cluster.plan().size()).all(|at| {
+        let epoch = cluster.at(at).epoch();
+        let asked = epoch.parties().all(|party| epoch.was_asked(party));
+        asked && epoch.others().is_empty()
+    })
+}
+
+#[tokio::test]
+async fn a_good_configuration_is_taken_without_a_failed_request() {
+    let mut cluster = Cluster::start(Plan::of(2).eager_probes().set("cluster", &pinned_to("zot-1"))).await;
+    assert_eq!(serves(&cluster, 0, "moved/app").await.as_deref(), Some("zot-1"));
+    let steady = cluster.repository_of(0);
+    let mut connection = cluster.at(0).connect().await;
+    let read = Request::get(&format!("/v2/{steady}/tags/list"));
+    assert_eq!(connection.ask(&read).await.status, 200);
+
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.set("cluster", &pinned_to("zot-2"))).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+        assert_eq!(connection.ask(&read).await.status, 200, "the connection lives on");
+    }
+    for at in [0, 1] {
+        assert_eq!(serves(&cluster, at, "moved/app").await.as_deref(), Some("zot-2"));
+    }
+    eventually("the new owner to write", async || {
+        cluster.at(0).ask(put("moved/app")).await.status == 201
+    })
+    .await;
+    assert!(cluster.replica(0).requests().iter().all(|seen| seen.method == "GET"));
+    assert_eq!(cluster.at(0).metric("shardlet_config_reloads_total{result=\"taken\"}"), 1.0);
+}
+
+#[tokio::test]
+async fn a_broken_configuration_changes_nothing_and_is_reported() {
+    let mut cluster = Cluster::start(Plan::of(2).set("cluster", &pinned_to("zot-1"))).await;
+    let before = cluster.at(0).epoch();
+    let reloaded = cluster
+        .reload(0, |plan| plan.set("timeouts", "idle: soon, conect: 1s"))
+        .await;
+    assert!(!reloaded.taken);
+    let file = SourceName::File(cluster.at(0).file.clone());
+    let place = format!("{}:", file.path().unwrap().display());
+    assert_eq!(reloaded.problems.len(), 2, "{:?}", reloaded.problems);
+    for (problem, word) in reloaded.problems.iter().zip(["`soon`", "`conect`"]) {
+        assert!(problem.starts_with(&place) && problem.contains(word), "{problem}");
+    }
+    assert!(std::sync::Arc::ptr_eq(&before, &cluster.at(0).epoch()));
+    assert_eq!(serves(&cluster, 0, "moved/app").await.as_deref(), Some("zot-1"));
+    assert_eq!(cluster.at(0).metric("shardlet_config_last_reload_ok"), 0.0);
+
+    let reloaded = cluster.reload(0, |plan| plan.set("timeouts", "idle: 7s")).await;
+    assert!(reloaded.taken, "{:?}", reloaded.problems);
+    assert_eq!(cluster.at(0).epoch().timeouts.idle.as_secs(), 7);
+    assert_eq!(cluster.at(0).metric("shardlet_config_last_reload_ok"), 1.0);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_read_without_being_told() {
+    let cluster = Cluster::start(Plan::of(1).set("reload", "watch: true")).await;
+    let file = &cluster.at(0).file;
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, text.replace("idle: 10s", "idle: 11s")).unwrap();
+    eventually("the change to be taken", async || {
+        cluster.at(0).epoch().timeouts.idle.as_secs() == 11
+    })
+    .await;
+    assert_eq!(cluster.at(0).metric("shardlet_config_reloads_total{result=\"taken\"}"), 1.0);
+}
+
+#[tokio::test]
+async fn keys_that_take_a_restart_are_named() {
+    let mut cluster = Cluster::start(Plan::of(2)).await;
+    let reloaded = cluster.reload(0, |plan| plan.set("log", "level: warn")).await;
+    assert!(reloaded.taken);
+    assert_eq!(reloaded.needs_restart, ["log"]);
+
+    let file = cluster.at(0).file.clone();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("member: zot-1", "member: zot-2", 1)).unwrap();
+    let reloaded = cluster.at(0).server.reload().await;
+    assert!(!reloaded.taken);
+    let said = "becoming zot-2 takes a restart";
+    assert!(reloaded.problems.iter().any(|problem| problem.contains(said)), "{:?}", reloaded.problems);
+}
+
+#[tokio::test]
+async fn limits_hold_for_connections_that_come_after_a_reload() {
+    let mut cluster = Cluster::start(Plan::of(1)).await;
+    let mut old = cluster.at(0).connect().await;
+    let long = Request::get("/v2/").field("X-Filling", &"x".repeat(3000));
+    assert_eq!(old.ask(&long).await.status, 200);
+    let reloaded = cluster.reload(0, |plan| plan.set("limits", "header_bytes: 1KiB, request_line: 1KiB")).await;
+    assert!(reloaded.taken, "{:?}", reloaded.problems);
+    assert_eq!(cluster.at(0).ask(long.clone()).await.refused().0, 431);
+    assert_eq!(old.ask(&long).await.status, 200);
+}
+
+/// The new owner would be a second writer, as long as the old one is at work.
+#[tokio::test]
+async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
+    let mut cluster = Cluster::start(Plan::of(2).eager_probes().set("cluster", &pinned_to("zot-1"))).await;
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(0).steps(steps);
+    let mut slow = cluster.at(0).connect().await;
+    slow.send(put("moved/app").bytes()).await;
+    cluster.replica(0).until_requests(1).await;
+
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.set("cluster", &pinned_to("zot-2"))).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+    }
+    let asked = |cluster: &Cluster| {
+        let epoch = cluster.at(1).epoch();
+        epoch.parties().all(|party| epoch.was_asked(party))
+    };
+    eventually("the new owner to have asked", async || asked(&cluster)).await;
+    for at in [0, 1] {
+        let answer = cluster.at(at).ask(put("moved/app")).await;
+        assert_eq!(answer.refused(), (503, "views_differ".into()));
+        assert_eq!(cluster.at(at).ask(put(&other(&cluster))).await.status, 201);
+    }
+    assert!(cluster.replica(1).requests().iter().all(|seen| !seen.target.contains("moved/")));
+
+    gate.open();
+    let answer = slow.answer().await;
+    assert_eq!((answer.status, answer.end), (201, End::Whole));
+    eventually("the new owner to write", async || {
+        cluster.at(1).ask(put("moved/app")).await.status == 201
+    })
+    .await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+}
+
+/// Of the second member, by every view of these tests.
+fn other(cluster: &Cluster) -> String {
+    cluster.repository_of(1)
+}
+
+#[tokio::test]
+async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent() {
+    let mut cluster = Cluster::start(Plan::of(3).eager_probes()).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let moved = cluster.repository_of(2);
+    assert_eq!(cluster.at(2).ask(put(&moved)).await.status, 201);
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.without(2)).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+    }
+    // It is turned away by its peers now, so it cannot know what they write.
+    eventually("the leaver to write no more", async || {
+        cluster.at(2).ask(put(&moved)).await.status == 503
+    })
+    .await;
+    let before = (cluster.replica(0).requests().len(), cluster.replica(1).requests().len());
+    for at in [0, 1] {
+        let refused = cluster.at(at).ask(put(&moved)).await;
+        assert_eq!(refused.refused(), (503, "views_differ".into()));
+    }
+    let after = (cluster.replica(0).requests().len(), cluster.replica(1).requests().len());
+    assert_eq!(before, after);
+    let steady = cluster.repository_of(0);
+    assert_eq!(cluster.at(1).ask(put(&steady)).await.status, 201);
+
+    cluster.stop(2).await;
+    eventually("the others to write what it owned", async || {
+        cluster.at(0).ask(put(&moved)).await.status == 201
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_member_that_its_peers_do_not_list_writes_nothing() {
+    let plan = Plan::of(3).eager_probes().lists_at(0, &[0, 1]).lists_at(1, &[0, 1]);
+    let cluster = Cluster::start(plan).await;
+    let own = cluster.repository_by(2, 2);
+    let answer = cluster.at(2).ask(put(&own)).await;
+    assert_eq!(answer.refused(), (503, "views_differ".into()));
+    assert_eq!(cluster.replica(2).requests().len(), 0);
+    let told = cluster.at(2).server.status().warnings.join("\n");
+    assert!(told.contains("a view in which this member is none"), "{told}");
+    // The others agree with each other, and with it on what is theirs.
+    let theirs = cluster.repository_by(2, 0);
+    assert_eq!(cluster.at(1).ask(put(&theirs)).await.status, 201);
+}
