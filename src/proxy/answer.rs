@@ -44,7 +44,9 @@ impl Proxy {
         let sent = |name| request.headers.get(name).and_then(|sent| sent.to_str().ok());
         let asker = sent(wire::MEMBER).and_then(|id| epoch.party(&id.parse().ok()?));
         if let (Some(_), Some(asker)) = (sent(wire::NEWS), asker) {
-            epoch.standing_of(asker).wake();
+            let standing = epoch.standing_of(asker);
+            standing.breaker.retry_soon();
+            standing.wake();
         }
         let members = epoch.view.members();
         let own_view = epoch.view.fingerprint().to_string();

@@ -90,14 +90,16 @@ pub fn on_error(
         error.set_retry(true);
         return error;
     }
-    error.set_retry(false);
     if *error.esource() != ErrorSource::Upstream || ctx.failure.is_some() {
+        error.set_retry(false);
         ctx.failure.get_or_insert_with(|| failure::classify(&error));
         return error;
     }
     let was_closing = reused && !failure::is_timeout(&error);
     if was_closing && is_untouched_read(session, ctx) && session.response_written().is_none() {
         error.retry.decide_reuse(reused);
+    } else {
+        error.set_retry(false);
     }
     if error.retry() {
         // The place and the leave are still good.

@@ -10,7 +10,8 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -27,6 +28,10 @@ use crate::state::State;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections beyond the cap that are told so at the same time; the rest are closed unanswered.
 const TOLD_AT_ONCE: usize = 128;
+
+/// For so long, and for so many bytes, a member that was turned away may go on before it is cut.
+const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE_BYTES: u64 = 64 * 1024;
 
 /// What stands behind one listening address.
 pub struct Door<A> {
@@ -120,6 +125,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         let Some(acceptor) = &self.tls else {
             return Some(Box::new(framed(tcp, address)));
         };
+        let end = match self.listener {
+            metrics::Listener::Peers => tcp.as_fd().try_clone_to_owned().ok(),
+            metrics::Listener::Clients | metrics::Listener::Admin => None,
+        };
         let shaken = tokio::time::timeout_at(deadline, async {
             // Who has not said anything yet takes no place from those who have.
             let _ = tcp.readable().await;
@@ -130,7 +139,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             Ok(Some(Ok(stream))) => return Some(Box::new(stream)),
             Ok(Some(Err(error))) => {
                 tracing::debug!(%error, client = %address, "handshake failed");
-                refusal_of(&error.to_string())
+                let why = refusal_of(&error.to_string());
+                if let (Refusal::NotMember, Some(end)) = (why, end) {
+                    leave_time_to_read(end).await;
+                }
+                why
             }
             Ok(None) | Err(_) => Refusal::Tls,
         };
@@ -148,9 +161,25 @@ fn framed(tcp: TcpStream, address: SocketAddr) -> L4Stream {
     stream
 }
 
+/// Keeps a connection for a moment longer than the handshake that failed on it. A member that is
+/// turned away has to learn why, and closing at once, with its first request unread, would take the
+/// alert away from it.
+async fn leave_time_to_read(end: OwnedFd) {
+    let tcp = std::net::TcpStream::from(end);
+    let Ok(mut tcp) = TcpStream::from_std(tcp) else {
+        return;
+    };
+    let reading = async {
+        let _ = tcp.shutdown().await;
+        // What comes is thrown away; a stranger is not listened to for long.
+        let _ = tokio::io::copy(&mut (&mut tcp).take(GOODBYE_BYTES), &mut tokio::io::sink()).await;
+    };
+    let _ = tokio::time::timeout(GOODBYE, reading).await;
+}
+
 /// rustls tells a certificate that names nobody apart from one that is not valid at all.
 fn refusal_of(error: &str) -> Refusal {
-    if error.contains("NotValidForName") {
+    if error.contains("ApplicationVerificationFailure") {
         Refusal::NotMember
     } else {
         Refusal::Tls

@@ -107,18 +107,6 @@ async fn keys_that_take_a_restart_are_named() {
     assert!(reloaded.problems.iter().any(|problem| problem.contains(said)), "{:?}", reloaded.problems);
 }
 
-#[tokio::test]
-async fn limits_hold_for_connections_that_come_after_a_reload() {
-    let mut cluster = Cluster::start(Plan::of(1)).await;
-    let mut old = cluster.at(0).connect().await;
-    let long = Request::get("/v2/").field("X-Filling", &"x".repeat(3000));
-    assert_eq!(old.ask(&long).await.status, 200);
-    let reloaded = cluster.reload(0, |plan| plan.set("limits", "header_bytes: 1KiB, request_line: 1KiB")).await;
-    assert!(reloaded.taken, "{:?}", reloaded.problems);
-    assert_eq!(cluster.at(0).ask(long.clone()).await.refused().0, 431);
-    assert_eq!(old.ask(&long).await.status, 200);
-}
-
 /// The new owner would be a second writer, as long as the old one is at work.
 #[tokio::test]
 async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
@@ -163,7 +151,8 @@ fn other(cluster: &Cluster) -> String {
 
 #[tokio::test]
 async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent() {
-    let mut cluster = Cluster::start(Plan::of(3).eager_probes()).await;
+    let plan = Plan::of(3).eager_probes().certificate_of(2, &["zot-3"]);
+    let mut cluster = Cluster::start(plan).await;
     eventually("all to agree", async || peers_agree(&cluster)).await;
     let moved = cluster.repository_of(2);
     assert_eq!(cluster.at(2).ask(put(&moved)).await.status, 201);
@@ -183,7 +172,7 @@ async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent()
     }
     let after = (cluster.replica(0).requests().len(), cluster.replica(1).requests().len());
     assert_eq!(before, after);
-    let steady = cluster.repository_of(0);
+    let steady = cluster.repository_by(2, 0);
     assert_eq!(cluster.at(1).ask(put(&steady)).await.status, 201);
 
     cluster.stop(2).await;
@@ -195,7 +184,11 @@ async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent()
 
 #[tokio::test]
 async fn a_member_that_its_peers_do_not_list_writes_nothing() {
-    let plan = Plan::of(3).eager_probes().lists_at(0, &[0, 1]).lists_at(1, &[0, 1]);
+    let plan = Plan::of(3)
+        .eager_probes()
+        .certificate_of(2, &["zot-3"])
+        .lists_at(0, &[0, 1])
+        .lists_at(1, &[0, 1]);
     let cluster = Cluster::start(plan).await;
     let own = cluster.repository_by(2, 2);
     let answer = cluster.at(2).ask(put(&own)).await;
