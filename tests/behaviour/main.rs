@@ -17,6 +17,7 @@ mod drain;
 mod gate;
 mod headers;
 mod http2;
+mod http2_abuse;
 mod lifecycle;
 mod owner_down;
 mod peers;
