@@ -23,7 +23,7 @@ pub fn classify(error: &Error) -> Failure {
             Some(_) | None => downstream(error.etype()),
         },
         // The network gave up, or nobody acknowledged in time.
-        ErrorSource::Upstream if io_kind(error) == Some(ErrorKind::TimedOut) => {
+        ErrorSource::Upstream if cause.map(io::Error::kind) == Some(ErrorKind::TimedOut) => {
             Failure::UpstreamTimeout
         }
         ErrorSource::Upstream => upstream(error.etype()),

@@ -78,7 +78,7 @@ impl Places {
                 return;
             };
             free.forget();
-            if self.take_surplus(1) == 9 {
+            if self.take_surplus(1) == 0 {
                 // Another settled it, or there are more places again.
                 self.free.add_permits(1);
                 fence(Ordering::SeqCst);
