@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::Addresses;
 use crate::admin::status::{
-    CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
+    CertificateStatus, CircuitStatus, ConfigurationStatus, ListenerStatus, MemberFacts,
+    ReplicaStatus, RequestTotals, ViewStatus,
 };
-use crate::admin::{Check, Observed, OwnerAnswer, Status};
+use crate::admin::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::metrics::Listener;
 use crate::shard::MemberIndex;
@@ -72,6 +73,8 @@ impl Observer {
         let told = state.health.view_of(member);
         MemberFacts {
             health: state.health_of(member),
+            circuit: CircuitStatus::Closed,
+            draining: false,
             same_view: told.map(|view| view == *state.view.fingerprint()),
             resolved: address
                 .iter()
@@ -142,6 +145,9 @@ impl Observed for Observer {
             replica: ReplicaStatus {
                 address: self.shown.replica.clone(),
                 health: state.health_of(members.local()).into(),
+                circuit: CircuitStatus::Closed,
+                reads_in_flight: 0,
+                writes_in_flight: 0,
                 in_flight: state.admission.in_flight() as u64,
                 in_flight_limit: state.admission.capacity() as u64,
                 queued: state.admission.waiting() as u64,
@@ -154,6 +160,7 @@ impl Observed for Observer {
                 fallbacks: totals.fallbacks,
                 retries: totals.retries,
             },
+            configuration: ConfigurationStatus::default(),
             certificates: certificates.collect(),
             warnings: self.warnings(),
         }
@@ -201,5 +208,21 @@ impl Observed for Observer {
 
     fn metrics(&self) -> String {
         self.state.metrics.render()
+    }
+}
+
+#[async_trait::async_trait]
+impl Operated for Observer {
+    async fn reload(&self) -> Reloaded {
+        Reloaded {
+            problems: vec!["this member takes a configuration when it starts".to_owned()],
+            ..Reloaded::default()
+        }
+    }
+
+    fn drain(&self) {
+        self.state
+            .draining
+            .store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
