@@ -26,7 +26,8 @@ pub trait Operated: Observed {
     /// Reads the configuration anew, and takes it if nothing is wrong with it.
     async fn reload(&self) -> Reloaded;
 
-    /// Begins to drain; does not wait for the end. Once begun, it goes on.
+    /// Begins to drain; does not wait for the end. From then on the status says so, and a drain is
+    /// never taken back.
     fn drain(&self);
 }
 

@@ -153,25 +153,29 @@ pub(crate) fn sample() -> Status {
             fallbacks: 7,
             retries: 2,
         },
-        configuration: ConfigurationStatus {
-            source: "/etc/shardlet/proxy.yaml".into(),
-            loaded_at: "2026-11-22T04:14:21.676Z".into(),
-            last_reload: Some(ReloadStatus {
-                at: "2026-11-22T05:30:00.000Z".into(),
-                taken: false,
-                problems: vec![
-                    "proxy.yaml:6:3: unknown key `pears` in `listen`\n\
-                     6 |   pears: { address: <0.0.0.0:5443> }\n  |   ^^^^^\n  = help: did you mean `peers`?\n"
-                        .into(),
-                    "proxy.yaml: missing key `cluster.members`".into(),
-                ],
-            }),
-            needs_restart: vec!["listen.clients.address".into()],
-        },
+        configuration: refused(),
         certificates: vec![CertificateStatus {
             name: "member".into(),
             expires_unix: 1_900_000_000,
         }],
         warnings: vec!["zot-2 has another view: its configuration differs".into()],
+    }
+}
+
+fn refused() -> ConfigurationStatus {
+    ConfigurationStatus {
+        source: "/etc/shardlet/proxy.yaml".into(),
+        loaded_at: "2026-11-22T04:14:21.676Z".into(),
+        last_reload: Some(ReloadStatus {
+            at: "2026-11-22T05:30:00.000Z".into(),
+            taken: false,
+            problems: vec![
+                "proxy.yaml:6:3: unknown key `pears` in `listen`\n\
+                 6 |   pears: { address: <0.0.0.0:5443> }\n  |   ^^^^^\n  = help: did you mean `peers`?\n"
+                    .into(),
+                "proxy.yaml: missing key `cluster.members`".into(),
+            ],
+        }),
+        needs_restart: vec!["listen.clients.address".into()],
     }
 }
