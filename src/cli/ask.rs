@@ -74,9 +74,12 @@ impl Sidecar {
         let request = request.map_err(|error| ours(&error))?;
         let peer = HttpPeer::new(self.admin, false, String::new());
         let answer = runtime.block_on(Asker::new(None).get(&peer, request, patience));
-        let (status, body) = answer.map_err(|error| match error.etype() {
-            ErrorType::ConnectRefused => NoAnswer::Nobody,
-            other => NoAnswer::Silent(other.as_str().to_owned()),
+        let (status, body) = answer.map_err(|error| {
+            if *error.etype() == ErrorType::ConnectRefused {
+                NoAnswer::Nobody
+            } else {
+                NoAnswer::Silent(error.etype().as_str().to_owned())
+            }
         })?;
         let body = String::from_utf8(body.to_vec())
             .map_err(|_| NoAnswer::Silent("the answer is not UTF-8".to_owned()))?;

@@ -105,12 +105,6 @@ pub(crate) fn sample() -> Status {
             vec![format!("10.0.0.{n}:5443")]
         },
     };
-    let listener = |name: &str, address: &str, security: &str, connections| ListenerStatus {
-        name: name.into(),
-        address: address.into(),
-        security: security.into(),
-        connections,
-    };
     Status {
         member: "zot-1".into(),
         version: "0.1.0".into(),
@@ -159,6 +153,15 @@ pub(crate) fn sample() -> Status {
             expires_unix: 1_900_000_000,
         }],
         warnings: vec!["zot-2 has another view: its configuration differs".into()],
+    }
+}
+
+fn listener(name: &str, address: &str, security: &str, connections: u64) -> ListenerStatus {
+    ListenerStatus {
+        name: name.into(),
+        address: address.into(),
+        security: security.into(),
+        connections,
     }
 }
 
