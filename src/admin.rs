@@ -1,9 +1,11 @@
-//! What an operator sees: health, metrics, status.
+//! What an operator sees, and may tell a member to do: health, metrics, status; reload, drain.
 //!
 //! [`handle`] is a pure function from a request to an answer; what it shows comes through
-//! [`Observed`], so that this room knows nothing of sockets and tasks. Everything is read-only,
-//! and nothing here is secret; still, the listener is on the loopback address by default.
+//! [`Observed`], so that this room knows nothing of sockets and tasks. Nothing that is shown is
+//! secret; still, the listener is on the loopback address by default. [`command`] is all that
+//! changes anything, through [`Operated`].
 
+pub mod command;
 mod page;
 mod query;
 pub mod serve;
@@ -12,6 +14,7 @@ pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use command::{Operated, Reloaded};
 pub use status::{OwnerAnswer, Status};
 
 use crate::shard::repository::NameError;
@@ -35,17 +38,6 @@ pub trait Observed: Send + Sync {
     fn metrics(&self) -> String;
 }
 
-/// r
-#[derive(Clone, Debug)]
-pub struct Reloaded {
-    /// t
-    pub taken: bool,
-    /// p
-    pub problems: Vec<String>,
-    /// n
-    pub needs_restart: Vec<String>,
-}
-
 /// One condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -66,6 +58,8 @@ pub struct AdminResponse {
     pub content_type: &'static str,
     /// The body; left out for a `HEAD` by the one who writes it.
     pub body: String,
+    /// Methods that are served at this path; what a 405 answer lists.
+    pub allow: &'static str,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -96,28 +90,25 @@ pub fn handle(
         return refusal(405, path, "only GET and HEAD are served here");
     }
     match path {
-        "/healthz" => AdminResponse {
-            status: 200,
-            content_type: TEXT,
-            body: "ok\n".into(),
-        },
+        "/healthz" => shown(TEXT, "ok\n".into()),
         "/readyz" => readyz(&observed.readiness(), query::has(query, "verbose")),
-        "/metrics" => AdminResponse {
-            status: 200,
-            content_type: METRICS,
-            body: observed.metrics(),
-        },
+        "/metrics" => shown(METRICS, observed.metrics()),
         "/api/v1/status" => json(200, &observed.status()),
         "/api/v1/owner" => owner(observed, query),
-        _ => AdminResponse {
-            status: 200,
-            content_type: HTML,
-            body: page::render(
-                &observed.status(),
-                &observed.readiness(),
-                query::has(query, "live"),
-            ),
-        },
+        _ => {
+            let live = query::has(query, "live");
+            let page = page::render(&observed.status(), &observed.readiness(), live);
+            shown(HTML, page)
+        }
+    }
+}
+
+fn shown(content_type: &'static str, body: String) -> AdminResponse {
+    AdminResponse {
+        status: 200,
+        content_type,
+        body,
+        allow: ALLOWED_METHODS,
     }
 }
 
@@ -142,8 +133,7 @@ fn readyz(checks: &[Check], verbose: bool) -> AdminResponse {
     }
     AdminResponse {
         status: if ready { 200 } else { 503 },
-        content_type: TEXT,
-        body,
+        ..shown(TEXT, body)
     }
 }
 
@@ -164,8 +154,7 @@ fn refusal(status: u16, path: &str, message: &str) -> AdminResponse {
     }
     AdminResponse {
         status,
-        content_type: TEXT,
-        body: format!("{message}\n"),
+        ..shown(TEXT, format!("{message}\n"))
     }
 }
 
@@ -179,7 +168,6 @@ fn json(status: u16, value: &impl serde::Serialize) -> AdminResponse {
     body.push('\n');
     AdminResponse {
         status,
-        content_type: JSON,
-        body,
+        ..shown(JSON, body)
     }
 }

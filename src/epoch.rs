@@ -18,9 +18,11 @@ pub use writes::WriteGuard;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio::sync::Notify;
 
 use crate::config::{Sticky, Timeouts};
 use crate::metrics::MemberMetrics;
@@ -29,6 +31,9 @@ use crate::shard::{Health, Member, MemberId, MemberIndex, OtherView, Policy, Rep
 use crate::standing::Standing;
 use crate::upstream::{DialError, Upstream, Upstreams};
 use writes::Writes;
+
+/// How long a write waits for an epoch that has just begun.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// One configuration at work.
 pub struct Epoch {
@@ -51,6 +56,7 @@ pub struct Epoch {
     leavers: Box<[Leaver]>,
     /// Which members, and behind them which leavers, were asked at least once, whatever came of it.
     asked: Box<[AtomicBool]>,
+    asked_one: Notify,
     /// The views that are not ours, as far as we know.
     others: ArcSwap<Vec<(MemberId, OtherView)>>,
     writes: Writes,
@@ -139,7 +145,7 @@ impl Epoch {
         repository: &Repository<'_>,
     ) -> Result<WriteGuard, Failure> {
         let guard = writes::begin(self).ok_or(Failure::Reloading)?;
-        if !self.parties().all(|party| self.was_asked(party)) {
+        if !self.is_settled() {
             return Err(Failure::Starting);
         }
         let others = self.others.load();
@@ -148,6 +154,26 @@ impl Epoch {
             return Err(Failure::ViewsDiffer);
         }
         Ok(guard)
+    }
+
+    /// Whether everybody was asked for their view.
+    pub fn is_settled(&self) -> bool {
+        self.parties().all(|party| self.was_asked(party))
+    }
+
+    /// Waits until everybody was asked, but not for long: a write that comes right after a start
+    /// or a reload need not be sent again for a few milliseconds.
+    pub async fn settle(&self) {
+        let settled = async {
+            loop {
+                let asked = self.asked_one.notified();
+                if self.is_settled() {
+                    return;
+                }
+                asked.await;
+            }
+        };
+        let _ = tokio::time::timeout(SETTLE, settled).await;
     }
 
     /// Admits no more writes.
@@ -163,6 +189,7 @@ impl Epoch {
     /// Records that a party was asked.
     pub fn set_asked(&self, party: Party) {
         self.asked[self.place_of(party)].store(true, Ordering::Release);
+        self.asked_one.notify_waiters();
     }
 
     /// Whether a party was asked at least once in this epoch.

@@ -2,7 +2,7 @@
 
 mod time;
 
-pub use time::{day, push_rfc3339};
+pub use time::{day, push_rfc3339, rfc3339};
 
 use std::fmt::{self, Display, Formatter};
 

@@ -4,14 +4,14 @@
 //! owner, found in at most one hop. The rooms, from the top down; a room uses the ones below it:
 //!
 //! ```text
-//! main → cli ──────────────── run, check, owner, status, demo
+//! main → cli ──────────────── run, check, owner, status, reload, drain, demo
 //!         │                   (machine: files, addresses and names of this machine; banner)
 //!         ▼
 //!       server ────────────── composition root: listeners, background work, drain
 //!         │
 //!         ├─ gate ─────────── request heads, checked strictly and in time
 //!         ├─ proxy ────────── the framework's phases, and no policy
-//!         ├─ admin ────────── health, readiness, metrics, status
+//!         ├─ admin ────────── health, readiness, metrics, status, commands
 //!         ├─ probe, resolve ─ verdicts and addresses, in the background
 //!         ▼
 //!       state ─────────────── what these share, as long as the process lives

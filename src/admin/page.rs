@@ -1,9 +1,14 @@
 //! The status page: one HTML document without scripts, fonts or pictures from elsewhere.
 
+mod words;
+
 use super::Check;
-use super::status::{HealthStatus, MemberStatus, ReplicaStatus, RequestTotals, Status};
+use super::status::{
+    ConfigurationStatus, MemberStatus, ReloadStatus, ReplicaStatus, RequestTotals, Status,
+};
 use crate::human::{day, duration, percent};
 use std::fmt::{self, Write as _};
+use words::{Circuit, Dot, Escaped};
 
 const STYLE: &str = include_str!("page.css");
 /// How often a page that was asked for with `?live` asks again, in seconds.
@@ -33,13 +38,15 @@ impl Page {
         }
         self.0.push_str("<main>");
         self.header(status)?;
-        self.warnings(&status.warnings)?;
+        self.refused(&status.configuration)?;
+        self.warnings(status)?;
         self.requests(&status.requests, &status.replica)?;
         self.members(status)?;
         if !live {
             self.owner_form();
         }
         self.replica(&status.replica, checks)?;
+        self.configuration(&status.configuration)?;
         self.listeners(status)?;
         self.certificates(status)?;
         self.pins(status)?;
@@ -52,7 +59,9 @@ impl Page {
             self.0,
             "<p class=soft>{toggle} · <a href=/api/v1/status>status as JSON</a> · \
              <a href=/metrics>metrics</a> · <a href=\"/readyz?verbose\">readiness</a> · \
-             <a href=/healthz>health</a></p></main></html>",
+             <a href=/healthz>health</a></p>\
+             <p class=soft>commands, on that machine: <code>shardlet reload</code> · \
+             <code>shardlet drain</code></p></main></html>",
         )
     }
 
@@ -72,14 +81,40 @@ impl Page {
         )
     }
 
-    fn warnings(&mut self, warnings: &[String]) -> fmt::Result {
-        if warnings.is_empty() {
+    fn refused(&mut self, configuration: &ConfigurationStatus) -> fmt::Result {
+        let Some(ReloadStatus { at, problems, .. }) = configuration.refused() else {
+            return Ok(());
+        };
+        write!(
+            self.0,
+            "<section class=alert><h2 class=down>The changed configuration is not in force</h2>\
+             <p>It was refused at {}; the one of {} goes on.</p>",
+            Escaped(at),
+            Escaped(&configuration.loaded_at)
+        )?;
+        for problem in problems {
+            write!(self.0, "<pre>{}</pre>", Escaped(problem.trim_end()))?;
+        }
+        self.0.push_str("</section>");
+        Ok(())
+    }
+
+    fn warnings(&mut self, status: &Status) -> fmt::Result {
+        let restart = &status.configuration.needs_restart;
+        if status.warnings.is_empty() && restart.is_empty() {
             return Ok(());
         }
         self.0
             .push_str("<section><h2 class=warn>To look at</h2><ul>");
-        for warning in warnings {
+        for warning in &status.warnings {
             write!(self.0, "<li>{}</li>", Escaped(warning))?;
+        }
+        for key in restart {
+            write!(
+                self.0,
+                "<li><code>{}</code> has changed and waits for a restart</li>",
+                Escaped(key)
+            )?;
         }
         self.0.push_str("</ul></section>");
         Ok(())
@@ -113,7 +148,7 @@ impl Page {
         let view = &status.view;
         write!(
             self.0,
-            "<section><h2>Members</h2><table><tr><th>member<th>health<th>share<th>address<th>view</tr>"
+            "<section><h2>Members</h2><table><tr><th>member<th>health<th>circuit<th>share<th>address<th>view</tr>"
         )?;
         for member in &view.members {
             self.member(member)?;
@@ -134,12 +169,19 @@ impl Page {
             share,
             local,
             health,
+            circuit,
+            draining,
             same_view,
             resolved,
         } = member;
         let width = percent(*share);
         let here = if *local {
             " <span class=soft>(here)</span>"
+        } else {
+            ""
+        };
+        let drains = if *draining {
+            "<br><span class=warn>draining</span>"
         } else {
             ""
         };
@@ -150,11 +192,12 @@ impl Page {
         };
         write!(
             self.0,
-            "<tr><td><strong>{}</strong>{here}<td>{}\
+            "<tr><td><strong>{}</strong>{here}<td>{}{drains}<td>{}\
              <td><span class=bar title=\"weight {weight}\"><i><b style=\"width:{width}\"></b></i>{width}</span>\
              <td><code>{}</code>",
             Escaped(id),
             Dot(*health),
+            Circuit(*circuit),
             Escaped(address),
         )?;
         if !resolved.is_empty() {
@@ -179,7 +222,10 @@ impl Page {
         let ReplicaStatus {
             address,
             health,
+            circuit,
             in_flight,
+            reads_in_flight,
+            writes_in_flight,
             in_flight_limit,
             queued,
             queue_limit,
@@ -187,10 +233,12 @@ impl Page {
         write!(
             self.0,
             "<section><h2>Replica</h2>{} <code>{}</code> works on {in_flight} of \
-             {in_flight_limit} requests, {queued} of {queue_limit} wait</section>\
+             {in_flight_limit} requests ({reads_in_flight} reads, {writes_in_flight} writes), \
+             {queued} of {queue_limit} wait; circuit {}</section>\
              <section><h2>Readiness</h2><table>",
             Dot(*health),
             Escaped(address),
+            Circuit(*circuit),
         )?;
         for Check { name, ok, detail } in checks {
             let (class, word) = if *ok {
@@ -207,6 +255,38 @@ impl Page {
         }
         self.0.push_str("</table></section>");
         Ok(())
+    }
+
+    fn configuration(&mut self, configuration: &ConfigurationStatus) -> fmt::Result {
+        let ConfigurationStatus {
+            source,
+            loaded_at,
+            last_reload,
+            needs_restart: _,
+        } = configuration;
+        // A member of an earlier version does not tell.
+        if source.is_empty() {
+            return Ok(());
+        }
+        let last = match last_reload {
+            None => String::new(),
+            Some(ReloadStatus { at, taken, .. }) => {
+                let (class, word) = match taken {
+                    true => ("up", "taken"),
+                    false => ("down", "refused"),
+                };
+                format!(
+                    "; last reload <span class={class}>{word}</span> at {}",
+                    Escaped(at)
+                )
+            }
+        };
+        write!(
+            self.0,
+            "<section><h2>Configuration</h2><code>{}</code> in force since {}{last}</section>",
+            Escaped(source),
+            Escaped(loaded_at)
+        )
     }
 
     fn listeners(&mut self, status: &Status) -> fmt::Result {
@@ -257,35 +337,6 @@ impl Page {
             write!(self.0, "<tr><td><code>{prefix}</code><td>{member}</tr>")?;
         }
         self.0.push_str("</table></section>");
-        Ok(())
-    }
-}
-
-/// A verdict with its colour, and in words for those who do not see it.
-struct Dot(HealthStatus);
-
-impl fmt::Display for Dot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.0.as_str();
-        write!(f, "<span class=\"dot {word}\">{word}</span>")
-    }
-}
-
-/// Text inside HTML, in elements and in quoted attributes.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                other => f.write_char(other)?,
-            }
-        }
         Ok(())
     }
 }

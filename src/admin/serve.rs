@@ -1,36 +1,46 @@
 //! The pure [`handle`] as an application of pingora's HTTP server.
 
-use super::{ALLOWED_METHODS, AdminResponse, Observed, handle};
+use super::command::{Caller, Operated, obey};
+use super::{AdminResponse, handle};
 use async_trait::async_trait;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr;
 use std::sync::Arc;
 
 /// The admin application of one member; to be wrapped in pingora's `HttpServer`.
 pub struct AdminApp {
-    observed: Arc<dyn Observed>,
+    member: Arc<dyn Operated>,
 }
 
 impl AdminApp {
-    /// Shows what `observed` tells.
-    pub fn new(observed: Arc<dyn Observed>) -> Self {
-        Self { observed }
+    /// Shows what the member tells of itself, and tells it what an operator wants.
+    pub fn new(member: Arc<dyn Operated>) -> Self {
+        Self { member }
     }
 }
 
 #[async_trait]
 impl ServeHttp for AdminApp {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let head = session.req_header();
-        let path = head.uri.path();
-        let answer = handle(
-            &*self.observed,
-            head.method.as_str(),
-            path,
-            head.uri.query(),
+        let address = |at: Option<&SocketAddr>| at.and_then(|at| at.as_inet().copied());
+        let (from, to) = (
+            address(session.client_addr()),
+            address(session.server_addr()),
         );
+        let head = session.req_header();
+        let (method, path) = (head.method.as_str(), head.uri.path());
+        let caller = Caller {
+            from,
+            to,
+            headers: &head.headers,
+        };
+        let answer = match obey(&*self.member, method, path, &caller).await {
+            Some(answer) => answer,
+            None => handle(&*self.member, method, path, head.uri.query()),
+        };
         let is_head = head.method == Method::HEAD;
         if !is_head && head.method != Method::GET {
             // Its body, if any, stays unread.
@@ -57,6 +67,7 @@ fn write(answer: AdminResponse, is_head: bool) -> Response<Vec<u8>> {
         status,
         content_type,
         body,
+        allow,
     } = answer;
     let mut response = Response::new(Vec::new());
     *response.status_mut() =
@@ -72,7 +83,7 @@ fn write(answer: AdminResponse, is_head: bool) -> Response<Vec<u8>> {
         );
     }
     if status == 405 {
-        headers.insert(ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
     if !is_head {
         *response.body_mut() = body.into_bytes();
@@ -93,6 +104,7 @@ mod tests {
             status,
             content_type: "text/plain",
             body: "hello".into(),
+            allow: "GET, HEAD",
         }
     }
 
@@ -110,9 +122,9 @@ mod tests {
     /// Sends raw bytes to the application as pingora runs it, and gives all that comes back.
     async fn over_the_wire(request: &str) -> String {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
-        let app = Arc::new(HttpServer::new_app(AdminApp::new(Arc::new(Fixed {
-            ready: true,
-        }))));
+        let app = Arc::new(HttpServer::new_app(AdminApp::new(Arc::new(
+            Fixed::default(),
+        ))));
         let (_keep, shutdown) = tokio::sync::watch::channel(false);
         client.write_all(request.as_bytes()).await.unwrap();
         let session = ServerSession::new_http1(Box::new(server));
@@ -139,14 +151,17 @@ mod tests {
         let post =
             over_the_wire("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").await;
         assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
+        // Nobody knows where an in-memory pipe comes from.
+        let drain = over_the_wire(
+            "POST /api/v1/drain HTTP/1.1\r\nHost: x\r\nX-Shardlet-Command: drain\r\n\r\n",
+        )
+        .await;
+        assert!(drain.starts_with("HTTP/1.1 403 "), "{drain}");
     }
 
     #[test]
     fn a_refused_method_is_told_the_others() {
-        assert_eq!(
-            write(answer(405), false).headers()["allow"],
-            ALLOWED_METHODS
-        );
+        assert_eq!(write(answer(405), false).headers()["allow"], "GET, HEAD");
         assert!(!write(answer(200), false).headers().contains_key("allow"));
     }
 }

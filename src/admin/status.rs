@@ -4,8 +4,11 @@
 //! Fields are only ever added. Readers ignore what they do not know, so that a member of one
 //! version can be asked by the command line of another.
 
-use crate::shard::repository::NameError;
-use crate::shard::{Health, Member, MemberIndex, Repository, View};
+mod owner;
+
+pub use owner::OwnerAnswer;
+
+use crate::shard::{CircuitState, Health, Member, MemberIndex, View};
 use serde::{Deserialize, Serialize};
 
 /// Everything about one member.
@@ -29,6 +32,9 @@ pub struct Status {
     pub replica: ReplicaStatus,
     /// What it did since it started.
     pub requests: RequestTotals,
+    /// The configuration in force.
+    #[serde(default)]
+    pub configuration: ConfigurationStatus,
     /// The certificates in use.
     #[serde(default)]
     pub certificates: Vec<CertificateStatus>,
@@ -78,6 +84,12 @@ pub struct MemberStatus {
     pub local: bool,
     /// For the local member the verdict on its replica.
     pub health: HealthStatus,
+    /// For the local member the circuit to its replica.
+    #[serde(default)]
+    pub circuit: CircuitStatus,
+    /// Whether it last told that it takes no new work.
+    #[serde(default)]
+    pub draining: bool,
     /// Whether its last answer carried our fingerprint; absent if it never told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_view: Option<bool>,
@@ -98,6 +110,46 @@ pub enum HealthStatus {
     Down,
 }
 
+/// A circuit breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CircuitStatus {
+    /// Requests are sent.
+    #[default]
+    Closed,
+    /// It failed again and again: requests are answered at once, without it.
+    Open,
+    /// The next request is a trial.
+    HalfOpen,
+}
+
+/// Where the configuration in force came from, and what became of the last attempt to change it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// The file, as the operator named it.
+    pub source: String,
+    /// Since when it is in force, in RFC 3339.
+    pub loaded_at: String,
+    /// The last reload, if there was one.
+    #[serde(default)]
+    pub last_reload: Option<ReloadStatus>,
+    /// Dotted keys that have changed since the start and wait for a restart.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// When, in RFC 3339.
+    pub at: String,
+    /// Whether it was taken; if not, nothing has changed.
+    pub taken: bool,
+    /// Why not: each with file, line and column where it has them; may be several lines.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
 /// A prefix with a fixed owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinStatus {
@@ -114,8 +166,17 @@ pub struct ReplicaStatus {
     pub address: String,
     /// The verdict of its probes.
     pub health: HealthStatus,
+    /// The circuit to it.
+    #[serde(default)]
+    pub circuit: CircuitStatus,
     /// Requests that it works on.
     pub in_flight: u64,
+    /// Of those, reads.
+    #[serde(default)]
+    pub reads_in_flight: u64,
+    /// Of those, writes.
+    #[serde(default)]
+    pub writes_in_flight: u64,
     /// Requests that it may work on at once.
     pub in_flight_limit: u64,
     /// Requests that wait.
@@ -133,7 +194,7 @@ pub struct RequestTotals {
     pub ended: u64,
     /// Of those, answered or given up here.
     pub rejected: u64,
-    /// Reads served for an owner that was down.
+    /// Reads served by another replica than the owner's.
     pub fallbacks: u64,
     /// Second attempts.
     pub retries: u64,
@@ -148,30 +209,15 @@ pub struct CertificateStatus {
     pub expires_unix: i64,
 }
 
-/// The document under `/api/v1/owner`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnerAnswer {
-    /// As asked.
-    pub repository: String,
-    /// Id of its owner.
-    pub owner: String,
-    /// Host and port of the owner's peer listener.
-    pub address: String,
-    /// Whether the owner is the one that answers.
-    pub local: bool,
-    /// Whether a pin decides, and not the placement.
-    pub pinned: bool,
-    /// Whether the owner is up.
-    pub health: HealthStatus,
-    /// The view by which this holds.
-    pub view: String,
-}
-
 /// What only the running server knows about a member.
 #[derive(Clone, Debug)]
 pub struct MemberFacts {
     /// Its verdict.
     pub health: Health,
+    /// Its circuit.
+    pub circuit: CircuitStatus,
+    /// Whether it told that it drains.
+    pub draining: bool,
     /// Whether it told our fingerprint.
     pub same_view: Option<bool>,
     /// Addresses that its name resolves to.
@@ -190,6 +236,8 @@ impl ViewStatus {
             } = members.get(index);
             let MemberFacts {
                 health,
+                circuit,
+                draining,
                 same_view,
                 resolved,
             } = facts(index);
@@ -200,6 +248,8 @@ impl ViewStatus {
                 share,
                 local: index == members.local(),
                 health: health.into(),
+                circuit,
+                draining,
                 same_view,
                 resolved,
             }
@@ -217,35 +267,6 @@ impl ViewStatus {
     }
 }
 
-impl OwnerAnswer {
-    /// Finds the owner of a repository in a view.
-    ///
-    /// # Errors
-    /// If that is no repository name.
-    pub fn of(
-        view: &View,
-        name: &str,
-        health: impl Fn(MemberIndex) -> Health,
-    ) -> Result<Self, NameError> {
-        let repository = Repository::parse(name)?;
-        let owner = view.owner(&repository);
-        let Member {
-            id,
-            address,
-            weight: _,
-        } = view.members().get(owner);
-        Ok(Self {
-            repository: name.to_owned(),
-            owner: id.to_string(),
-            address: address.to_string(),
-            local: owner == view.members().local(),
-            pinned: view.pins().owner(&repository).is_some(),
-            health: health(owner).into(),
-            view: view.fingerprint().to_string(),
-        })
-    }
-}
-
 impl HealthStatus {
     /// `unknown`, `up` or `down`.
     pub fn as_str(self) -> &'static str {
@@ -253,6 +274,34 @@ impl HealthStatus {
             Self::Unknown => "unknown",
             Self::Up => "up",
             Self::Down => "down",
+        }
+    }
+}
+
+impl CircuitStatus {
+    /// `closed`, `open` or `half-open`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+impl ConfigurationStatus {
+    /// The last reload, if it was refused.
+    pub fn refused(&self) -> Option<&ReloadStatus> {
+        self.last_reload.as_ref().filter(|reload| !reload.taken)
+    }
+}
+
+impl From<CircuitState> for CircuitStatus {
+    fn from(state: CircuitState) -> Self {
+        match state {
+            CircuitState::Closed => Self::Closed,
+            CircuitState::Open => Self::Open,
+            CircuitState::HalfOpen => Self::HalfOpen,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The status document for terminals: what `shardlet status` prints.
 
-use super::status::{MemberStatus, Status};
+use super::status::{CircuitStatus, MemberStatus, ReloadStatus, Status};
 use crate::human::{columns, day, duration, percent};
 use crate::text::printable;
 use std::fmt;
@@ -51,9 +51,7 @@ pub fn render(status: &Status) -> String {
         "{}: {state}, up {uptime}, shardlet {}\n",
         status.member, status.version
     );
-    for warning in &status.warnings {
-        out.push_str(&format!("! {warning}\n"));
-    }
+    out.push_str(&warnings(status));
     out.push('\n');
     out.push_str(&columns(&members(status)));
     let view = &status.view;
@@ -66,8 +64,29 @@ pub fn render(status: &Status) -> String {
     out.lines().map(|line| printable(line) + "\n").collect()
 }
 
-fn members(status: &Status) -> Vec<[String; 5]> {
-    let heading = ["MEMBER", "HEALTH", "SHARE", "VIEW", "ADDRESS"].map(str::to_owned);
+fn warnings(status: &Status) -> String {
+    let mut out = String::new();
+    let configuration = &status.configuration;
+    if let Some(ReloadStatus { at, problems, .. }) = configuration.refused() {
+        let since = &configuration.loaded_at;
+        out.push_str(&format!(
+            "! the configuration was REFUSED at {at}; the one of {since} goes on:\n"
+        ));
+        for line in problems.iter().flat_map(|problem| problem.lines()) {
+            out.push_str(&format!("    {line}\n"));
+        }
+    }
+    for key in &configuration.needs_restart {
+        out.push_str(&format!("! {key} has changed and waits for a restart\n"));
+    }
+    for warning in &status.warnings {
+        out.push_str(&format!("! {warning}\n"));
+    }
+    out
+}
+
+fn members(status: &Status) -> Vec<[String; 6]> {
+    let heading = ["MEMBER", "HEALTH", "CIRCUIT", "SHARE", "VIEW", "ADDRESS"].map(str::to_owned);
     let rows = status.view.members.iter().map(|member| {
         let MemberStatus {
             id,
@@ -76,6 +95,8 @@ fn members(status: &Status) -> Vec<[String; 5]> {
             share,
             local,
             health,
+            circuit,
+            draining,
             same_view,
             resolved,
         } = member;
@@ -84,9 +105,15 @@ fn members(status: &Status) -> Vec<[String; 5]> {
             (false, Some(false)) => "DIFFERS",
             (false, None) => "-",
         };
-        let health = match health.as_str() {
-            "down" => "DOWN",
-            other => other,
+        let health = match (health.as_str(), draining) {
+            ("down", _) => "DOWN".to_owned(),
+            (other, true) => format!("{other}, draining"),
+            (other, false) => other.to_owned(),
+        };
+        let circuit = match circuit {
+            CircuitStatus::Closed => "closed",
+            CircuitStatus::HalfOpen => "HALF-OPEN",
+            CircuitStatus::Open => "OPEN",
         };
         let resolved = if resolved.is_empty() {
             String::new()
@@ -99,7 +126,8 @@ fn members(status: &Status) -> Vec<[String; 5]> {
             } else {
                 id.clone()
             },
-            health.to_owned(),
+            health,
+            circuit.to_owned(),
             percent(*share),
             view.to_owned(),
             format!("{address}{resolved}"),
@@ -114,11 +142,14 @@ fn details(status: &Status) -> Vec<[String; 2]> {
         (
             "replica".to_owned(),
             format!(
-                "{} {}, works on {} of {}, {} of {} wait",
+                "{} {}, circuit {}, works on {} of {} ({} reads, {} writes), {} of {} wait",
                 replica.address,
                 replica.health.as_str(),
+                replica.circuit.as_str(),
                 replica.in_flight,
                 replica.in_flight_limit,
+                replica.reads_in_flight,
+                replica.writes_in_flight,
                 replica.queued,
                 replica.queue_limit
             ),
@@ -135,6 +166,13 @@ fn details(status: &Status) -> Vec<[String; 2]> {
             ),
         ),
     ];
+    let configuration = &status.configuration;
+    // A member of an earlier version does not tell.
+    if !configuration.source.is_empty() {
+        let (source, since) = (&configuration.source, &configuration.loaded_at);
+        let text = format!("{source}, in force since {since}");
+        rows.push(("configuration".to_owned(), text));
+    }
     for listener in &status.listeners {
         let (address, security) = (&listener.address, &listener.security);
         let text = format!(

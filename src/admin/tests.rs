@@ -1,118 +1,9 @@
+mod fixture;
+
+pub(crate) use fixture::{Fixed, sample};
+
 use super::status::*;
 use super::*;
-
-/// A server of which nothing but the readiness changes.
-pub(crate) struct Fixed {
-    pub(crate) ready: bool,
-}
-
-impl Observed for Fixed {
-    fn status(&self) -> Status {
-        sample()
-    }
-
-    fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
-        crate::shard::Repository::parse(repository)?;
-        Ok(OwnerAnswer {
-            repository: repository.into(),
-            owner: "zot-2".into(),
-            address: "zot-2:5443".into(),
-            local: false,
-            pinned: false,
-            health: HealthStatus::Up,
-            view: "000102030405060708090a0b0c0d0e0f".into(),
-        })
-    }
-
-    fn readiness(&self) -> Vec<Check> {
-        let detail = "no answer from the replica for 3 probes <timeout>".to_owned();
-        vec![
-            Check {
-                name: "listeners",
-                ok: true,
-                detail: String::new(),
-            },
-            Check {
-                name: "replica",
-                ok: self.ready,
-                detail,
-            },
-        ]
-    }
-
-    fn metrics(&self) -> String {
-        "shardlet_draining 0\n".into()
-    }
-}
-
-/// A cluster in which most things can be seen: one peer is down, one has another view.
-pub(crate) fn sample() -> Status {
-    let member = |n: usize, health, same_view| MemberStatus {
-        id: format!("zot-{n}"),
-        address: format!("zot-{n}.registry:5443"),
-        weight: if n == 3 { 2 } else { 1 },
-        share: if n == 3 { 0.5 } else { 0.25 },
-        local: n == 1,
-        health,
-        same_view,
-        resolved: if n == 1 {
-            vec![]
-        } else {
-            vec![format!("10.0.0.{n}:5443")]
-        },
-    };
-    let listener = |name: &str, address: &str, security: &str, connections| ListenerStatus {
-        name: name.into(),
-        address: address.into(),
-        security: security.into(),
-        connections,
-    };
-    Status {
-        member: "zot-1".into(),
-        version: "0.1.0".into(),
-        uptime_seconds: 93_784,
-        ready: true,
-        draining: false,
-        listeners: vec![
-            listener("clients", "0.0.0.0:5000", "tls", 17),
-            listener("peers", "0.0.0.0:5443", "mtls", 4),
-            listener("admin", "127.0.0.1:9900", "none", 1),
-        ],
-        view: ViewStatus {
-            fingerprint: "000102030405060708090a0b0c0d0e0f".into(),
-            placement: "rendezvous".into(),
-            members: vec![
-                member(1, HealthStatus::Up, None),
-                member(2, HealthStatus::Up, Some(false)),
-                member(3, HealthStatus::Down, None),
-            ],
-            pins: vec![PinStatus {
-                prefix: "infra/base".into(),
-                member: "zot-3".into(),
-            }],
-        },
-        replica: ReplicaStatus {
-            address: "127.0.0.1:5001".into(),
-            health: HealthStatus::Up,
-            in_flight: 12,
-            in_flight_limit: 256,
-            queued: 0,
-            queue_limit: 1024,
-        },
-        requests: RequestTotals {
-            in_flight: 14,
-            ended: 81_264,
-            rejected: 31,
-            fallbacks: 7,
-            retries: 2,
-        },
-        certificates: vec![CertificateStatus {
-            name: "member".into(),
-            expires_unix: 1_900_000_000,
-        }],
-        warnings: vec!["zot-2 has another view: its configuration differs".into()],
-    }
-}
 
 fn get(target: &str) -> AdminResponse {
     ask("GET", target, true)
@@ -123,7 +14,11 @@ fn ask(method: &str, target: &str, ready: bool) -> AdminResponse {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
-    handle(&Fixed { ready }, method, path, query)
+    let fixed = Fixed {
+        unready: !ready,
+        ..Fixed::default()
+    };
+    handle(&fixed, method, path, query)
 }
 
 #[test]
@@ -142,6 +37,32 @@ fn a_status_with_unknown_fields_is_still_read() {
     json["invented_later"] = true.into();
     json["replica"]["invented_later"] = 1.into();
     assert_eq!(serde_json::from_value::<Status>(json).unwrap(), sample());
+}
+
+#[test]
+fn a_status_of_an_earlier_version_is_still_read() {
+    let mut json: serde_json::Value = serde_json::to_value(sample()).unwrap();
+    let mut without = |at: &str, keys: &[&str]| {
+        let object = json.pointer_mut(at).and_then(|part| part.as_object_mut());
+        let object = object.unwrap();
+        keys.iter()
+            .for_each(|key| drop(object.remove(*key).unwrap()));
+    };
+    without("", &["configuration", "certificates", "warnings"]);
+    without(
+        "/replica",
+        &["circuit", "reads_in_flight", "writes_in_flight"],
+    );
+    without("/view/members/2", &["circuit", "draining"]);
+    let status: Status = serde_json::from_value(json).unwrap();
+    assert_eq!(status.configuration, ConfigurationStatus::default());
+    assert_eq!(status.view.members[2].circuit, CircuitStatus::Closed);
+    for text in [
+        super::terminal::render(&status),
+        super::page::render(&status, &[], false),
+    ] {
+        assert!(!text.contains("configuration"), "{text}");
+    }
 }
 
 #[test]
@@ -236,6 +157,13 @@ fn the_page_shows_the_member_and_escapes_what_it_shows() {
         "width:25.0%",
         "&lt;timeout&gt;",
         "1d 2h",
+        "<span class=down>open</span>",
+        "<span class=warn>half-open</span>",
+        "draining",
+        "is not in force",
+        "<pre>proxy.yaml:6:3: unknown key `pears` in `listen`\n6 |   pears: { address: &lt;0.0.0.0:5443&gt; }",
+        "<code>listen.clients.address</code> has changed and waits for a restart",
+        "last reload <span class=down>refused</span>",
     ] {
         assert!(
             answer.body.contains(wanted),
@@ -244,8 +172,21 @@ fn the_page_shows_the_member_and_escapes_what_it_shows() {
         );
     }
     assert!(!answer.body.contains("<timeout>"));
+    assert!(!answer.body.contains("<0.0.0.0"));
     for elsewhere in ["<script", "http://", "https://"] {
         assert!(!answer.body.contains(elsewhere), "{elsewhere}");
+    }
+}
+
+#[test]
+fn a_reload_that_was_taken_is_no_alarm() {
+    let mut status = sample();
+    let last = status.configuration.last_reload.as_mut().unwrap();
+    (last.taken, last.problems) = (true, Vec::new());
+    let (page, text) = (page::render(&status, &[], false), terminal::render(&status));
+    assert!(page.contains("last reload <span class=up>taken</span>"));
+    for alarm in ["not in force", "REFUSED", "class=alert>"] {
+        assert!(!page.contains(alarm) && !text.contains(alarm), "{alarm}");
     }
 }
 

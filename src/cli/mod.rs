@@ -3,10 +3,13 @@
 //! Exit codes, of every command: 0 fine, 1 a check failed, 2 wrong usage. A configuration that is
 //! missing or wrong is a failed check.
 
+mod ask;
 mod check;
 mod demo;
+mod drain;
 mod output;
 mod owner;
+mod reload;
 mod run;
 mod status;
 
@@ -33,6 +36,7 @@ const FAILED: u8 = 1;
                   Examples:\n  \
                   shardlet demo                      three members in one process, to look around\n  \
                   shardlet check proxy.yaml          is the configuration right?\n  \
+                  shardlet reload                    take the changed configuration into use\n  \
                   shardlet owner team/app            which member owns a repository?\n  \
                   shardlet --config proxy.yaml       start"
 )]
@@ -53,6 +57,10 @@ enum Command {
     Owner(owner::Args),
     /// Ask a running sidecar how it is.
     Status(status::Args),
+    /// Have a running sidecar take its configuration anew.
+    Reload(reload::Args),
+    /// Have a running sidecar finish what it has, and end.
+    Drain(drain::Args),
     /// Start three members over embedded registries, to look around.
     Demo(demo::Args),
 }
@@ -65,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Owner(args) => owner::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

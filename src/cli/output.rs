@@ -21,6 +21,13 @@ pub(super) fn result(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Writes a result for programs.
+pub(super) fn json(value: &impl serde::Serialize) {
+    // Structs of strings and numbers always serialise.
+    let json = serde_json::to_string_pretty(value).unwrap_or_default();
+    result(&format!("{json}\n"));
+}
+
 /// Writes a message.
 pub(super) fn message(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());

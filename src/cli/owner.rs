@@ -71,9 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match format {
         Format::Text => print_text(&answers),
         // Strings and nulls only: there is nothing that could fail to serialize.
-        Format::Json => {
-            output::result(&(serde_json::to_string_pretty(&answers).unwrap_or_default() + "\n"))
-        }
+        Format::Json => output::json(&answers),
     }
     let valid = answers
         .iter()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use super::{Epoch, Leaver, Party, Writes};
 use crate::config::{Config, Queue};
@@ -39,6 +40,7 @@ impl Epoch {
             standings,
             leavers: leavers.into(),
             asked: (0..parties).map(|_| AtomicBool::new(false)).collect(),
+            asked_one: Notify::new(),
             others: ArcSwap::default(),
             writes: Writes::default(),
             view,

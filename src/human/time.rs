@@ -34,6 +34,13 @@ pub fn push_rfc3339(time: SystemTime, out: &mut String) {
     }
 }
 
+/// A time as RFC 3339 in UTC with milliseconds.
+pub fn rfc3339(time: SystemTime) -> String {
+    let mut out = String::new();
+    push_rfc3339(time, &mut out);
+    out
+}
+
 /// The day of a Unix time, in UTC: `2026-11-22`. Days before 1970 are shown as its first.
 pub fn day(unix_seconds: i64) -> String {
     let (year, month, day) = date(u64::try_from(unix_seconds).unwrap_or(0) / SECONDS_A_DAY);

@@ -73,7 +73,18 @@ impl ProxyHttp for Proxy {
         let phase = self.state.phase();
         intake::set_limits(session, &ctx.epoch.timeouts, self.arrival, phase);
         ctx.in_flight = Some(self.state.metrics.request_begins(self.arrival));
-        match intake::take_in(&self.state, session, ctx) {
+        let mut taken = intake::take_in(&self.state, session, ctx);
+        if let Err(Failure::Starting) = taken {
+            ctx.epoch.settle().await;
+            taken = intake::take_in(&self.state, session, ctx);
+        }
+        if let Err(Failure::Reloading) = taken {
+            // Another epoch has begun meanwhile.
+            ctx.epoch = self.state.epoch();
+            ctx.epoch.settle().await;
+            taken = intake::take_in(&self.state, session, ctx);
+        }
+        match taken {
             Ok(()) if ctx.is_state_probe => {
                 self.tell_state(session).await?;
                 Ok(true)

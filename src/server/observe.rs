@@ -8,13 +8,13 @@ use super::reload::Reloader;
 use crate::admin::status::{
     CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
 };
-use crate::admin::{Check, Observed, OwnerAnswer, Status};
+use crate::admin::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::epoch::Epoch;
 use crate::metrics::Listener;
 use crate::shard::{Access, Health, MemberIndex};
 use crate::shard::repository::NameError;
-use crate::state::State;
+use crate::state::{Phase, State};
 
 /// Looks into one member.
 pub(super) struct Observer {
@@ -30,6 +30,8 @@ pub(super) struct Shown {
     security: (&'static str, &'static str),
     /// The replica's address.
     replica: String,
+    /// The file, as the operator named it.
+    pub(super) source: String,
     /// What was remarkable.
     remarks: Vec<String>,
     /// Where it was read from, certificates aside; those have a watch of their own.
@@ -58,6 +60,10 @@ impl Shown {
                 RegistryAddress::Tcp(address) => address.to_string(),
                 RegistryAddress::Unix(path) => format!("unix:{}", path.display()),
             },
+            source: config
+                .files
+                .first()
+                .map_or_else(|| "standard input".to_owned(), |file| file.display().to_string()),
             remarks: config.remarks.iter().map(ToString::to_string).collect(),
             files: files.cloned().collect(),
             watches: config.reload.watch,
@@ -78,12 +84,20 @@ impl Observer {
         })
     }
 
-    fn facts(epoch: &Epoch, member: MemberIndex) -> MemberFacts {
+    fn facts(&self, epoch: &Epoch, member: MemberIndex) -> MemberFacts {
         let local = member == epoch.view.members().local();
         let address = epoch.upstreams.member(member).address();
-        let told = epoch.standing(member).told().and_then(|told| told.view);
+        let standing = epoch.standing(member);
+        let told = standing.told().and_then(|told| told.view);
         MemberFacts {
-            health: epoch.health_of(member),
+            // What the circuit does is told apart.
+            health: standing.verdict(),
+            circuit: standing.breaker.state().into(),
+            draining: if local {
+                self.state.is_draining()
+            } else {
+                standing.is_draining()
+            },
             same_view: told.map(|view| view == *epoch.view.fingerprint()),
             resolved: address
                 .iter()
@@ -136,7 +150,9 @@ impl Observed for Observer {
         let state = &self.state;
         let epoch = state.epoch();
         let members = epoch.view.members();
+        let report = self.reloader.report.load();
         let places = &epoch.replica().places;
+        let (reads, writes) = (places.in_flight(Access::Read), places.in_flight(Access::Write));
         let totals = state.metrics.totals();
         let in_use = state.certificates.load();
         let certificates = in_use
@@ -152,11 +168,14 @@ impl Observed for Observer {
             ready: self.readiness().iter().all(|check| check.ok),
             draining: state.is_draining(),
             listeners: self.listeners(),
-            view: ViewStatus::of(&epoch.view, |member| Self::facts(&epoch, member)),
+            view: ViewStatus::of(&epoch.view, |member| self.facts(&epoch, member)),
             replica: ReplicaStatus {
-                address: self.reloader.report.load().shown.replica.clone(),
+                address: report.shown.replica.clone(),
                 health: epoch.replica().verdict().into(),
-                in_flight: (places.in_flight(Access::Read) + places.in_flight(Access::Write)) as u64,
+                circuit: epoch.replica().breaker.state().into(),
+                reads_in_flight: reads as u64,
+                writes_in_flight: writes as u64,
+                in_flight: (reads + writes) as u64,
                 in_flight_limit: places.capacity() as u64,
                 queued: (places.waiting(Access::Read) + places.waiting(Access::Write)) as u64,
                 queue_limit: places.queue_limit() as u64,
@@ -168,6 +187,7 @@ impl Observed for Observer {
                 fallbacks: totals.fallbacks,
                 retries: totals.retries,
             },
+            configuration: report.status(),
             certificates: certificates.collect(),
             warnings: self.warnings(&epoch),
         }
@@ -209,5 +229,17 @@ impl Observed for Observer {
 
     fn metrics(&self) -> String {
         self.state.metrics.render()
+    }
+}
+
+#[async_trait::async_trait]
+impl Operated for Observer {
+    async fn reload(&self) -> Reloaded {
+        self.reloader.reload().await
+    }
+
+    fn drain(&self) {
+        self.state.enter_phase(Phase::Leaving);
+        self.state.ask_for_drain();
     }
 }

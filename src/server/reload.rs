@@ -11,8 +11,10 @@ use super::certificates::{self, Certificates};
 use super::doors::OpenDoors;
 use super::fixed::Fixed;
 use crate::admin::Reloaded;
+use crate::admin::status::{ConfigurationStatus, ReloadStatus};
 use crate::config::{Config, Problems};
 use crate::epoch::Epoch;
+use crate::human;
 use crate::stamp::stamp;
 use crate::state::State;
 use crate::tls::TlsMaterial;
@@ -59,6 +61,23 @@ struct Ready {
     config: Config,
     material: TlsMaterial,
     needs_restart: Vec<String>,
+}
+
+impl Report {
+    /// The same as the status has it.
+    pub(super) fn status(&self) -> ConfigurationStatus {
+        let last_reload = self.last.as_ref().map(|(at, problems)| ReloadStatus {
+            at: human::rfc3339(*at),
+            taken: problems.is_empty(),
+            problems: problems.clone(),
+        });
+        ConfigurationStatus {
+            source: self.shown.source.clone(),
+            loaded_at: human::rfc3339(self.loaded_at),
+            last_reload,
+            needs_restart: self.needs_restart.clone(),
+        }
+    }
 }
 
 impl Reloader {

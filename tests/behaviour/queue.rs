@@ -19,8 +19,9 @@ async fn busy(queue: &str) -> (Cluster, String, Gate) {
 }
 
 fn waiting(cluster: &Cluster) -> usize {
-    let admission = &cluster.at(1).epoch().replica().places;
-    admission.waiting(Access::Read) + admission.waiting(Access::Write)
+    let epoch = cluster.at(1).epoch();
+    let places = &epoch.replica().places;
+    places.waiting(Access::Read) + places.waiting(Access::Write)
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
-//! `check` and `owner` through the real binary.
+//! The commands through the real binary; `run` and `demo` have tests of their own.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot be set up has failed"
 )]
+
+mod commands;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -252,6 +254,8 @@ fn wrong_usage_is_told_from_failure() {
         &["chek"],
         &["check", "--nope"],
         &["owner", "--format", "xml", "a"],
+        &["reload", "--admin", "localhost"],
+        &["drain", "now"],
     ] {
         let (code, out, err) = run(arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
@@ -267,6 +271,8 @@ fn every_command_has_examples() {
         &["check", "--help"],
         &["owner", "--help"],
         &["status", "--help"],
+        &["reload", "--help"],
+        &["drain", "--help"],
         &["demo", "--help"],
     ] {
         let (code, out, _) = run(command);

@@ -1,0 +1,116 @@
+//! `shardlet drain`: a running sidecar finishes what it has, and ends.
+
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::ask::{NoAnswer, Sidecar, refusal};
+use super::{FAILED, Format, output};
+use crate::admin::Status;
+use crate::admin::command::DRAIN_PATH;
+use crate::admin::terminal::STATUS_PATH;
+
+/// How often `--wait` looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// So many looks without an answer, one after the other, and the sidecar is stuck.
+const SILENT_LOOKS: u32 = 3;
+
+/// What `drain` takes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The sidecar says that it is not ready, goes on for `timeouts.drain_delay`, then takes no\n\
+                  new connection, finishes what is in flight within `timeouts.drain`, and ends: as after\n\
+                  SIGTERM. Only on the machine that it runs on. Asking twice changes nothing.\n\n\
+                  Exit code 1 if the sidecar does not answer.\n\n\
+                  Examples:\n  \
+                  shardlet drain\n  \
+                  shardlet drain --wait              a preStop hook of Kubernetes\n  \
+                  shardlet drain --wait --admin 127.0.0.1:9901 --format json"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sidecar: Sidecar,
+    /// Return when the sidecar has ended, not when it has begun to drain.
+    #[arg(long)]
+    wait: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Told {
+    draining: bool,
+    /// Whether it has ended; `false` also where nobody waited for it.
+    ended: bool,
+}
+
+/// Asks for a drain, and waits for its end if that is wanted.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let Args {
+        sidecar,
+        wait,
+        format,
+    } = args;
+    let admin = sidecar.admin;
+    if let Err(error) = begin(sidecar) {
+        output::message(&format!("shardlet: no drain at {admin}: {error}\n"));
+        return ExitCode::from(FAILED);
+    }
+    if *format == Format::Text {
+        output::result("draining: what is in flight is finished\n");
+    }
+    if *wait && let Err(error) = until_ended(sidecar) {
+        output::message(&format!(
+            "shardlet: {admin} drains and does not end: {error}\n"
+        ));
+        return ExitCode::from(FAILED);
+    }
+    match format {
+        Format::Json => output::json(&Told {
+            draining: true,
+            ended: *wait,
+        }),
+        Format::Text if *wait => output::result("ended\n"),
+        Format::Text => {}
+    }
+    ExitCode::SUCCESS
+}
+
+fn begin(sidecar: &Sidecar) -> Result<(), String> {
+    match sidecar.command(DRAIN_PATH, "drain") {
+        Ok((StatusCode::ACCEPTED, _)) => Ok(()),
+        Ok((status, body)) => Err(refusal(status, &body)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Returns when nobody listens any more, or another process does. The sidecar's own limits end the
+/// wait; the admin listener is the last to go.
+fn until_ended(sidecar: &Sidecar) -> Result<(), String> {
+    let mut silent = 0;
+    loop {
+        match sidecar.get(STATUS_PATH) {
+            Err(NoAnswer::Nobody) => return Ok(()),
+            Ok((StatusCode::OK, body)) if is_another(&body) => return Ok(()),
+            Ok(_) => silent = 0,
+            // A process that ends may cut an answer short; the next look tells.
+            Err(NoAnswer::Silent(why)) => {
+                silent += 1;
+                if silent == SILENT_LOOKS {
+                    return Err(why);
+                }
+            }
+        }
+        sleep(INTERVAL);
+    }
+}
+
+/// A supervisor may have started the next one already: a drain is never taken back.
+fn is_another(document: &str) -> bool {
+    serde_json::from_str::<Status>(document).is_ok_and(|status| !status.draining)
+}
