@@ -76,12 +76,11 @@ impl Standing {
 
     /// Whether requests may be sent there now: by the verdict, by the circuit, and by what it told.
     pub fn health(&self) -> Health {
-        match self.verdict() {
-            Health::Down => Health::Down,
-            _ if !self.breaker.admits() => Health::Down,
-            _ if self.draining.load(Ordering::Relaxed) => Health::Draining,
-            verdict => verdict,
+        let verdict = self.verdict();
+        if !self.breaker.admits() {
+            return Health::Down;
         }
+        verdict.when_draining(self.is_draining())
     }
 
     /// Records whether it takes new work. Says whether that is new.

@@ -54,6 +54,8 @@ pub struct Exchange {
     pub retries: u8,
     /// Set on an error that means: ask the upstream of the changed plan instead.
     pub elsewhere: bool,
+    /// Whether it was sent to another upstream than planned before it was sent to any.
+    pub diverted: bool,
     /// Whether the answer hands out a sticky cookie.
     pub hand_out_cookie: bool,
     /// Whether this was a peer's question after our state, which nobody logs.
@@ -83,6 +85,7 @@ impl Exchange {
             first_byte: None,
             retries: 0,
             elsewhere: false,
+            diverted: false,
             hand_out_cookie: false,
             is_state_probe: false,
         }

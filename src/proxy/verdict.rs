@@ -116,11 +116,16 @@ pub fn on_error(
     error
 }
 
-/// The upstream is not to be called at all: a read goes to the next at once. Says whether it does.
+/// The upstream is not to be called at all: a read goes to the next at once, and once only, since
+/// that one may not be callable either. Says whether it does.
 pub fn divert(session: &Session, ctx: &mut Exchange) -> bool {
+    if ctx.diverted {
+        return false;
+    }
     let second = second(session, ctx);
     if second.is_some() {
         ctx.plan = second;
+        ctx.diverted = true;
     }
     second.is_some()
 }

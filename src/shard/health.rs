@@ -12,7 +12,7 @@ pub enum Health {
     Unknown,
     /// It answers.
     Up,
-    /// dr
+    /// It answers, and is about to go: it serves what only it can serve, and is spared the rest.
     Draining,
     /// It does not answer.
     Down,
@@ -25,6 +25,25 @@ impl Health {
         match self {
             Self::Unknown | Self::Up | Self::Draining => true,
             Self::Down => false,
+        }
+    }
+
+    /// Whether requests that another could serve as well may be sent there.
+    #[must_use]
+    pub fn is_preferred(self) -> bool {
+        match self {
+            Self::Unknown | Self::Up => true,
+            Self::Draining | Self::Down => false,
+        }
+    }
+
+    /// The verdict on a member that answers probes like this and says whether it is draining.
+    #[must_use]
+    pub fn when_draining(self, draining: bool) -> Self {
+        match self {
+            Self::Unknown | Self::Up | Self::Draining if draining => Self::Draining,
+            Self::Draining => Self::Up,
+            Self::Unknown | Self::Up | Self::Down => self,
         }
     }
 
@@ -156,6 +175,7 @@ mod tests {
                     match tracker.health() {
                         Health::Unknown => '?',
                         Health::Up => 'U',
+                        Health::Draining => 'd',
                         Health::Down => 'D',
                     }
                 })

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
+use crate::shard::CircuitLimits;
 
 /// Every section, with values that are no defaults.
 const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.crt, key: /abs/a.key } }\n\

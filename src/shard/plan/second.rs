@@ -32,10 +32,10 @@ pub fn second(
         (Plan::Local, _) if arrival == Arrival::Peer => None,
         (Plan::Local, Some(_)) if !falls_back => None,
         (Plan::Local, Some(_)) => {
-            let peer = super::next_peer(view, health)?;
+            let peer = super::best(super::peers_after_local(view), health)?;
             Some(Plan::PeerFallback { peer })
         }
-        (Plan::Local, None) => super::next_peer(view, health).map(Plan::Forward),
+        (Plan::Local, None) => super::best(super::peers_after_local(view), health).map(Plan::Forward),
         (Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Reject(_), _) => None,
     }
 }

@@ -24,8 +24,6 @@ fn a_clients_request_goes_to_the_owner() {
         ("forward c", read("/v2/c/tags/list")),
         // The local replica is not needed for a forward.
         ("forward a", read(MANIFEST_OF_A).down("bc")),
-        ("replica down", read(MANIFEST_OF_B).down("b")),
-        ("replica down", write(MANIFEST_OF_B).down("b")),
     ] {
         assert_eq!(case.plan(), expected, "{case:?}");
     }
@@ -41,6 +39,98 @@ fn reads_fall_back_and_writes_do_not() {
         ("owner a down", write(MANIFEST_OF_A).down("a").spreading()),
         ("owner a down", read(MANIFEST_OF_A).down("a").rejecting()),
         ("owner a down", read(MANIFEST_OF_A).down("ab")),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn reads_of_ours_fall_back_to_a_peer_while_our_replica_is_down() {
+    for (expected, case) in [
+        // The next peer in order, then from the start.
+        ("fallback to peer c", read(MANIFEST_OF_B).down("b")),
+        ("fallback to peer a", read(MANIFEST_OF_B).down("bc")),
+        ("replica down", read(MANIFEST_OF_B).down("abc")),
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("b").not_get(),
+        ),
+        ("fallback to peer c", read(BLOB_OF_B).down("b").spreading()),
+        ("fallback to peer c", read(BLOB_OF_B).down("b").sticky("a")),
+        // Rather one that stays.
+        (
+            "fallback to peer a",
+            read(MANIFEST_OF_B).down("b").draining("c"),
+        ),
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("b").draining("ac"),
+        ),
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("ab").draining("c"),
+        ),
+        ("replica down", read(MANIFEST_OF_B).down("b").rejecting()),
+        ("replica down", write(MANIFEST_OF_B).down("b")),
+        // No client asks us to stand in for anybody.
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("b").fallback(),
+        ),
+        ("replica down", write(MANIFEST_OF_B).down("b").fallback()),
+        ("forward a", read(MANIFEST_OF_A).fallback()),
+        ("local", read(MANIFEST_OF_B).fallback()),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn we_stand_in_for_an_owner_that_asks_us_to() {
+    let asked = |path| read(path).peer().fallback();
+    for (expected, case) in [
+        ("fallback a", asked(MANIFEST_OF_A)),
+        ("fallback a", asked(MANIFEST_OF_A).down("a")),
+        ("fallback a", asked(MANIFEST_OF_A).draining("b")),
+        ("fallback c", asked("/v2/c/tags/list")),
+        ("fallback a", asked(BLOB_OF_A).spreading().ranged()),
+        ("replica down", asked(MANIFEST_OF_A).down("b")),
+        ("owner a down", asked(MANIFEST_OF_A).rejecting()),
+        ("owner a down", asked(MANIFEST_OF_A).rejecting().down("b")),
+        // What is ours we serve anyhow.
+        ("local", asked(MANIFEST_OF_B)),
+        ("local", asked(MANIFEST_OF_B).rejecting()),
+        ("replica down", asked(MANIFEST_OF_B).down("b")),
+        // Nobody stands in for writes, nor where there is no owner.
+        (
+            "misdirected, owner a",
+            write(MANIFEST_OF_A).peer().fallback(),
+        ),
+        ("local", write(MANIFEST_OF_B).peer().fallback()),
+        ("local", asked("/v2/")),
+        ("replica down", asked("/v2/").down("b")),
+        ("private", asked("/metrics")),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn who_is_draining_is_spared_what_another_can_do() {
+    for (expected, case) in [
+        ("fallback a", read(MANIFEST_OF_A).draining("a")),
+        ("forward a", write(MANIFEST_OF_A).draining("a")),
+        ("forward a", read(MANIFEST_OF_A).draining("a").down("b")),
+        ("forward a", read(MANIFEST_OF_A).draining("a").rejecting()),
+        ("spread a", read(BLOB_OF_A).draining("a").spreading()),
+        ("local", read("/v2/").sticky("c").draining("c")),
+        ("forward a", read("/v2/").down("b").draining("c")),
+        ("forward c", read("/v2/").down("b").draining("ac")),
+        (
+            "forward a",
+            read("/v2/").sticky("a").down("b").draining("ac"),
+        ),
+        ("forward c", read("/v2/").sticky("c").draining("a")),
     ] {
         assert_eq!(case.plan(), expected, "{case:?}");
     }
@@ -151,6 +241,9 @@ struct Case {
     sticky: &'static str,
     /// The ids of the members that are down.
     down: &'static str,
+    /// The ids of the members that are draining, if they are not down.
+    draining: &'static str,
+    fallback: bool,
     policy: Policy,
 }
 
@@ -164,6 +257,8 @@ fn read(path: &'static str) -> Case {
         ranged: false,
         sticky: "",
         down: "",
+        draining: "",
+        fallback: false,
         policy: Policy {
             blobs: BlobReads::Owner,
             owner_down: OwnerDown::Fallback,
@@ -209,6 +304,17 @@ impl Case {
         Self { down, ..self }
     }
 
+    fn draining(self, draining: &'static str) -> Self {
+        Self { draining, ..self }
+    }
+
+    fn fallback(self) -> Self {
+        Self {
+            fallback: true,
+            ..self
+        }
+    }
+
     fn spreading(mut self) -> Self {
         self.policy.blobs = BlobReads::Any;
         self
@@ -220,9 +326,12 @@ impl Case {
     }
 
     fn plan(&self) -> String {
-        self.plan_with(|name| match self.down.contains(name) {
-            true => Health::Down,
-            false => Health::Up,
+        self.plan_with(|name| {
+            if self.down.contains(name) {
+                Health::Down
+            } else {
+                Health::Up.when_draining(self.draining.contains(name))
+            }
         })
     }
 
@@ -241,11 +350,13 @@ impl Case {
                 .parse()
                 .ok()
                 .and_then(|id| view.members().find(&id)),
+            fallback: self.fallback,
         };
         match plan(&request, &view, &self.policy, |index| health(&name(index))) {
             Plan::Local => "local".to_owned(),
             Plan::Forward(member) => format!("forward {}", name(member)),
             Plan::Fallback { owner } => format!("fallback {}", name(owner)),
+            Plan::PeerFallback { peer } => format!("fallback to peer {}", name(peer)),
             Plan::Spread { owner } => format!("spread {}", name(owner)),
             Plan::Reject(Reject::OwnerDown { owner }) => format!("owner {} down", name(owner)),
             Plan::Reject(Reject::Misdirected { owner }) => {
