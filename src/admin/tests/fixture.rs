@@ -85,26 +85,6 @@ impl Observed for Fixed {
 /// A cluster in which most things can be seen: one peer is down, one has another view and drains;
 /// the last reload was refused.
 pub(crate) fn sample() -> Status {
-    let member = |n: usize, health, same_view| MemberStatus {
-        id: format!("zot-{n}"),
-        address: format!("zot-{n}.registry:5443"),
-        weight: if n == 3 { 2 } else { 1 },
-        share: if n == 3 { 0.5 } else { 0.25 },
-        local: n == 1,
-        circuit: if n == 3 {
-            CircuitStatus::Open
-        } else {
-            CircuitStatus::Closed
-        },
-        draining: n == 2,
-        health,
-        same_view,
-        resolved: if n == 1 {
-            vec![]
-        } else {
-            vec![format!("10.0.0.{n}:5443")]
-        },
-    };
     Status {
         member: "zot-1".into(),
         version: "0.1.0".into(),
@@ -153,6 +133,29 @@ pub(crate) fn sample() -> Status {
             expires_unix: 1_900_000_000,
         }],
         warnings: vec!["zot-2 has another view: its configuration differs".into()],
+    }
+}
+
+fn member(n: usize, health: HealthStatus, same_view: Option<bool>) -> MemberStatus {
+    MemberStatus {
+        id: format!("zot-{n}"),
+        address: format!("zot-{n}.registry:5443"),
+        weight: if n == 3 { 2 } else { 1 },
+        share: if n == 3 { 0.5 } else { 0.25 },
+        local: n == 1,
+        circuit: if n == 3 {
+            CircuitStatus::Open
+        } else {
+            CircuitStatus::Closed
+        },
+        draining: n == 2,
+        health,
+        same_view,
+        resolved: if n == 1 {
+            vec![]
+        } else {
+            vec![format!("10.0.0.{n}:5443")]
+        },
     }
 }
 

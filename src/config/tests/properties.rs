@@ -66,4 +66,22 @@ proptest! {
             prop_assert!(!shown.contains("n0b0dySeesTh1s1"), "{text}\n{shown}");
         }
     }
+
+    #[test]
+    fn a_rate_is_taken_within_its_bounds(bytes in prop_oneof![0..4_u64, 0..3_000_000_000_u64]) {
+        let text = minimal(&format!("limits: {{ download_rate: {bytes}B }}\n"));
+        let taken = read(&text).ok().and_then(|config| config.limits.download_rate);
+        let expected = u32::try_from(bytes).ok().filter(|bytes| *bytes <= 1 << 30);
+        prop_assert_eq!(taken.map(u32::from), expected.filter(|bytes| *bytes > 0));
+    }
+
+    #[test]
+    fn a_circuit_is_open_no_longer_than_its_limit(
+        open in 100..4_000_000_u64, limit in 100..4_000_000_u64
+    ) {
+        let text = minimal(&format!("circuit: {{ open: {open}ms, open_limit: {limit}ms }}\n"));
+        let hour = 3_600_000;
+        let legal = open <= limit && limit <= hour;
+        prop_assert_eq!(read(&text).is_ok(), legal);
+    }
 }
