@@ -21,12 +21,14 @@
 //! | [`pins`] | repositories that an operator tied to a member |
 //! | [`view`] | members + placement + pins as one value, with the fingerprint that peers compare |
 //! | [`health`] | consecutive probe results → up or down |
+//! | [`circuit`] | consecutive failures → left alone for a while, then tried by one request |
 //! | [`mod@plan`] | everything above → what to do with one request |
 //!
 //! Three rules hold throughout. What is forwarded is exactly what was hashed, so a path that two registries could
 //! read differently is refused. A request that arrived from a peer is never forwarded. Only reads may be served by
 //! a member that is not the owner.
 
+pub mod circuit;
 pub mod health;
 pub mod members;
 pub mod pins;
@@ -36,6 +38,7 @@ pub mod repository;
 pub mod route;
 pub mod view;
 
+pub use circuit::{Circuit, CircuitLimits, CircuitState, Outcome};
 pub use health::{Health, Thresholds, Tracker};
 pub use members::{
     Host, Member, MemberAddress, MemberId, MemberIndex, Members, MembersError, Weight,

@@ -6,10 +6,12 @@
 
 mod admission;
 mod ask;
+mod breaker;
 mod target;
 
 pub use admission::{Admission, Permit};
 pub use ask::Asker;
+pub use breaker::{Breaker, Pass};
 pub use target::{Credentials, DialError, PEER_GRACE};
 
 use std::net::SocketAddr;
