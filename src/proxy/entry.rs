@@ -6,6 +6,7 @@ use pingora::proxy::Session;
 
 use super::{Exchange, give_up};
 use crate::respond::Failure;
+use crate::shard::Access;
 use crate::state::State;
 
 /// Waits for a place at the local replica, which the request keeps to its end.
@@ -21,14 +22,19 @@ pub async fn enter_replica(
         return Ok(());
     }
     let (metrics, admission) = (&state.metrics, &state.admission);
-    let permit = match admission.try_enter() {
+    let access = if ctx.reads {
+        Access::Read
+    } else {
+        Access::Write
+    };
+    let permit = match admission.try_enter(access) {
         Some(permit) => permit,
         None => {
             let began = Instant::now();
             let waiting = metrics.queued();
             let waited = tokio::select! {
                 biased;
-                waited = admission.wait() => waited,
+                waited = admission.wait(access) => waited,
                 () = client_leaves(session) => Err(Failure::ClientGone),
             };
             drop(waiting);

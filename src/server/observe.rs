@@ -9,8 +9,8 @@ use crate::admin::status::{
 use crate::admin::{Check, Observed, OwnerAnswer, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::metrics::Listener;
-use crate::shard::MemberIndex;
 use crate::shard::repository::NameError;
+use crate::shard::{Access, MemberIndex};
 use crate::state::State;
 
 /// Looks into one member.
@@ -142,9 +142,9 @@ impl Observed for Observer {
             replica: ReplicaStatus {
                 address: self.shown.replica.clone(),
                 health: state.health_of(members.local()).into(),
-                in_flight: state.admission.in_flight() as u64,
+                in_flight: both(|access| state.admission.in_flight(access)),
                 in_flight_limit: state.admission.capacity() as u64,
-                queued: state.admission.waiting() as u64,
+                queued: both(|access| state.admission.waiting(access)),
                 queue_limit: state.admission.queue_limit() as u64,
             },
             requests: RequestTotals {
@@ -202,4 +202,9 @@ impl Observed for Observer {
     fn metrics(&self) -> String {
         self.state.metrics.render()
     }
+}
+
+/// Reads and writes together.
+fn both(count: impl Fn(Access) -> usize) -> u64 {
+    (count(Access::Read) + count(Access::Write)) as u64
 }

@@ -163,7 +163,7 @@ fn state(
         timeouts: config.timeouts,
         trusted_proxies: config.trusted_proxies,
         upstreams,
-        admission: Admission::new(capacity, queue.limit, queue.timeout),
+        admission: Admission::new(config.registry.max_in_flight, queue.limit, queue.timeout),
         health: HealthTable::new(members.len()),
         metrics,
         access_log,

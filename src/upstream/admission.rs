@@ -1,86 +1,218 @@
-//! At most so many requests at a time for the local replica; the rest wait in a bounded queue, as
-//! HAProxy's `maxconn` has it. A replica that is flooded answers nobody; one that is fed steadily
-//! answers everybody a little later.
+//! At most so many requests at a time for one party; the rest wait in bounded queues, as HAProxy's
+//! `maxconn` has it. A replica that is flooded answers nobody; one that is fed steadily answers
+//! everybody a little later.
+//!
+//! Reads and writes have a lane each. A write takes one of the write places and then a place like
+//! everybody else, so however many pushes come and however slow they are, a quarter of the places
+//! is for pulls, and a queue that is full of pushes refuses no pull.
 
-use std::sync::Arc;
+mod places;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::respond::Failure;
+use crate::shard::Access;
+use places::{Places, Taken};
 
-/// The door to the local replica.
+/// The door to one party: the local replica, or a peer.
 #[derive(Debug)]
 pub struct Admission {
-    slots: Arc<Semaphore>,
-    capacity: usize,
+    rooms: Arc<Rooms>,
+    limits: Mutex<Limits>,
+}
+
+/// One request's place; given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    rooms: Arc<Rooms>,
+    access: Access,
+}
+
+#[derive(Debug)]
+struct Rooms {
+    /// One for each request.
+    places: Places,
+    /// One more for each write.
+    write_places: Places,
+    reads: Lane,
+    writes: Lane,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    in_flight: AtomicUsize,
     waiting: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_in_flight: NonZeroUsize,
     queue_limit: usize,
     queue_timeout: Duration,
 }
 
-/// One request's place at the replica; given back when dropped.
-#[derive(Debug)]
-pub struct Permit {
-    _slot: OwnedSemaphorePermit,
-}
-
 impl Admission {
-    /// `capacity` requests at a time; beyond it up to `queue_limit` wait for at most
-    /// `queue_timeout`.
-    pub fn new(capacity: usize, queue_limit: usize, queue_timeout: Duration) -> Self {
-        let capacity = capacity.min(Semaphore::MAX_PERMITS);
+    /// `max_in_flight` requests at a time; beyond it up to `queue_limit` of each lane wait for at
+    /// most `queue_timeout`.
+    pub fn new(max_in_flight: NonZeroUsize, queue_limit: usize, queue_timeout: Duration) -> Self {
+        let max_in_flight = max_in_flight.min(places::MAX);
         Self {
-            slots: Arc::new(Semaphore::new(capacity)),
-            capacity,
-            waiting: AtomicUsize::new(0),
-            queue_limit,
-            queue_timeout,
+            rooms: Arc::new(Rooms {
+                places: Places::new(max_in_flight),
+                write_places: Places::new(writes_of(max_in_flight)),
+                reads: Lane::default(),
+                writes: Lane::default(),
+            }),
+            limits: Mutex::new(Limits {
+                max_in_flight,
+                queue_limit,
+                queue_timeout,
+            }),
         }
     }
 
     /// A place, if there is one at once.
-    pub fn try_enter(&self) -> Option<Permit> {
-        let slot = self.slots.clone().try_acquire_owned().ok()?;
-        Some(Permit { _slot: slot })
+    pub fn try_enter(&self, access: Access) -> Option<Permit> {
+        let write_place = match access {
+            Access::Read => None,
+            Access::Write => Some(self.rooms.write_places.try_take()?),
+        };
+        let place = self.rooms.places.try_take()?;
+        Some(self.permit(access, place, write_place))
     }
 
     /// Waits for a place.
     ///
     /// # Errors
-    /// [`Failure::QueueFull`] at once when too many wait already, [`Failure::QueueTimeout`] when
-    /// the wait was in vain.
-    pub async fn wait(&self) -> Result<Permit, Failure> {
-        let Some(_waiting) = Waiting::join(self) else {
+    /// [`Failure::QueueFull`] at once when too many of this lane wait already,
+    /// [`Failure::QueueTimeout`] when the wait was in vain.
+    pub async fn wait(&self, access: Access) -> Result<Permit, Failure> {
+        let Limits {
+            max_in_flight: _,
+            queue_limit,
+            queue_timeout,
+        } = *self.limits();
+        let Some(_waiting) = Waiting::join(self.rooms.lane(access), queue_limit) else {
             return Err(Failure::QueueFull);
         };
-        match tokio::time::timeout(self.queue_timeout, self.slots.clone().acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(Permit { _slot: slot }),
+        match tokio::time::timeout(queue_timeout, self.enter(access)).await {
+            Ok(Some(permit)) => Ok(permit),
             // Never closed.
-            Ok(Err(_)) => Err(Failure::Internal),
+            Ok(None) => Err(Failure::Internal),
             Err(_) => Err(Failure::QueueTimeout),
         }
     }
 
-    /// Requests at the replica now.
-    pub fn in_flight(&self) -> usize {
-        self.capacity - self.slots.available_permits()
+    /// Takes other limits. Nothing that is in flight is cut: fewer places take effect as places
+    /// come back. Who waits already keeps its own limits.
+    pub fn set_limits(
+        &self,
+        max_in_flight: NonZeroUsize,
+        queue_limit: usize,
+        queue_timeout: Duration,
+    ) {
+        let max_in_flight = max_in_flight.min(places::MAX);
+        let mut limits = self.limits();
+        let before = limits.max_in_flight;
+        // Under the lock: two changes at a time would add up to neither.
+        resize(&self.rooms.places, before, max_in_flight);
+        resize(
+            &self.rooms.write_places,
+            writes_of(before),
+            writes_of(max_in_flight),
+        );
+        *limits = Limits {
+            max_in_flight,
+            queue_limit,
+            queue_timeout,
+        };
     }
 
-    /// Requests that may be at the replica.
+    /// Requests of one lane that have a place now.
+    pub fn in_flight(&self, access: Access) -> usize {
+        self.rooms.lane(access).in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests of one lane that wait now.
+    pub fn waiting(&self, access: Access) -> usize {
+        self.rooms.lane(access).waiting.load(Ordering::Relaxed)
+    }
+
+    /// Requests that may have a place, of both lanes together.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.limits().max_in_flight.get()
     }
 
-    /// Requests that may wait.
+    /// Requests that may wait, in each lane.
     pub fn queue_limit(&self) -> usize {
-        self.queue_limit
+        self.limits().queue_limit
     }
 
-    /// Requests that wait now.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    async fn enter(&self, access: Access) -> Option<Permit> {
+        let write_place = match access {
+            Access::Read => None,
+            Access::Write => Some(self.rooms.write_places.take().await?),
+        };
+        let place = self.rooms.places.take().await?;
+        Some(self.permit(access, place, write_place))
+    }
+
+    fn permit(&self, access: Access, place: Taken<'_>, write_place: Option<Taken<'_>>) -> Permit {
+        place.keep();
+        if let Some(write_place) = write_place {
+            write_place.keep();
+        }
+        let in_flight = &self.rooms.lane(access).in_flight;
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        Permit {
+            rooms: self.rooms.clone(),
+            access,
+        }
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rooms {
+    fn lane(&self, access: Access) -> &Lane {
+        match access {
+            Access::Read => &self.reads,
+            Access::Write => &self.writes,
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // First, or the next could be counted while we still are.
+        let in_flight = &self.rooms.lane(self.access).in_flight;
+        in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.rooms.places.give_back();
+        match self.access {
+            Access::Read => {}
+            Access::Write => self.rooms.write_places.give_back(),
+        }
+    }
+}
+
+/// How many of these places writes may hold: three quarters, but one at least.
+fn writes_of(max_in_flight: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::new(max_in_flight.get() / 4 * 3 + max_in_flight.get() % 4 * 3 / 4)
+        .unwrap_or(NonZeroUsize::MIN)
+}
+
+fn resize(places: &Places, before: NonZeroUsize, after: NonZeroUsize) {
+    if after >= before {
+        places.grow(after.get() - before.get());
+    } else {
+        places.shrink(before.get() - after.get());
     }
 }
 
@@ -88,58 +220,19 @@ impl Admission {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn join(admission: &'a Admission) -> Option<Self> {
-        let joined =
-            admission
-                .waiting
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-                    (waiting < admission.queue_limit).then_some(waiting + 1)
-                });
+    fn join(lane: &'a Lane, limit: usize) -> Option<Self> {
+        let joined = lane
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                (waiting < limit).then_some(waiting + 1)
+            });
         // Made only when it is taken: dropping it gives a place back.
-        joined.is_ok().then(|| Self(&admission.waiting))
+        joined.is_ok().then(|| Self(&lane.waiting))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn beyond_capacity_requests_wait_and_beyond_the_queue_they_are_refused() {
-        let admission = Arc::new(Admission::new(1, 1, Duration::from_secs(5)));
-        let first = admission.try_enter().unwrap();
-        assert_eq!((admission.in_flight(), admission.waiting()), (1, 0));
-
-        let second = tokio::spawn({
-            let admission = admission.clone();
-            async move { admission.wait().await }
-        });
-        while admission.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(admission.wait().await.unwrap_err(), Failure::QueueFull);
-
-        drop(first);
-        let second = second.await.unwrap().unwrap();
-        assert_eq!((admission.in_flight(), admission.waiting()), (1, 0));
-
-        assert_eq!(admission.wait().await.unwrap_err(), Failure::QueueTimeout);
-        drop(second);
-        assert_eq!((admission.in_flight(), admission.waiting()), (0, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_leaves_the_queue_gives_its_place_back() {
-        let admission = Arc::new(Admission::new(1, 1, Duration::from_secs(5)));
-        let _first = admission.try_enter().unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(1), admission.wait()).await;
-        assert!(waiting.is_err());
-        assert_eq!(admission.waiting(), 0);
     }
 }

@@ -1,5 +1,7 @@
 //! A replica that has enough to do.
 
+use shardlet::shard::Access;
+
 use crate::cluster::{Cluster, Gate, Plan, Request, Step, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -17,17 +19,24 @@ async fn busy(queue: &str) -> (Cluster, String, Gate) {
 }
 
 fn waiting(cluster: &Cluster) -> usize {
-    cluster.at(1).server.state().admission.waiting()
+    let admission = &cluster.at(1).server.state().admission;
+    admission.waiting(Access::Read) + admission.waiting(Access::Write)
 }
 
 #[tokio::test]
 async fn requests_wait_for_a_busy_replica_and_beyond_the_queue_are_refused() {
     let (cluster, target, gate) = busy("{ limit: 1, timeout: 10s }").await;
     let (mut first, mut second) = (cluster.at(1).connect().await, cluster.at(0).connect().await);
+    let mut third = cluster.at(0).connect().await;
     first.send(Request::get(&target).bytes()).await;
     cluster.replica(1).until_requests(1).await;
     second.send(Request::get(&target).bytes()).await;
     eventually("the second to wait", async || waiting(&cluster) == 1).await;
+    // Reads and writes have a queue each.
+    third
+        .send(Request::new("PUT", &target).body("x").bytes())
+        .await;
+    eventually("the third to wait", async || waiting(&cluster) == 2).await;
 
     for sidecar in [1, 0] {
         for request in [
@@ -43,7 +52,8 @@ async fn requests_wait_for_a_busy_replica_and_beyond_the_queue_are_refused() {
     gate.open();
     assert_eq!(first.answer().await.status, 200);
     assert_eq!(second.answer().await.status, 200);
-    assert_eq!(cluster.replica(1).requests().len(), 2);
+    assert_eq!(third.answer().await.status, 200);
+    assert_eq!(cluster.replica(1).requests().len(), 3);
 }
 
 #[tokio::test]
