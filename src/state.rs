@@ -88,6 +88,7 @@ pub struct HealthTable {
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
+const DRAINING: u8 = 3;
 
 impl HealthTable {
     /// Nothing is known of `members` members.
@@ -108,6 +109,7 @@ impl HealthTable {
             .map(|verdict| verdict.load(Ordering::Relaxed))
         {
             Some(UP) => Health::Up,
+            Some(DRAINING) => Health::Draining,
             Some(DOWN) => Health::Down,
             _ => Health::Unknown,
         }
@@ -118,6 +120,7 @@ impl HealthTable {
         let value = match health {
             Health::Unknown => UNKNOWN,
             Health::Up => UP,
+            Health::Draining => DRAINING,
             Health::Down => DOWN,
         };
         if let Some(verdict) = self.verdicts.get(member.get()) {

@@ -94,6 +94,8 @@ pub enum HealthStatus {
     Unknown,
     /// It answers.
     Up,
+    /// It answers, and is about to go.
+    Draining,
     /// It does not.
     Down,
 }
@@ -247,11 +249,12 @@ impl OwnerAnswer {
 }
 
 impl HealthStatus {
-    /// `unknown`, `up` or `down`.
+    /// `unknown`, `up`, `draining` or `down`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
+            Self::Draining => "draining",
             Self::Down => "down",
         }
     }
@@ -262,6 +265,7 @@ impl From<Health> for HealthStatus {
         match health {
             Health::Unknown => Self::Unknown,
             Health::Up => Self::Up,
+            Health::Draining => Self::Draining,
             Health::Down => Self::Down,
         }
     }

@@ -38,7 +38,7 @@ impl From<&Plan> for PlanKind {
     fn from(plan: &Plan) -> Self {
         match plan {
             Plan::Local => Self::Local,
-            Plan::Forward(_) => Self::Forward,
+            Plan::Forward(_) | Plan::PeerFallback { .. } => Self::Forward,
             Plan::Fallback { .. } => Self::Fallback,
             Plan::Spread { .. } => Self::Spread,
             Plan::Reject(_) => Self::Reject,

@@ -130,6 +130,7 @@ fn plan(
             ranged: request.headers.contains_key(RANGE),
             method_is_get: request.method == Method::GET,
             sticky,
+            fallback: false,
         },
         view,
         &state.policy,
@@ -146,7 +147,11 @@ fn plan(
         state.may_write(repository)?;
     }
     match plan {
-        Plan::Local | Plan::Forward(_) | Plan::Fallback { .. } | Plan::Spread { .. } => Ok(()),
+        Plan::Local
+        | Plan::Forward(_)
+        | Plan::PeerFallback { .. }
+        | Plan::Fallback { .. }
+        | Plan::Spread { .. } => Ok(()),
         Plan::Reject(reject) => Err(failure_of(reject, state)),
     }
 }

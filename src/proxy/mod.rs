@@ -104,7 +104,7 @@ impl ProxyHttp for Proxy {
         if !ctx.reads {
             // A peer waits as long for its replica, and is to tell of it before we give it up.
             let grace = match ctx.plan {
-                Some(Plan::Forward(_)) => PEER_GRACE,
+                Some(Plan::Forward(_) | Plan::PeerFallback { .. }) => PEER_GRACE,
                 _ => Duration::ZERO,
             };
             peer.options.read_timeout = Some(self.state.timeouts.commit + grace);
@@ -147,7 +147,7 @@ impl ProxyHttp for Proxy {
         if let Some(trace) = &ctx.trace {
             request.insert_header(intake::TRACE_HEADER, trace.as_str())?;
         }
-        if let Some(Plan::Forward(_)) = ctx.plan {
+        if let Some(Plan::Forward(_) | Plan::PeerFallback { .. }) = ctx.plan {
             let view = &self.state.view;
             request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
             let local = view.members().get(view.members().local());
@@ -304,7 +304,9 @@ impl Proxy {
         ctx: &mut Exchange,
     ) -> pingora::Result<Option<Arc<HttpPeer>>> {
         match ctx.plan {
-            Some(Plan::Forward(owner)) => Ok(self.state.upstreams.member(owner)),
+            Some(Plan::Forward(owner) | Plan::PeerFallback { peer: owner }) => {
+                Ok(self.state.upstreams.member(owner))
+            }
             Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => {
                 entry::enter_replica(&self.state, session, ctx).await?;
                 Ok(self.state.upstreams.replica())

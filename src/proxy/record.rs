@@ -153,7 +153,7 @@ fn upstream_name<'a>(
 ) -> Option<&'a str> {
     ctx.upstream_asked?;
     match ctx.plan? {
-        Plan::Forward(member) => Some(name(member).as_str()),
+        Plan::Forward(member) | Plan::PeerFallback { peer: member } => Some(name(member).as_str()),
         Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => Some("replica"),
         Plan::Reject(_) => None,
     }

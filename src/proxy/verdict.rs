@@ -22,7 +22,7 @@ const RETRIES: u8 = 1;
 /// Whom the plan calls.
 pub fn upstream_of(ctx: &Exchange) -> Upstream {
     match ctx.plan {
-        Some(Plan::Forward(_)) => Upstream::Peer,
+        Some(Plan::Forward(_) | Plan::PeerFallback { .. }) => Upstream::Peer,
         Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_))
         | None => Upstream::Replica,
     }
@@ -43,7 +43,7 @@ pub fn on_response(
     response.remove_header(wire::VIEW);
     let untouched = session.body_bytes_read() == 0;
     match ctx.plan {
-        Some(Plan::Forward(owner)) if rejected.is_some() => {
+        Some(Plan::Forward(owner) | Plan::PeerFallback { peer: owner }) if rejected.is_some() => {
             if response.status == StatusCode::MISDIRECTED_REQUEST {
                 let owner = state.view.members().get(owner).id.clone();
                 return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
@@ -65,6 +65,7 @@ pub fn on_response(
         Some(
             Plan::Local
             | Plan::Forward(_)
+            | Plan::PeerFallback { .. }
             | Plan::Fallback { .. }
             | Plan::Spread { .. }
             | Plan::Reject(_),
@@ -82,7 +83,7 @@ pub fn on_connect_error(
     mut error: Box<Error>,
 ) -> Box<Error> {
     error.set_retry(false);
-    let Some(Plan::Forward(owner)) = ctx.plan else {
+    let Some(plan @ (Plan::Forward(owner) | Plan::PeerFallback { peer: owner })) = ctx.plan else {
         return error;
     };
     if ctx.retries >= RETRIES {
@@ -95,7 +96,7 @@ pub fn on_connect_error(
     } else if matches!(error.etype(), ErrorType::TLSHandshakeFailure) && untouched {
         // Its certificate may carry the other of the member's two names.
         if state.upstreams.expect_other_name(owner, peer).is_ok() {
-            ctx.try_elsewhere(Plan::Forward(owner));
+            ctx.try_elsewhere(plan);
             error.set_retry(true);
         }
     }
@@ -133,7 +134,7 @@ pub fn on_error(
 
 /// The owner has no address yet: a read is served by the local replica. Says whether it is.
 pub fn on_unresolved(state: &State, ctx: &mut Exchange) -> bool {
-    let Some(Plan::Forward(owner)) = ctx.plan else {
+    let Some(Plan::Forward(owner) | Plan::PeerFallback { peer: owner }) = ctx.plan else {
         return false;
     };
     let falls_back = may_fall_back(state, owner, ctx);

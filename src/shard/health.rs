@@ -12,6 +12,8 @@ pub enum Health {
     Unknown,
     /// It answers.
     Up,
+    /// It answers, and is about to go: it serves what only it can serve, and is spared the rest.
+    Draining,
     /// It does not answer.
     Down,
 }
@@ -21,8 +23,27 @@ impl Health {
     #[must_use]
     pub fn is_usable(self) -> bool {
         match self {
-            Self::Unknown | Self::Up => true,
+            Self::Unknown | Self::Up | Self::Draining => true,
             Self::Down => false,
+        }
+    }
+
+    /// Whether requests that another could serve as well may be sent there.
+    #[must_use]
+    pub fn is_preferred(self) -> bool {
+        match self {
+            Self::Unknown | Self::Up => true,
+            Self::Draining | Self::Down => false,
+        }
+    }
+
+    /// The verdict on a member that answers probes like this and says whether it is draining.
+    #[must_use]
+    pub fn when_draining(self, draining: bool) -> Self {
+        match self {
+            Self::Unknown | Self::Up | Self::Draining if draining => Self::Draining,
+            Self::Draining => Self::Up,
+            Self::Unknown | Self::Up | Self::Down => self,
         }
     }
 
@@ -32,6 +53,7 @@ impl Health {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
+            Self::Draining => "draining",
             Self::Down => "down",
         }
     }
@@ -71,13 +93,15 @@ impl Tracker {
     /// The first good result ends `Unknown` at once: a replica that has just started should not wait for more.
     pub fn record(&mut self, ok: bool) -> Option<Health> {
         let (verdict, needed) = match (self.health, ok) {
-            (Health::Up, true) | (Health::Down, false) => {
+            (Health::Up | Health::Draining, true) | (Health::Down, false) => {
                 self.contrary = 0;
                 return None;
             }
             (Health::Unknown, true) => (Health::Up, NonZeroU8::MIN),
             (Health::Down, true) => (Health::Up, self.thresholds.rise),
-            (Health::Unknown | Health::Up, false) => (Health::Down, self.thresholds.fall),
+            (Health::Unknown | Health::Up | Health::Draining, false) => {
+                (Health::Down, self.thresholds.fall)
+            }
         };
         self.contrary = self.contrary.saturating_add(1);
         if self.contrary < needed.get() {
@@ -130,11 +154,28 @@ mod tests {
                     match tracker.health() {
                         Health::Unknown => '?',
                         Health::Up => 'U',
+                        Health::Draining => 'd',
                         Health::Down => 'D',
                     }
                 })
                 .collect();
             assert_eq!(seen, verdicts, "rise {rise} fall {fall} results {results}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_going_is_used_only_where_it_must_be() {
+        use Health::{Down, Draining, Unknown, Up};
+        for (verdict, usable, preferred, stays, goes) in [
+            (Unknown, true, true, Unknown, Draining),
+            (Up, true, true, Up, Draining),
+            (Draining, true, false, Up, Draining),
+            (Down, false, false, Down, Down),
+        ] {
+            assert_eq!(verdict.is_usable(), usable, "{verdict:?}");
+            assert_eq!(verdict.is_preferred(), preferred, "{verdict:?}");
+            assert_eq!(verdict.when_draining(false), stays, "{verdict:?}");
+            assert_eq!(verdict.when_draining(true), goes, "{verdict:?}");
         }
     }
 

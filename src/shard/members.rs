@@ -93,7 +93,7 @@ impl Members {
     }
 
     /// All members, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (MemberIndex, &Member)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (MemberIndex, &Member)> + Clone {
         self.list
             .iter()
             .enumerate()
@@ -101,7 +101,7 @@ impl Members {
     }
 
     /// All members but the local one, in order.
-    pub fn peers(&self) -> impl Iterator<Item = (MemberIndex, &Member)> {
+    pub fn peers(&self) -> impl Iterator<Item = (MemberIndex, &Member)> + Clone {
         self.iter().filter(|(index, _)| *index != self.local)
     }
 

@@ -40,7 +40,8 @@ pub enum BlobReads {
 /// What happens to reads while the owner is down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OwnerDown {
-    /// The local replica serves them from the shared storage.
+    /// Another replica serves them from the shared storage: the local one, or a peer's if it is the local one that is
+    /// down.
     Fallback,
     /// They are refused.
     Reject,
@@ -61,6 +62,8 @@ pub struct Request<'a> {
     pub method_is_get: bool,
     /// The member that its sticky cookie names.
     pub sticky: Option<MemberIndex>,
+    /// Whether a peer asks us to stand in for the owner. Without meaning for a client's request or for a write.
+    pub fallback: bool,
 }
 
 /// What to do.
@@ -70,10 +73,15 @@ pub enum Plan {
     Local,
     /// Send it to this peer: the one hop.
     Forward(MemberIndex),
-    /// A read whose owner is down: send it to the local replica.
+    /// A read whose owner is down or draining: send it to the local replica.
     Fallback {
         /// The member that would have served it.
         owner: MemberIndex,
+    },
+    /// A read of a repository of ours while our replica is down: ask this peer to stand in for it. The one hop.
+    PeerFallback {
+        /// The member that is asked.
+        peer: MemberIndex,
     },
     /// A whole blob: send it to the local replica, and to the owner if that does not have it.
     Spread {
@@ -122,6 +130,9 @@ pub fn plan(
         (Route::Registry(_) | Route::Session, Arrival::Peer) => local(view, health),
         (Route::Repository { repository, .. }, Arrival::Peer) => match view.owner(repository) {
             owner if owner == view.members().local() => local(view, health),
+            owner if request.fallback && request.access == Access::Read => {
+                stand_in(owner, view, policy, health)
+            }
             owner => Plan::Reject(Reject::Misdirected { owner }),
         },
         (
@@ -131,7 +142,7 @@ pub fn plan(
             },
             Arrival::Client,
         ) => match view.owner(repository) {
-            owner if owner == view.members().local() => local(view, health),
+            owner if owner == view.members().local() => ours(request.access, view, policy, health),
             owner => at_peer(owner, resource, request, view, policy, health),
         },
     }
@@ -143,6 +154,37 @@ fn local(view: &View, health: impl Fn(MemberIndex) -> Health) -> Plan {
     } else {
         Plan::Reject(Reject::ReplicaDown)
     }
+}
+
+/// A peer's read of a repository that is not ours. It says that the owner, which may be itself, cannot serve it.
+fn stand_in(
+    owner: MemberIndex,
+    view: &View,
+    policy: &Policy,
+    health: impl Fn(MemberIndex) -> Health,
+) -> Plan {
+    match policy.owner_down {
+        // Not a misdirection, which would tell of views that differ: our operator does not want it.
+        OwnerDown::Reject => Plan::Reject(Reject::OwnerDown { owner }),
+        OwnerDown::Fallback if health(view.members().local()).is_usable() => {
+            Plan::Fallback { owner }
+        }
+        OwnerDown::Fallback => Plan::Reject(Reject::ReplicaDown),
+    }
+}
+
+/// A client's request for a repository that is ours.
+fn ours(
+    access: Access,
+    view: &View,
+    policy: &Policy,
+    health: impl Fn(MemberIndex) -> Health,
+) -> Plan {
+    let plan = local(view, &health);
+    if plan == Plan::Local || access == Access::Write || policy.owner_down == OwnerDown::Reject {
+        return plan;
+    }
+    best(peers_after_local(view), health).map_or(plan, |peer| Plan::PeerFallback { peer })
 }
 
 /// A client's request for a repository that a peer owns.
@@ -158,12 +200,12 @@ fn at_peer(
     if local_reads && policy.blobs == BlobReads::Any && is_whole_blob(resource, request) {
         return Plan::Spread { owner };
     }
-    if health(owner).is_usable() {
-        return Plan::Forward(owner);
-    }
-    match policy.owner_down {
-        OwnerDown::Fallback if local_reads => Plan::Fallback { owner },
-        OwnerDown::Fallback | OwnerDown::Reject => Plan::Reject(Reject::OwnerDown { owner }),
+    let falls_back = local_reads && policy.owner_down == OwnerDown::Fallback;
+    match health(owner) {
+        Health::Unknown | Health::Up => Plan::Forward(owner),
+        Health::Draining | Health::Down if falls_back => Plan::Fallback { owner },
+        Health::Draining => Plan::Forward(owner),
+        Health::Down => Plan::Reject(Reject::OwnerDown { owner }),
     }
 }
 
@@ -190,20 +232,36 @@ fn anywhere(
     health: impl Fn(MemberIndex) -> Health,
 ) -> Plan {
     let local = view.members().local();
-    let sticky = sticky.filter(|&member| member != local && health(member).is_usable());
-    if let Some(member) = sticky {
-        return Plan::Forward(member);
-    }
-    if health(local).is_usable() {
-        return Plan::Local;
-    }
-    let after = view.members().peers().filter(|(member, _)| *member > local);
-    let before = view.members().peers().filter(|(member, _)| *member < local);
-    match after
-        .chain(before)
-        .find(|(member, _)| health(*member).is_usable())
-    {
-        Some((member, _)) => Plan::Forward(member),
+    let candidates = sticky
+        .into_iter()
+        .chain([local])
+        .chain(peers_after_local(view));
+    match best(candidates, health) {
+        Some(member) if member == local => Plan::Local,
+        Some(member) => Plan::Forward(member),
         None => Plan::Reject(Reject::ReplicaDown),
     }
+}
+
+/// The first that is up and stays; if there is none, the first that is up.
+fn best(
+    candidates: impl Iterator<Item = MemberIndex> + Clone,
+    health: impl Fn(MemberIndex) -> Health,
+) -> Option<MemberIndex> {
+    candidates
+        .clone()
+        .find(|&member| health(member).is_preferred())
+        .or_else(|| {
+            candidates
+                .clone()
+                .find(|&member| health(member).is_usable())
+        })
+}
+
+/// The peers in the order of the list, from the one after the local member on.
+fn peers_after_local(view: &View) -> impl Iterator<Item = MemberIndex> + Clone {
+    let local = view.members().local();
+    let peers = view.members().peers().map(|(member, _)| member);
+    let after = peers.clone().filter(move |member| *member > local);
+    after.chain(peers.filter(move |member| *member < local))
 }

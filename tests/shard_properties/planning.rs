@@ -39,6 +39,7 @@ struct Situation {
     ranged: bool,
     method_is_get: bool,
     sticky: Option<MemberIndex>,
+    fallback: bool,
     policy: Policy,
     health: Vec<Health>,
 }
@@ -56,6 +57,7 @@ impl Situation {
             ranged: self.ranged,
             method_is_get: self.method_is_get,
             sticky: self.sticky,
+            fallback: self.fallback,
         };
         plan(&request, &self.view, &self.policy, |index| {
             self.health[index.get()]
@@ -71,7 +73,13 @@ impl Situation {
 }
 
 fn situation() -> impl Strategy<Value = Situation> {
-    let health = prop_oneof![Just(Health::Unknown), Just(Health::Up), Just(Health::Down)];
+    let health = proptest::sample::select(vec![
+        Health::Unknown,
+        Health::Up,
+        Health::Draining,
+        Health::Down,
+        Health::Down,
+    ]);
     let policy = (any::<bool>(), any::<bool>()).prop_map(|(any, fallback)| Policy {
         blobs: if any {
             BlobReads::Any
@@ -92,7 +100,7 @@ fn situation() -> impl Strategy<Value = Situation> {
             any::<Option<Index>>(),
         ),
         proptest::sample::select(PATHS),
-        any::<[bool; 4]>(),
+        any::<[bool; 5]>(),
         any::<Option<Index>>(),
         policy,
         vec(health, 6),
@@ -112,7 +120,7 @@ fn situation() -> impl Strategy<Value = Situation> {
             });
             let sticky = sticky.and_then(pick);
             let pins = Pins::new(pin.into_iter().collect()).unwrap();
-            let [peer, write, ranged, method_is_get] = flags;
+            let [peer, write, ranged, method_is_get, fallback] = flags;
             Situation {
                 view: View::new(members, placement, &key.into(), pins),
                 path,
@@ -121,6 +129,7 @@ fn situation() -> impl Strategy<Value = Situation> {
                 ranged,
                 method_is_get,
                 sticky,
+                fallback,
                 policy,
                 health,
             }
@@ -134,17 +143,90 @@ proptest! {
     #[test]
     fn a_peer_arrival_is_never_forwarded(mut situation in situation()) {
         situation.arrival = Arrival::Peer;
-        let plan = situation.plan();
-        prop_assert!(matches!(plan, Plan::Local | Plan::Reject(_)), "{plan:?}");
+        let local = situation.view.members().local();
+        match situation.plan() {
+            Plan::Local | Plan::Reject(_) => {}
+            Plan::Fallback { .. } => {
+                prop_assert!(situation.fallback, "nobody asked for it");
+                prop_assert_ne!(situation.owner(), Some(local));
+            }
+            plan @ (Plan::Forward(_) | Plan::PeerFallback { .. } | Plan::Spread { .. }) => {
+                prop_assert!(false, "{plan:?}");
+            }
+        }
     }
 
     #[test]
     fn a_write_is_served_by_the_owner_or_not_at_all(mut situation in situation()) {
         situation.access = Access::Write;
-        let plan = situation.plan();
-        prop_assert!(!matches!(plan, Plan::Fallback { .. } | Plan::Spread { .. }), "{plan:?}");
-        if let (Plan::Forward(member), Some(owner)) = (plan, situation.owner()) {
-            prop_assert_eq!(member, owner);
+        let Some(owner) = situation.owner() else {
+            return Ok(());
+        };
+        match situation.plan() {
+            Plan::Reject(_) => {}
+            Plan::Local => prop_assert_eq!(owner, situation.view.members().local()),
+            Plan::Forward(member) => prop_assert_eq!(member, owner),
+            plan @ (Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Spread { .. }) => {
+                prop_assert!(false, "{plan:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_reads_of_a_repository_fall_back_and_only_if_the_operator_likes(situation in situation()) {
+        if matches!(situation.plan(), Plan::Fallback { .. } | Plan::PeerFallback { .. }) {
+            prop_assert_eq!(situation.access, Access::Read);
+            prop_assert_eq!(situation.policy.owner_down, OwnerDown::Fallback);
+            prop_assert!(situation.owner().is_some());
+        }
+    }
+
+    #[test]
+    fn a_peer_is_asked_to_stand_in_only_for_our_own_dead_replica(situation in situation()) {
+        let local = situation.view.members().local();
+        if let Plan::PeerFallback { peer } = situation.plan() {
+            prop_assert_eq!(situation.arrival, Arrival::Client);
+            prop_assert_eq!(situation.owner(), Some(local));
+            prop_assert_eq!(situation.health[local.get()], Health::Down);
+            prop_assert_ne!(peer, local);
+        }
+    }
+
+    /// The wish to stand in changes reads of what others own, for peers, and nothing else.
+    #[test]
+    fn a_wish_without_meaning_changes_nothing(mut situation in situation()) {
+        let local = situation.view.members().local();
+        let has_meaning = situation.arrival == Arrival::Peer
+            && situation.access == Access::Read
+            && situation.owner().is_some_and(|owner| owner != local);
+        situation.fallback = true;
+        let with = situation.plan();
+        situation.fallback = false;
+        let without = situation.plan();
+        if has_meaning {
+            prop_assert!(matches!(without, Plan::Reject(Reject::Misdirected { .. })), "{without:?}");
+            prop_assert!(!matches!(with, Plan::Reject(Reject::Misdirected { .. })), "{with:?}");
+        } else {
+            prop_assert_eq!(with, without);
+        }
+    }
+
+    /// A draining member is sent a read only where it is the owner or nobody who stays is up.
+    #[test]
+    fn who_is_draining_is_spared(mut situation in situation()) {
+        situation.access = Access::Read;
+        let (Plan::Forward(member) | Plan::PeerFallback { peer: member }) = situation.plan() else {
+            return Ok(());
+        };
+        if situation.health[member.get()] != Health::Draining {
+            return Ok(());
+        }
+        let members = situation.view.members();
+        if situation.owner() == Some(member) {
+            let may = situation.policy.owner_down == OwnerDown::Fallback;
+            prop_assert!(!may || situation.health[members.local().get()] == Health::Down);
+        } else {
+            prop_assert!(members.iter().all(|(member, _)| !situation.health[member.get()].is_preferred()));
         }
     }
 
@@ -161,7 +243,7 @@ proptest! {
         let local = situation.view.members().local();
         let sent_to = match situation.plan() {
             Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => local,
-            Plan::Forward(member) => {
+            Plan::Forward(member) | Plan::PeerFallback { peer: member } => {
                 prop_assert_ne!(member, local);
                 member
             }
@@ -175,7 +257,10 @@ proptest! {
         let named = match situation.plan() {
             Plan::Fallback { owner } | Plan::Spread { owner } => owner,
             Plan::Reject(Reject::OwnerDown { owner } | Reject::Misdirected { owner }) => owner,
-            Plan::Local | Plan::Forward(_) | Plan::Reject(Reject::ReplicaDown | Reject::Private) => return Ok(()),
+            Plan::Local
+            | Plan::Forward(_)
+            | Plan::PeerFallback { .. }
+            | Plan::Reject(Reject::ReplicaDown | Reject::Private) => return Ok(()),
         };
         prop_assert_eq!(Some(named), situation.owner());
         prop_assert_ne!(named, situation.view.members().local());

@@ -1,11 +1,8 @@
-use super::*;
-use crate::shard::members::tests::{id, members};
-use crate::shard::pins::{Pin, Pins};
-use crate::shard::placement::Placement;
-use crate::shard::route;
+mod case;
 
-use Access::{Read, Write};
-use Arrival::{Client, Peer};
+use case::{read, write};
+
+use super::*;
 
 const MANIFEST_OF_A: &str = "/v2/a/x/manifests/1";
 const MANIFEST_OF_B: &str = "/v2/b/x/manifests/1";
@@ -24,8 +21,6 @@ fn a_clients_request_goes_to_the_owner() {
         ("forward c", read("/v2/c/tags/list")),
         // The local replica is not needed for a forward.
         ("forward a", read(MANIFEST_OF_A).down("bc")),
-        ("replica down", read(MANIFEST_OF_B).down("b")),
-        ("replica down", write(MANIFEST_OF_B).down("b")),
     ] {
         assert_eq!(case.plan(), expected, "{case:?}");
     }
@@ -41,6 +36,98 @@ fn reads_fall_back_and_writes_do_not() {
         ("owner a down", write(MANIFEST_OF_A).down("a").spreading()),
         ("owner a down", read(MANIFEST_OF_A).down("a").rejecting()),
         ("owner a down", read(MANIFEST_OF_A).down("ab")),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn reads_of_ours_fall_back_to_a_peer_while_our_replica_is_down() {
+    for (expected, case) in [
+        // The next peer in order, then from the start.
+        ("fallback to peer c", read(MANIFEST_OF_B).down("b")),
+        ("fallback to peer a", read(MANIFEST_OF_B).down("bc")),
+        ("replica down", read(MANIFEST_OF_B).down("abc")),
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("b").not_get(),
+        ),
+        ("fallback to peer c", read(BLOB_OF_B).down("b").spreading()),
+        ("fallback to peer c", read(BLOB_OF_B).down("b").sticky("a")),
+        // Rather one that stays.
+        (
+            "fallback to peer a",
+            read(MANIFEST_OF_B).down("b").draining("c"),
+        ),
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("b").draining("ac"),
+        ),
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("ab").draining("c"),
+        ),
+        ("replica down", read(MANIFEST_OF_B).down("b").rejecting()),
+        ("replica down", write(MANIFEST_OF_B).down("b")),
+        // No client asks us to stand in for anybody.
+        (
+            "fallback to peer c",
+            read(MANIFEST_OF_B).down("b").fallback(),
+        ),
+        ("replica down", write(MANIFEST_OF_B).down("b").fallback()),
+        ("forward a", read(MANIFEST_OF_A).fallback()),
+        ("local", read(MANIFEST_OF_B).fallback()),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn we_stand_in_for_an_owner_that_asks_us_to() {
+    let asked = |path| read(path).peer().fallback();
+    for (expected, case) in [
+        ("fallback a", asked(MANIFEST_OF_A)),
+        ("fallback a", asked(MANIFEST_OF_A).down("a")),
+        ("fallback a", asked(MANIFEST_OF_A).draining("b")),
+        ("fallback c", asked("/v2/c/tags/list")),
+        ("fallback a", asked(BLOB_OF_A).spreading().ranged()),
+        ("replica down", asked(MANIFEST_OF_A).down("b")),
+        ("owner a down", asked(MANIFEST_OF_A).rejecting()),
+        ("owner a down", asked(MANIFEST_OF_A).rejecting().down("b")),
+        // What is ours we serve anyhow.
+        ("local", asked(MANIFEST_OF_B)),
+        ("local", asked(MANIFEST_OF_B).rejecting()),
+        ("replica down", asked(MANIFEST_OF_B).down("b")),
+        // Nobody stands in for writes, nor where there is no owner.
+        (
+            "misdirected, owner a",
+            write(MANIFEST_OF_A).peer().fallback(),
+        ),
+        ("local", write(MANIFEST_OF_B).peer().fallback()),
+        ("local", asked("/v2/")),
+        ("replica down", asked("/v2/").down("b")),
+        ("private", asked("/metrics")),
+    ] {
+        assert_eq!(case.plan(), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn who_is_draining_is_spared_what_another_can_do() {
+    for (expected, case) in [
+        ("fallback a", read(MANIFEST_OF_A).draining("a")),
+        ("forward a", write(MANIFEST_OF_A).draining("a")),
+        ("forward a", read(MANIFEST_OF_A).draining("a").down("b")),
+        ("forward a", read(MANIFEST_OF_A).draining("a").rejecting()),
+        ("spread a", read(BLOB_OF_A).draining("a").spreading()),
+        ("local", read("/v2/").sticky("c").draining("c")),
+        ("forward a", read("/v2/").down("b").draining("c")),
+        ("forward c", read("/v2/").down("b").draining("ac")),
+        (
+            "forward a",
+            read("/v2/").sticky("a").down("b").draining("ac"),
+        ),
+        ("forward c", read("/v2/").sticky("c").draining("a")),
     ] {
         assert_eq!(case.plan(), expected, "{case:?}");
     }
@@ -127,132 +214,4 @@ fn a_member_without_a_verdict_is_tried() {
         "forward a"
     );
     assert_eq!(write(MANIFEST_OF_B).plan_with(|_| Health::Unknown), "local");
-}
-
-/// We are `b`. Repositories `a/…`, `b/…`, `c/…` belong to the member of that name.
-fn view() -> View {
-    let members = members(&["a", "b", "c"], "b");
-    let pin = |name: &str| Pin {
-        prefix: name.parse().unwrap(),
-        member: members.find(&id(name)).unwrap(),
-    };
-    let pins = Pins::new(vec![pin("a"), pin("b"), pin("c")]).unwrap();
-    View::new(members, Placement::Rendezvous, &[1; 16].into(), pins)
-}
-
-/// A request and the state of the cluster.
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    path: &'static str,
-    arrival: Arrival,
-    access: Access,
-    method_is_get: bool,
-    ranged: bool,
-    sticky: &'static str,
-    /// The ids of the members that are down.
-    down: &'static str,
-    policy: Policy,
-}
-
-/// A client's GET, all members up, the policy that is the default.
-fn read(path: &'static str) -> Case {
-    Case {
-        path,
-        arrival: Client,
-        access: Read,
-        method_is_get: true,
-        ranged: false,
-        sticky: "",
-        down: "",
-        policy: Policy {
-            blobs: BlobReads::Owner,
-            owner_down: OwnerDown::Fallback,
-        },
-    }
-}
-
-/// The same with a method that writes, even if somebody calls it GET.
-fn write(path: &'static str) -> Case {
-    Case {
-        access: Write,
-        ..read(path)
-    }
-}
-
-impl Case {
-    fn peer(self) -> Self {
-        Self {
-            arrival: Peer,
-            ..self
-        }
-    }
-
-    fn not_get(self) -> Self {
-        Self {
-            method_is_get: false,
-            ..self
-        }
-    }
-
-    fn ranged(self) -> Self {
-        Self {
-            ranged: true,
-            ..self
-        }
-    }
-
-    fn sticky(self, sticky: &'static str) -> Self {
-        Self { sticky, ..self }
-    }
-
-    fn down(self, down: &'static str) -> Self {
-        Self { down, ..self }
-    }
-
-    fn spreading(mut self) -> Self {
-        self.policy.blobs = BlobReads::Any;
-        self
-    }
-
-    fn rejecting(mut self) -> Self {
-        self.policy.owner_down = OwnerDown::Reject;
-        self
-    }
-
-    fn plan(&self) -> String {
-        self.plan_with(|name| match self.down.contains(name) {
-            true => Health::Down,
-            false => Health::Up,
-        })
-    }
-
-    /// The plan, written as a log would: `forward a`.
-    fn plan_with(&self, health: impl Fn(&str) -> Health) -> String {
-        let view = view();
-        let name = |index| view.members().get(index).id.to_string();
-        let request = Request {
-            arrival: self.arrival,
-            route: &route::parse(self.path.as_bytes()).unwrap(),
-            access: self.access,
-            ranged: self.ranged,
-            method_is_get: self.method_is_get,
-            sticky: self
-                .sticky
-                .parse()
-                .ok()
-                .and_then(|id| view.members().find(&id)),
-        };
-        match plan(&request, &view, &self.policy, |index| health(&name(index))) {
-            Plan::Local => "local".to_owned(),
-            Plan::Forward(member) => format!("forward {}", name(member)),
-            Plan::Fallback { owner } => format!("fallback {}", name(owner)),
-            Plan::Spread { owner } => format!("spread {}", name(owner)),
-            Plan::Reject(Reject::OwnerDown { owner }) => format!("owner {} down", name(owner)),
-            Plan::Reject(Reject::Misdirected { owner }) => {
-                format!("misdirected, owner {}", name(owner))
-            }
-            Plan::Reject(Reject::ReplicaDown) => "replica down".to_owned(),
-            Plan::Reject(Reject::Private) => "private".to_owned(),
-        }
-    }
 }
