@@ -106,6 +106,8 @@ pub enum HealthStatus {
     Unknown,
     /// It answers.
     Up,
+    /// It answers, and is about to go.
+    Draining,
     /// It does not.
     Down,
 }
@@ -273,6 +275,7 @@ impl HealthStatus {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
+            Self::Draining => "draining",
             Self::Down => "down",
         }
     }
@@ -310,7 +313,8 @@ impl From<Health> for HealthStatus {
     fn from(health: Health) -> Self {
         match health {
             Health::Unknown => Self::Unknown,
-            Health::Up | Health::Draining => Self::Up,
+            Health::Up => Self::Up,
+            Health::Draining => Self::Draining,
             Health::Down => Self::Down,
         }
     }

@@ -53,8 +53,8 @@ impl Health {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
-            Self::Down => "down",
             Self::Draining => "draining",
+            Self::Down => "down",
         }
     }
 }
@@ -99,7 +99,9 @@ impl Tracker {
             }
             (Health::Unknown, true) => (Health::Up, NonZeroU8::MIN),
             (Health::Down, true) => (Health::Up, self.thresholds.rise),
-            (Health::Unknown | Health::Up | Health::Draining, false) => (Health::Down, self.thresholds.fall),
+            (Health::Unknown | Health::Up | Health::Draining, false) => {
+                (Health::Down, self.thresholds.fall)
+            }
         };
         self.contrary = self.contrary.saturating_add(1);
         if self.contrary < needed.get() {
@@ -181,6 +183,22 @@ mod tests {
                 })
                 .collect();
             assert_eq!(seen, verdicts, "rise {rise} fall {fall} results {results}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_going_is_used_only_where_it_must_be() {
+        use Health::{Down, Draining, Unknown, Up};
+        for (verdict, usable, preferred, stays, goes) in [
+            (Unknown, true, true, Unknown, Draining),
+            (Up, true, true, Up, Draining),
+            (Draining, true, false, Up, Draining),
+            (Down, false, false, Down, Down),
+        ] {
+            assert_eq!(verdict.is_usable(), usable, "{verdict:?}");
+            assert_eq!(verdict.is_preferred(), preferred, "{verdict:?}");
+            assert_eq!(verdict.when_draining(false), stays, "{verdict:?}");
+            assert_eq!(verdict.when_draining(true), goes, "{verdict:?}");
         }
     }
 

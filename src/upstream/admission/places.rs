@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use tokio::sync::Semaphore;
 
-/// The most places that there can be.
-pub const MAX: NonZeroUsize = match NonZeroUsize::new(Semaphore::MAX_PERMITS) {
+/// The most places that there can be: with as many again that are too many, they can be counted.
+pub const MAX: NonZeroUsize = match NonZeroUsize::new(Semaphore::MAX_PERMITS / 2) {
     Some(most) => most,
     None => NonZeroUsize::MIN,
 };
@@ -73,16 +73,11 @@ impl Places {
     /// there were too many, so that the later of the two finds the other.
     fn settle(&self) {
         fence(Ordering::SeqCst);
-        while self.is_surplus() {
-            let Ok(free) = self.free.try_acquire() else {
-                return;
-            };
-            free.forget();
-            if self.take_surplus(1) == 0 {
-                // Another settled it, or there are more places again.
-                self.free.add_permits(1);
-                fence(Ordering::SeqCst);
-            }
+        while self.is_surplus() && self.free.available_permits() > 0 {
+            let surplus = self.take_surplus(usize::MAX);
+            let gone = self.free.forget_permits(surplus);
+            self.surplus.fetch_add(surplus - gone, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
         }
     }
 

@@ -228,6 +228,20 @@ async fn other_queue_limits_are_for_who_comes_then() {
     assert_eq!(admission.wait(Read).await.unwrap_err(), Failure::QueueFull);
 }
 
+#[tokio::test(start_paused = true)]
+async fn any_number_can_become_any_other() {
+    let admission = admission(usize::MAX, 1);
+    let mut inside = enter(&admission, Read, 2);
+    for places in [1, usize::MAX, 3, usize::MAX, 1] {
+        admission.set_limits(number(places), 1, PATIENCE);
+        assert_eq!(admission.try_enter(Read).is_some(), places > 2);
+    }
+    inside.pop();
+    assert!(admission.try_enter(Read).is_none());
+    inside.pop();
+    assert!(admission.try_enter(Write).is_some());
+}
+
 const MOST: usize = 12;
 
 /// Requests with a place, counted by themselves.
