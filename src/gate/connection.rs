@@ -40,7 +40,7 @@ pub struct GateLimits {
 pub struct Gate<A> {
     app: Arc<A>,
     limits: GateLimits,
-    refused: Box<dyn Fn(&Refused<'_>) + Send + Sync>,
+    refused: Arc<dyn Fn(&Refused<'_>) + Send + Sync>,
 }
 
 /// What became of waiting for a head.
@@ -60,8 +60,27 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         Self {
             app,
             limits,
-            refused: Box::new(refused),
+            refused: Arc::new(refused),
         }
+    }
+
+    /// A gate like this one, with other limits, for connections that are yet to come.
+    pub fn with_limits(&self, app: Arc<A>, limits: GateLimits) -> Self {
+        Self {
+            app,
+            limits,
+            refused: self.refused.clone(),
+        }
+    }
+
+    /// What serves the requests.
+    pub fn app(&self) -> &Arc<A> {
+        &self.app
+    }
+
+    /// The bounds on its connections.
+    pub fn limits(&self) -> &GateLimits {
+        &self.limits
     }
 
     /// Serves one accepted (and, with TLS, handshaken) connection until it ends.

@@ -1,13 +1,13 @@
 //! The three listeners: their sockets, their limits and what stands behind each.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use pingora::apps::HttpServerApp;
 use pingora::apps::http_app::HttpServer;
-use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use rustls::ServerConfig;
@@ -15,12 +15,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::listener::{Caps, Door, bind};
+use super::app::ProxyApp;
+use super::caps::Caps;
+use super::handshakes::Handshakes;
+use super::listener::{Door, bind};
 use super::observe::Observer;
 use super::serving::Serving;
 use super::{Addresses, StartError};
 use crate::admin::serve::AdminApp;
-use crate::config::{Limits, Listen};
+use crate::config::{Limits, Listen, Timeouts};
 use crate::gate::head::HeadLimits;
 use crate::gate::{Gate, GateLimits, Refused};
 use crate::metrics::Listener;
@@ -32,17 +35,14 @@ use crate::state::State;
 const POOL: usize = 1024;
 /// Attempts per request as the framework counts them: the first and one more.
 const ATTEMPTS: usize = 2;
-/// HTTP/2 streams that a client has reset and that are still remembered; a client that resets
-/// faster loses its connection (CVE-2023-44487).
-const H2_RESET_STREAMS: usize = 32;
-/// The connection's receive window, in stream windows.
-const H2_CONNECTION_WINDOWS: u32 = 4;
 /// At most so many header fields does a member add to what a client sent (`crate::proxy::headers`,
 /// `crate::proxy::wire`), each of at most so many bytes.
 const ADDED_FIELDS: usize = 16;
 const FIELD_BYTES: usize = 512;
 /// Connections to the admin listener: scrapers and people.
-const ADMIN_CONNECTIONS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(255);
+const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// TLS handshakes under way at once, of each listener.
+const HANDSHAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// Bound sockets.
 pub(super) struct Sockets {
@@ -88,8 +88,22 @@ impl Sockets {
 pub(super) struct Doors<'a> {
     pub(super) state: &'a Arc<State>,
     pub(super) limits: &'a Limits,
+    pub(super) timeouts: &'a Timeouts,
     pub(super) authority_file: Option<String>,
     pub(super) tasks: &'a TaskTracker,
+}
+
+/// When the listeners stop accepting, each for itself.
+pub(super) struct Closing<'a> {
+    pub(super) clients: &'a ShutdownWatch,
+    pub(super) peers: &'a ShutdownWatch,
+}
+
+/// The listeners at work.
+pub(super) struct OpenDoors {
+    clients: Arc<Door<ProxyApp>>,
+    peers: Arc<Door<ProxyApp>>,
+    admin: Arc<Door<HttpServer<AdminApp>>>,
 }
 
 impl Doors<'_> {
@@ -100,27 +114,37 @@ impl Doors<'_> {
         sockets: Sockets,
         serving: Serving,
         observer: Arc<Observer>,
-        shutdown: &ShutdownWatch,
-    ) {
-        let Sockets {
+        closing: &Closing<'_>,
+    ) -> OpenDoors {
+        let clients = self.proxy_door(Arrival::Client, Listener::Clients, serving.clients);
+        background.spawn(
+            clients
+                .clone()
+                .open(sockets.clients, closing.clients.clone()),
+        );
+        let peers = self.proxy_door(Arrival::Peer, Listener::Peers, serving.peers);
+        background.spawn(peers.clone().open(sockets.peers, closing.peers.clone()));
+        let admin = self.admin_door(observer);
+        let (door, socket) = (admin.clone(), sockets.admin);
+        // Kept as long as the listener: a sender that is gone counts as the end.
+        let (never, shutdown) = tokio::sync::watch::channel(false);
+        background.spawn(async move {
+            let _never = never;
+            door.open(socket, shutdown).await;
+        });
+        OpenDoors {
             clients,
             peers,
             admin,
-        } = sockets;
-        let Serving {
-            clients: client_tls,
-            peers: peer_tls,
-            ..
-        } = serving;
-        let door = self.proxy_door(Arrival::Client, Listener::Clients, client_tls);
-        background.spawn(door.open(clients, shutdown.clone()));
-        let door = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
-        background.spawn(door.open(peers, shutdown.clone()));
+        }
+    }
+
+    fn admin_door(&self, observer: Arc<Observer>) -> Arc<Door<HttpServer<AdminApp>>> {
         let app = HttpServer::new_app(AdminApp::new(observer));
         let state = self.state.clone();
         let gate = Gate::new(
             Arc::new(app),
-            self.gate_limits(0),
+            gate_limits(self.limits, self.timeouts, 0),
             move |refused: &Refused<'_>| {
                 state.metrics.reject(refused.failure);
             },
@@ -129,13 +153,7 @@ impl Doors<'_> {
         let mut door = self.door(Listener::Admin, gate, None, caps);
         // The admin listener outlives the others, to tell how the drain goes; nothing waits for it.
         door.tasks = TaskTracker::new();
-        let door = Arc::new(door);
-        // Kept as long as the listener: a sender that is gone counts as the end.
-        let (never, shutdown) = tokio::sync::watch::channel(false);
-        background.spawn(async move {
-            let _never = never;
-            door.open(admin, shutdown).await;
-        });
+        Arc::new(door)
     }
 
     fn proxy_door(
@@ -143,8 +161,8 @@ impl Doors<'_> {
         arrival: Arrival,
         listener: Listener,
         tls: Option<Arc<ServerConfig>>,
-    ) -> Arc<Door<HttpProxy<Proxy>>> {
-        let conf = Arc::new(ServerConf {
+    ) -> Arc<Door<ProxyApp>> {
+        let conf = ServerConf {
             threads: 1,
             max_retries: ATTEMPTS,
             upstream_keepalive_pool_size: POOL,
@@ -152,19 +170,13 @@ impl Doors<'_> {
             // target brings its own trust.
             ca_file: self.authority_file.clone(),
             ..ServerConf::default()
-        });
-        let mut app = http_proxy(&conf, Proxy::new(arrival, self.state.clone()));
-        app.server_options = Some(self.server_options());
-        app.h2_options = Some(self.h2_options());
-        let state = self.state.clone();
-        // What a member adds to a client's request must not push it over the limit at its peer.
-        let slack = match arrival {
-            Arrival::Client => 0,
-            Arrival::Peer => ADDED_FIELDS,
         };
+        let proxy = Proxy::new(arrival, self.state.clone());
+        let app = ProxyApp::new(conf, proxy, self.limits, self.timeouts);
+        let state = self.state.clone();
         let gate = Gate::new(
             Arc::new(app),
-            self.gate_limits(slack),
+            gate_limits(self.limits, self.timeouts, slack(arrival)),
             move |refused: &Refused<'_>| {
                 proxy::refused(arrival, &state, refused);
             },
@@ -182,50 +194,59 @@ impl Doors<'_> {
     ) -> Door<A> {
         Door {
             listener,
-            gate,
+            gate: ArcSwap::from_pointee(gate),
             tls: tls.map(Acceptor::from_server_config),
-            handshake: self.state.timeouts.request_header,
+            handshakes: Handshakes::new(HANDSHAKES),
             caps,
             state: self.state.clone(),
             tasks: self.tasks.clone(),
         }
     }
+}
 
-    fn server_options(&self) -> HttpServerOptions {
-        let mut options = HttpServerOptions::default();
-        // Refused by us, with an OCI error; the framework's own refusal has no body.
-        options.allow_connect_method_proxying = true;
-        options.h2_idle_timeout = Some(self.state.timeouts.keepalive);
-        options
-    }
-
-    fn h2_options(&self) -> H2Options {
-        let limits = self.limits;
-        let mut options = default_h2_options();
-        options
-            .max_concurrent_streams(limits.h2_streams)
-            .max_concurrent_reset_streams(H2_RESET_STREAMS)
-            .max_pending_accept_reset_streams(H2_RESET_STREAMS)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .initial_window_size(limits.h2_window)
-            .initial_connection_window_size(limits.h2_window.saturating_mul(H2_CONNECTION_WINDOWS));
-        options
-    }
-
-    /// `slack` header fields more than a client may send.
-    fn gate_limits(&self, slack: usize) -> GateLimits {
-        let limits = self.limits;
-        GateLimits {
-            head: HeadLimits {
-                request_line: limits.request_line,
-                bytes: (limits.header_bytes + limits.request_line)
-                    .saturating_add(slack * FIELD_BYTES),
-                count: limits.header_count + slack,
-            },
-            request_header: self.state.timeouts.request_header,
-            idle: self.state.timeouts.idle,
-            keepalive: self.state.timeouts.keepalive,
-            requests: limits.requests_per_connection.get(),
+impl OpenDoors {
+    /// New connections are served within these limits; open ones go on within theirs.
+    pub(super) fn set_limits(&self, limits: &Limits, timeouts: &Timeouts) {
+        let Self {
+            clients,
+            peers,
+            admin,
+        } = self;
+        for (door, arrival) in [(clients, Arrival::Client), (peers, Arrival::Peer)] {
+            let gate = door.gate.load();
+            let app = Arc::new(gate.app().with_limits(limits, timeouts));
+            let limits_of_gate = gate_limits(limits, timeouts, slack(arrival));
+            let changed = gate.with_limits(app, limits_of_gate);
+            door.gate.store(Arc::new(changed));
+            door.caps
+                .set(limits.connections, limits.connections_per_address);
+            door.handshakes.set(HANDSHAKES);
         }
+        let gate = admin.gate.load();
+        let changed = gate.with_limits(gate.app().clone(), gate_limits(limits, timeouts, 0));
+        admin.gate.store(Arc::new(changed));
+    }
+}
+
+/// What a member adds to a client's request must not push it over the limit at its peer.
+fn slack(arrival: Arrival) -> usize {
+    match arrival {
+        Arrival::Client => 0,
+        Arrival::Peer => ADDED_FIELDS,
+    }
+}
+
+/// `slack` header fields more than a client may send.
+fn gate_limits(limits: &Limits, timeouts: &Timeouts, slack: usize) -> GateLimits {
+    GateLimits {
+        head: HeadLimits {
+            request_line: limits.request_line,
+            bytes: (limits.header_bytes + limits.request_line).saturating_add(slack * FIELD_BYTES),
+            count: limits.header_count + slack,
+        },
+        request_header: timeouts.request_header,
+        idle: timeouts.idle,
+        keepalive: timeouts.keepalive,
+        requests: limits.requests_per_connection.get(),
     }
 }

@@ -1,11 +1,10 @@
 //! Accepting connections: caps first, then TLS under a deadline, then the gate.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
@@ -13,8 +12,12 @@ use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use std::os::fd::AsRawFd;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::caps::Caps;
+use super::handshakes::Handshakes;
 use crate::gate::Gate;
 use crate::metrics::{self, Refusal};
 use crate::respond::Failure;
@@ -29,12 +32,12 @@ const TOLD_AT_ONCE: usize = 128;
 pub struct Door<A> {
     /// Which listener this is, for the metrics.
     pub listener: metrics::Listener,
-    /// Serves the connections.
-    pub gate: Gate<A>,
+    /// Serves the connections: each by the gate that stood here when it was accepted.
+    pub gate: ArcSwap<Gate<A>>,
     /// TLS, where this listener speaks it.
     pub tls: Option<Acceptor>,
-    /// How long a handshake may take.
-    pub handshake: Duration,
+    /// Places for TLS handshakes under way.
+    pub handshakes: Handshakes,
     /// Counts connections.
     pub caps: Arc<Caps>,
     /// For the metrics.
@@ -68,7 +71,7 @@ const BACKLOG: i32 = 4096;
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Accepts until the shutdown begins.
     pub async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
-        let telling = Arc::new(tokio::sync::Semaphore::new(TOLD_AT_ONCE));
+        let telling = Arc::new(Semaphore::new(TOLD_AT_ONCE));
         loop {
             let accepted = tokio::select! {
                 accepted = tcp.accept() => accepted,
@@ -82,7 +85,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                     continue;
                 }
             };
-            let Some(place) = self.caps.take(address.ip().to_canonical()) else {
+            let Some(place) = self.caps.take(address.ip()) else {
                 self.state
                     .metrics
                     .connection_refused(self.listener, Refusal::Full);
@@ -97,39 +100,52 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             self.tasks.spawn(async move {
                 let _place = place;
                 let _open = door.state.metrics.connection_opens(door.listener);
-                if let Some(stream) = door.handshake(stream, address).await {
-                    door.gate.serve(stream, &shutdown).await;
+                let gate = door.gate.load_full();
+                let deadline = Instant::now() + gate.limits().request_header;
+                if let Some(stream) = door.handshake(stream, address, deadline).await {
+                    gate.serve(stream, &shutdown).await;
                 }
             });
         }
     }
 
-    async fn handshake(&self, tcp: TcpStream, address: SocketAddr) -> Option<Stream> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> Option<Stream> {
         // Small answers must not wait for an acknowledgement of the ones before.
         let _ = tcp.set_nodelay(true);
-        let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-        let _ = digest.peer_addr.set(Some(address.into()));
-        let mut stream = L4Stream::from(tcp);
-        stream.set_socket_digest(digest);
         let Some(acceptor) = &self.tls else {
-            return Some(Box::new(stream));
+            return Some(Box::new(framed(tcp, address)));
         };
-        match tokio::time::timeout(self.handshake, acceptor.tls_handshake(stream)).await {
-            Ok(Ok(stream)) => Some(Box::new(stream)),
-            Ok(Err(error)) => {
-                let why = refusal_of(&error.to_string());
+        let shaken = tokio::time::timeout_at(deadline, async {
+            // Who has not said anything yet takes no place from those who have.
+            let _ = tcp.readable().await;
+            let handshake = acceptor.tls_handshake(framed(tcp, address));
+            self.handshakes.shake(handshake).await
+        });
+        let why = match shaken.await {
+            Ok(Some(Ok(stream))) => return Some(Box::new(stream)),
+            Ok(Some(Err(error))) => {
                 tracing::debug!(%error, client = %address, "handshake failed");
-                self.state.metrics.connection_refused(self.listener, why);
-                None
+                refusal_of(&error.to_string())
             }
-            Err(_) => {
-                self.state
-                    .metrics
-                    .connection_refused(self.listener, Refusal::Tls);
-                None
-            }
-        }
+            Ok(None) | Err(_) => Refusal::Tls,
+        };
+        self.state.metrics.connection_refused(self.listener, why);
+        None
     }
+}
+
+/// A connection as the framework has them.
+fn framed(tcp: TcpStream, address: SocketAddr) -> L4Stream {
+    let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+    let _ = digest.peer_addr.set(Some(address.into()));
+    let mut stream = L4Stream::from(tcp);
+    stream.set_socket_digest(digest);
+    stream
 }
 
 /// rustls tells a certificate that names nobody apart from one that is not valid at all.
@@ -146,91 +162,4 @@ async fn tell_full(tcp: TcpStream, _turn: tokio::sync::OwnedSemaphorePermit) {
     let mut stream: Stream = Box::new(L4Stream::from(tcp));
     let id = crate::request_id::RequestId::make();
     crate::gate::answer(&mut stream, &Failure::ConnectionsFull, id.as_str(), false).await;
-}
-
-/// Bounds on the open connections of one listener.
-#[derive(Debug)]
-pub struct Caps {
-    total: usize,
-    per_address: Option<NonZeroUsize>,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// One open connection, given back when dropped.
-#[derive(Debug)]
-pub struct Place {
-    caps: Arc<Caps>,
-    address: IpAddr,
-}
-
-impl Caps {
-    /// At most `total` connections, and at most `per_address` of one client address.
-    pub fn new(total: NonZeroUsize, per_address: Option<NonZeroUsize>) -> Arc<Self> {
-        Arc::new(Self {
-            total: total.get(),
-            per_address,
-            open: Mutex::default(),
-        })
-    }
-
-    /// A place for a connection from `address`, if there is one.
-    pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.total {
-            return None;
-        }
-        if let Some(limit) = self.per_address {
-            let of_address = open.by_address.entry(address).or_default();
-            if *of_address >= limit.get() {
-                return None;
-            }
-            *of_address += 1;
-        }
-        open.total += 1;
-        Some(Place {
-            caps: self.clone(),
-            address,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self
-            .caps
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        open.total -= 1;
-        if let Some(of_address) = open.by_address.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                open.by_address.remove(&self.address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn caps_hold_and_places_come_back() {
-        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let caps = Caps::new(NonZeroUsize::new(3).unwrap(), NonZeroUsize::new(2));
-        let first = caps.take(one).unwrap();
-        let _second = caps.take(one).unwrap();
-        assert!(caps.take(one).is_none(), "two of one address");
-        let _third = caps.take(two).unwrap();
-        assert!(caps.take(two).is_none(), "three in all");
-        drop(first);
-        assert!(caps.take(one).is_some());
-    }
 }

@@ -1,7 +1,10 @@
 //! The composition root: reads the certificates, binds the listeners, starts the background work
 //! and ends all of it in order. Nothing here is global, so several members run in one process.
 
+mod app;
+mod caps;
 mod doors;
+mod handshakes;
 mod listener;
 mod observe;
 mod serving;
@@ -18,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Observed, Status};
-use crate::config::Config;
+use crate::config::{Config, Limits, Timeouts};
 use crate::state::State;
 use crate::telemetry::{Format, LineSender};
 
@@ -28,6 +31,7 @@ pub type LogOutput = (LineSender, Format);
 /// A member that serves.
 pub struct Server {
     addresses: Addresses,
+    doors: doors::OpenDoors,
     state: Arc<State>,
     observer: Arc<observe::Observer>,
     shutdown: watch::Sender<bool>,
@@ -83,6 +87,11 @@ impl Server {
     /// Everything about it, as the admin listener tells it.
     pub fn status(&self) -> Status {
         self.observer.status()
+    }
+
+    /// New connections are served within these limits; open ones go on within theirs.
+    pub fn set_limits(&self, limits: &Limits, timeouts: &Timeouts) {
+        self.doors.set_limits(limits, timeouts);
     }
 
     /// Takes no new connection, lets requests in flight finish for up to `timeouts.drain`, then

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::doors::{Doors, Sockets};
+use super::doors::{Closing, Doors, Sockets};
 use super::observe::Shown;
 use super::serving::Serving;
 use super::{LogOutput, Server};
@@ -76,7 +76,7 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
         .cluster
         .as_ref()
         .map(|(ca, _, _)| ca.display().to_string());
-    let limits = config.limits.clone();
+    let (limits, timeouts) = (config.limits.clone(), config.timeouts.clone());
     let (probes, resolve) = (config.probes.clone(), config.resolve.clone());
     let replica = config.registry.address.clone();
     let shown = Shown::of(&config);
@@ -104,18 +104,24 @@ pub(super) async fn start(config: Config, log: Option<LogOutput>) -> Result<Serv
     let doors = Doors {
         state: &state,
         limits: &limits,
+        timeouts: &timeouts,
         authority_file,
         tasks: &connections,
     };
-    doors.open(
+    let closing = Closing {
+        clients: &draining,
+        peers: &draining,
+    };
+    let doors = doors.open(
         &mut background,
         sockets,
         serving,
         observer.clone(),
-        &draining,
+        &closing,
     );
     Ok(Server {
         addresses,
+        doors,
         state,
         observer,
         shutdown,

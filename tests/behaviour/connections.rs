@@ -1,8 +1,12 @@
 //! How many connections there may be.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
-use crate::cluster::{Cluster, Plan, Request, eventually};
+use shardlet::config::{self, Config, Environment, Files, SourceName};
+
+use crate::cluster::h2_client::H2Client;
+use crate::cluster::{Cluster, Connection, Plan, Request, eventually};
 
 #[tokio::test]
 async fn connections_beyond_the_cap_are_told_so() {
@@ -45,4 +49,59 @@ async fn one_address_cannot_take_every_connection() {
     );
     let mut other = cluster.at(0).connect_from(modest).await;
     assert_eq!(other.ask(&Request::get("/v2/")).await.status, 200);
+}
+
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _: &Path, _: usize) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A configuration of which only limits and timeouts are of interest.
+fn with_limits(limits: &str) -> Config {
+    let text = format!(
+        "member: a\ncluster: {{ hash_key: 000102030405060708090a0b0c0d0e0f, insecure: true, \
+         members: [ {{ id: a, address: \"127.0.0.1:1\" }} ] }}\nlimits: {{ {limits} }}\n"
+    );
+    let environment = Environment {
+        member_flag: None,
+        member_variable: None,
+        hash_key: None,
+        files: &NoFiles,
+        surroundings: None,
+    };
+    config::load(&text, &SourceName::Stdin, &environment)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[tokio::test]
+async fn changed_limits_are_for_new_connections() {
+    let cluster = Cluster::start(Plan::of(1).client_tls()).await;
+    let long = Request::get(&format!("/v2/?{}", "a".repeat(1000)));
+    let member = cluster.at(0);
+    let set = |limits| {
+        let config = with_limits(limits);
+        member.server.set_limits(&config.limits, &config.timeouts);
+    };
+    let mut open = member.connect().await;
+    assert_eq!(open.ask(&long).await.status, 200);
+    let upstream_connections = cluster.replica(0).record().connections;
+
+    set("request_line: 600B, h2_streams: 7");
+    assert_eq!(open.ask(&long).await.status, 200, "it was open before");
+    let refused = member.connect().await.ask(&long).await.refused();
+    assert_eq!(refused, (414, "uri_too_long".into()));
+    let mut http2 = member.h2().await;
+    let answer = http2.ask(H2Client::request("GET", "/v2/")).await;
+    assert_eq!((answer.unwrap().status, http2.max_streams()), (200, 7));
+    // The proxy behind the listener is the same, with its connections to the replica.
+    let now = cluster.replica(0).record().connections;
+    assert_eq!(now, upstream_connections);
+
+    set("connections: 1");
+    let mut beyond = Connection::open(member.addresses().clients).await;
+    assert_eq!(beyond.until_closed().await, b"", "there are enough");
+    assert_eq!(open.ask(&long).await.status, 200);
 }
