@@ -9,27 +9,28 @@ use pingora::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::time::{Instant, timeout_at};
 
+use super::frames::{Abuse, PREFACE_BYTES};
 use super::head::{self, Body, HeadLimits, Scanner};
+use super::http2::{Http2, Verdict};
 use super::refusal::{self, Refused};
-use super::stream::GatedStream;
+use super::stream::{GatedStream, Tempo};
 use crate::request_id::RequestId;
 use crate::respond::Failure;
 
 /// What one read of a head asks for; most heads fit.
 const HEAD_READ: usize = 4096;
 
-/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
-const H2_PREFACE_BYTES: usize = 24;
-
 /// Bounds on a connection and the heads it carries.
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
     /// Bounds on each head.
     pub head: HeadLimits,
+    /// Longest header list of an HTTP/2 request, in bytes.
+    pub header_list: usize,
     /// Total time for a head, from its first byte (from the accept for the first one).
     pub request_header: Duration,
-    /// How long a write may wait for the other end to take it.
-    pub idle: Duration,
+    /// How slow a client may be.
+    pub tempo: Tempo,
     /// How long a connection may sit idle between requests.
     pub keepalive: Duration,
     /// Requests on one connection; the last is answered with `Connection: close`.
@@ -83,17 +84,31 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         &self.limits
     }
 
-    /// Serves one accepted (and, with TLS, handshaken) connection until it ends.
-    pub async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+    /// Serves one accepted (and, with TLS, handshaken) connection until it ends. Says why, if it
+    /// was ended for what the client did to it.
+    pub async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Abuse> {
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let mut gated = GatedStream::new(stream, self.limits.idle);
+        let gated = GatedStream::new(stream, self.limits.tempo);
         if http2 {
-            if self.preface_comes(&mut gated).await {
-                let stream = Box::new(gated.open());
-                self.app.process_new(stream, shutdown).await;
-            }
-            return;
+            return self.serve_http2(gated, shutdown).await;
         }
+        self.serve_http1(gated, shutdown).await;
+        None
+    }
+
+    async fn serve_http2(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) -> Option<Abuse> {
+        if !self.preface_comes(&mut gated).await {
+            return None;
+        }
+        let verdict = Verdict::default();
+        let limits = &self.limits;
+        let watch = Http2::new(limits.header_list, limits.request_header, verdict.clone());
+        let stream = Box::new(gated.open(watch));
+        self.app.process_new(stream, shutdown).await;
+        verdict.get().copied()
+    }
+
+    async fn serve_http1(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) {
         let mut served = 0;
         loop {
             let started = Instant::now();
@@ -125,7 +140,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
     /// Waits for the preface of HTTP/2 (RFC 9113 §3.4), for which its library would wait for ever.
     async fn preface_comes(&self, gated: &mut GatedStream) -> bool {
         let deadline = Instant::now() + self.limits.request_header;
-        while gated.held().len() < H2_PREFACE_BYTES {
+        while gated.held().len() < PREFACE_BYTES {
             match timeout_at(deadline, gated.fill(HEAD_READ)).await {
                 Ok(Ok(read)) if read > 0 => {}
                 _ => return false,

@@ -5,16 +5,22 @@
 //! total deadline and with size limits, and checked strictly ([`head`]); only then do its bytes go
 //! on, through a [`GatedStream`] that yields exactly this request and holds back whatever follows
 //! it, until the next head is due. HTTP/2 connections go through unchanged: their framing is
-//! checked by the h2 library under the limits that the server sets.
+//! checked by the h2 library under the limits that the server sets, and what a client may do too
+//! much of is counted here ([`frames`]).
 
 mod chunks;
 mod connection;
 mod cork;
+pub mod frames;
 pub mod head;
+mod http2;
+mod pace;
 mod patience;
 mod refusal;
 mod stream;
 
 pub use connection::{Gate, GateLimits};
+pub use frames::Abuse;
+pub use pace::TooSlow;
 pub use refusal::{Refused, answer};
-pub use stream::GatedStream;
+pub use stream::{GatedStream, Tempo};

@@ -1,6 +1,7 @@
 //! A connection that yields one request and no byte more.
 
 use std::io::{Error, ErrorKind, Result as IoResult};
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::chunks::Chunks;
 use super::cork::Corked;
+use super::http2::Http2;
+use super::pace::{Pace, TooSlow};
 use super::patience::Patience;
 
 /// How many bytes of the next request one look-ahead takes while the current one is answered.
@@ -34,24 +37,43 @@ pub struct GatedStream {
     allowance: u64,
     /// Finds the end of the chunked body that follows those, if one does.
     chunks: Option<Chunks>,
+    /// Watches what follows once the gate is open for good.
+    http2: Option<Box<Http2>>,
     patience: Patience,
+    upload: Pace,
+    download: Pace,
+}
+
+/// What a client may take its time over.
+#[derive(Debug, Clone, Copy)]
+pub struct Tempo {
+    /// How long a write may wait.
+    pub patience: Duration,
+    /// The slowest rate of a body that it sends over HTTP/1, in bytes per second.
+    pub upload_rate: Option<NonZeroU32>,
+    /// The slowest rate at which it reads, in bytes per second.
+    pub download_rate: Option<NonZeroU32>,
 }
 
 impl GatedStream {
-    /// Nothing may be read until [`GatedStream::admit`]. Writes may wait for `patience`.
-    pub fn new(inner: Stream, patience: Duration) -> Self {
+    /// Nothing may be read until [`GatedStream::admit`].
+    pub fn new(inner: Stream, tempo: Tempo) -> Self {
         Self {
             inner: Corked::new(inner),
             held: BytesMut::new(),
             allowance: 0,
             chunks: None,
-            patience: Patience::new(patience),
+            http2: None,
+            patience: Patience::new(tempo.patience),
+            upload: Pace::new(tempo.upload_rate, tempo.patience, TooSlow::Sending),
+            download: Pace::new(tempo.download_rate, tempo.patience, TooSlow::Reading),
         }
     }
 
     /// Opens the gate for good, for a protocol that frames its requests itself.
-    pub fn open(mut self) -> Self {
+    pub(super) fn open(mut self, watch: Http2) -> Self {
         self.allowance = u64::MAX;
+        self.http2 = Some(Box::new(watch));
         self
     }
 
@@ -66,6 +88,8 @@ impl GatedStream {
     pub fn admit(&mut self, head: usize, body: Option<u64>) {
         self.allowance = body.unwrap_or_default().saturating_add(head as u64);
         self.chunks = body.is_none().then(Chunks::default);
+        self.upload.reset();
+        self.download.reset();
     }
 
     /// Replaces the first `old` bytes of [`GatedStream::held`].
@@ -122,10 +146,46 @@ impl GatedStream {
         }
     }
 
+    /// Reads at most `allowed` bytes of what was read ahead, or else of the connection.
+    fn poll_allowed(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        allowed: usize,
+    ) -> Poll<IoResult<()>> {
+        if !self.held.is_empty() {
+            let take = self.held.len().min(allowed).min(buf.remaining());
+            buf.put_slice(&self.held[..take]);
+            self.held.advance(take);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let polled = if allowed >= buf.remaining() {
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        } else {
+            let mut limited = ReadBuf::new(buf.initialize_unfilled_to(allowed));
+            let polled = Pin::new(&mut self.inner).poll_read(cx, &mut limited);
+            let read = limited.filled().len();
+            buf.advance(read);
+            polled
+        };
+        if let Some(http2) = &mut self.http2 {
+            return match polled {
+                Poll::Pending => http2.poll_overdue(cx),
+                Poll::Ready(_) => polled,
+            };
+        }
+        let read = buf.filled().len() - before;
+        self.upload.watch(polled, |()| read)
+    }
+
     /// Takes the bytes of `buf` from `before` on as delivered, except for those behind the end of
     /// a chunked body, which are held back again.
     fn deliver(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> IoResult<()> {
         let delivered = &buf.filled()[before..];
+        if let Some(http2) = &mut self.http2 {
+            return http2.received(delivered);
+        }
         if self.allowance > 0 {
             self.allowance = self.allowance.saturating_sub(delivered.len() as u64);
             return Ok(());
@@ -146,6 +206,24 @@ impl GatedStream {
         }
         Ok(())
     }
+
+    /// What became of writing: the client has its time, and its pace.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<IoResult<usize>>,
+    ) -> Poll<IoResult<usize>> {
+        if let (Some(http2), Poll::Ready(Ok(written))) = (&mut self.http2, &polled) {
+            http2.sent(*written);
+        }
+        let polled = self.patience.watch(cx, polled);
+        self.download.watch(polled, |written| *written)
+    }
+
+    fn flushed(&mut self, cx: &mut Context<'_>, polled: Poll<IoResult<()>>) -> Poll<IoResult<()>> {
+        let polled = self.patience.watch(cx, polled);
+        self.download.watch(polled, |()| 0)
+    }
 }
 
 impl AsyncRead for GatedStream {
@@ -159,18 +237,7 @@ impl AsyncRead for GatedStream {
             return this.poll_beyond_the_request(cx);
         };
         let before = buf.filled().len();
-        if !this.held.is_empty() {
-            let take = this.held.len().min(allowed).min(buf.remaining());
-            buf.put_slice(&this.held[..take]);
-            this.held.advance(take);
-        } else if allowed >= buf.remaining() {
-            ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        } else {
-            let mut limited = ReadBuf::new(buf.initialize_unfilled_to(allowed));
-            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut limited))?;
-            let read = limited.filled().len();
-            buf.advance(read);
-        }
+        ready!(this.poll_allowed(cx, buf, allowed))?;
         let delivered = this.deliver(buf, before);
         if delivered.is_err() {
             buf.set_filled(before);
@@ -186,17 +253,17 @@ impl AsyncWrite for GatedStream {
         buf: &[u8],
     ) -> Poll<IoResult<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.patience.watch(cx, polled)
+        self.written(cx, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
         let polled = Pin::new(&mut self.inner).poll_flush(cx);
-        self.patience.watch(cx, polled)
+        self.flushed(cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
         let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.patience.watch(cx, polled)
+        self.flushed(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -205,7 +272,7 @@ impl AsyncWrite for GatedStream {
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<IoResult<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.patience.watch(cx, polled)
+        self.written(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -108,7 +108,7 @@ label! {
 }
 
 label! {
-    /// Why a connection got nothing.
+    /// Why a connection got nothing, or no more.
     Refusal {
         /// The listener has as many connections as it may have.
         Full = "full",
@@ -116,6 +116,8 @@ label! {
         Tls = "tls",
         /// The certificate names no member of the view.
         NotMember = "not_member",
+        /// An HTTP/2 client did too much of what costs us more than it does the client.
+        Abuse = "abuse",
     }
 }
 

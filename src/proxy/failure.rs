@@ -4,12 +4,18 @@ use std::io::{self, ErrorKind};
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::gate::TooSlow;
 use crate::respond::{Failure, Malformed};
 
 /// What an error means for the request it ended.
 pub fn classify(error: &Error) -> Failure {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
     match error.esource() {
-        ErrorSource::Downstream => match io_kind(error) {
+        ErrorSource::Downstream => match cause.map(io::Error::kind) {
+            // The gate judges the client's pace.
+            Some(_) if cause.and_then(TooSlow::of) == Some(TooSlow::Sending) => {
+                Failure::BodyTimeout
+            }
             // The gate found bytes that are no chunks.
             Some(ErrorKind::InvalidData) => Failure::BadRequest(Malformed::Body),
             // The gate waited long enough for the client to take its answer.
@@ -19,11 +25,6 @@ pub fn classify(error: &Error) -> Failure {
         ErrorSource::Upstream => upstream(error.etype()),
         ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
     }
-}
-
-fn io_kind(error: &Error) -> Option<ErrorKind> {
-    let cause = error.root_cause().downcast_ref::<io::Error>();
-    cause.map(io::Error::kind)
 }
 
 #[expect(

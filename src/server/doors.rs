@@ -25,7 +25,7 @@ use super::{Addresses, StartError};
 use crate::admin::serve::AdminApp;
 use crate::config::{Limits, Listen, Timeouts};
 use crate::gate::head::HeadLimits;
-use crate::gate::{Gate, GateLimits, Refused};
+use crate::gate::{Gate, GateLimits, Refused, Tempo};
 use crate::metrics::Listener;
 use crate::proxy::{self, Proxy};
 use crate::shard::Arrival;
@@ -244,8 +244,13 @@ fn gate_limits(limits: &Limits, timeouts: &Timeouts, slack: usize) -> GateLimits
             bytes: (limits.header_bytes + limits.request_line).saturating_add(slack * FIELD_BYTES),
             count: limits.header_count + slack,
         },
+        header_list: limits.header_bytes,
         request_header: timeouts.request_header,
-        idle: timeouts.idle,
+        tempo: Tempo {
+            patience: timeouts.idle,
+            upload_rate: None,
+            download_rate: None,
+        },
         keepalive: timeouts.keepalive,
         requests: limits.requests_per_connection.get(),
     }

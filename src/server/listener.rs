@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::caps::Caps;
 use super::handshakes::Handshakes;
-use crate::gate::Gate;
+use crate::gate::{Abuse, Gate};
 use crate::metrics::{self, Refusal};
 use crate::respond::Failure;
 use crate::state::State;
@@ -103,10 +103,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 let gate = door.gate.load_full();
                 let deadline = Instant::now() + gate.limits().request_header;
                 if let Some(stream) = door.handshake(stream, address, deadline).await {
-                    gate.serve(stream, &shutdown).await;
+                    if let Some(abuse) = gate.serve(stream, &shutdown).await {
+                        door.report(abuse, address);
+                    }
                 }
             });
         }
+    }
+
+    fn report(&self, abuse: Abuse, client: SocketAddr) {
+        tracing::debug!(%client, ?abuse, "connection closed: the client overdoes it");
+        self.state
+            .metrics
+            .connection_refused(self.listener, Refusal::Abuse);
     }
 
     async fn handshake(

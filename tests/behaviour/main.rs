@@ -15,6 +15,7 @@ mod cuts;
 mod gate;
 mod headers;
 mod http2;
+mod http2_abuse;
 mod lifecycle;
 mod owner_down;
 mod peers;

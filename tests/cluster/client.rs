@@ -191,6 +191,19 @@ impl Connection {
         first.is_ok_and(|bytes| !bytes.is_empty())
     }
 
+    /// The next bytes, whatever they are; none at the end.
+    pub async fn some(&mut self) -> Option<Vec<u8>> {
+        let read = within("some bytes", self.reader.fill_buf()).await;
+        let bytes = read.unwrap_or_default().to_vec();
+        self.reader.consume(bytes.len());
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Ends our side; the other may still speak.
+    pub async fn finish(&mut self) {
+        let _ = within("the end to be sent", self.writer.shutdown()).await;
+    }
+
     /// Waits until the other side closes; whatever it still says first is returned.
     pub async fn until_closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -93,6 +93,13 @@ impl Member {
         H2Client::open(self.addresses().clients, tls.h2.clone()).await
     }
 
+    /// The same, for bytes that no library would send.
+    pub async fn h2_bytes(&self) -> Connection {
+        let tls = self.tls.as_ref().expect("HTTP/2 needs Plan::client_tls");
+        let address = self.addresses().clients;
+        Connection::open_tls(address, tls.h2.clone()).await.unwrap()
+    }
+
     /// One request on a connection of its own.
     pub async fn ask(&self, request: Request) -> Answer {
         self.connect().await.ask(&request).await
