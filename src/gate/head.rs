@@ -19,6 +19,30 @@ pub struct HeadLimits {
     pub count: usize,
 }
 
+/// Fields that `Connection` must not name. A reader that took them off on the way (RFC 9110 §7.6.1)
+/// would leave the next one with another request.
+const MUST_ARRIVE: [&str; 17] = [
+    "accept",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "range",
+    "transfer-encoding",
+];
+/// The same for all fields that begin so.
+const MUST_ARRIVE_PREFIX: &str = "x-forwarded-";
+
 /// Finds the end of a head in a buffer that grows, looking at each byte once.
 #[derive(Debug, Default)]
 pub struct Scanner {
@@ -131,6 +155,7 @@ pub fn check(head: &[u8]) -> Result<Head, Failure> {
     let host = host(request.headers, minor)?;
     let rewrite = origin_form(target, host, offset(head, target.as_bytes()))?;
     check_upgrade(request.headers)?;
+    check_connection(request.headers)?;
     Ok(Head {
         length: head.len(),
         body: body(request.headers, minor)?,
@@ -226,6 +251,24 @@ fn check_upgrade(fields: &[httparse::Header<'_>]) -> Result<(), Failure> {
         .any(|protocol| !protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"));
     if refused {
         Err(Failure::UpgradeRefused)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_connection(fields: &[httparse::Header<'_>]) -> Result<(), Failure> {
+    let mut named = values(fields, "connection")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let must_arrive = |name: &[u8]| {
+        let prefix = name.get(..MUST_ARRIVE_PREFIX.len()).unwrap_or_default();
+        prefix.eq_ignore_ascii_case(MUST_ARRIVE_PREFIX.as_bytes())
+            || MUST_ARRIVE
+                .iter()
+                .any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+    };
+    if named.any(must_arrive) {
+        Err(Failure::BadRequest(Malformed::HeaderValue))
     } else {
         Ok(())
     }

@@ -48,12 +48,14 @@ async fn an_answer_that_breaks_off_resets_the_stream_of_an_http2_client() {
             let answer = client
                 .ask(H2Client::request("GET", &target(&cluster)))
                 .await;
-            // The reset may overtake the head.
-            let Ok(answer) = answer else { continue };
-            assert!(
-                answer.reset.is_some() || answer.status == 502,
-                "{broken:?}: {answer:?}"
-            );
+            match answer {
+                Ok(answer) => assert!(
+                    answer.reset.is_some() || answer.status == 502,
+                    "{broken:?}: {answer:?}"
+                ),
+                // The reset may overtake the head.
+                Err(error) => assert!(error.is_reset(), "{broken:?}: {error:?}"),
+            }
         }
     }
 }
@@ -128,6 +130,44 @@ async fn a_client_that_goes_away_ends_the_request_at_the_replica() {
         .iter()
         .filter(|request| request.body.as_ref().is_some_and(|body| !body.whole));
     assert_eq!(cut.count(), 2, "half a body must not look whole");
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_has_gone_away() {
+    let cluster = Cluster::of_three().await;
+    cluster.replica(1).steps([Step::ReadBody, Step::Stall]);
+    let requests = [
+        Request::get(&target(&cluster)),
+        Request::new("PUT", &target(&cluster)).body("x"),
+    ];
+    for (number, request) in requests.into_iter().enumerate() {
+        for sidecar in [0, 1] {
+            let before = cluster.replica(1).requests().len();
+            let id = format!("half-closed-{number}-{sidecar}");
+            let mut connection = cluster.at(sidecar).connect().await;
+            let bytes = request.clone().field("X-Request-Id", &id).bytes();
+            connection.send(bytes).await;
+            cluster.replica(1).until_requests(before + 1).await;
+            let seen = cluster.replica(1).requests().pop().unwrap();
+            connection.finish().await;
+            let closed =
+                |record: &crate::cluster::replica::Record| record.closed.contains(&seen.connection);
+            cluster
+                .replica(1)
+                .until("the replica to lose its client", closed)
+                .await;
+            assert_eq!(connection.until_closed().await, b"");
+            let line = cluster.at(sidecar).log.of_request(&id).await;
+            assert_eq!(line["ended"], "client_gone");
+        }
+    }
+    // One that asks and ends its side in one breath is no other.
+    let mut connection = cluster.at(1).connect().await;
+    connection
+        .send(Request::get(&target(&cluster)).bytes())
+        .await;
+    connection.finish().await;
+    assert_eq!(connection.until_closed().await, b"");
 }
 
 #[tokio::test]

@@ -32,6 +32,10 @@ fn heads_that_go_on() {
             Body::Chunked,
         ),
         (
+            "GET /v2/ HTTP/1.1\r\nHost: r\r\nConnection: close, TE, x-forwarded\r\nConnection: \r\n\r\n",
+            Body::Length(0),
+        ),
+        (
             "GET /v2/ HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
             Body::Length(0),
         ),
@@ -67,6 +71,9 @@ const FAULTY_FIELDS: &[(&str, Malformed)] = &[
     ("X: a\rY: b", Malformed::HeaderValue),
     ("X: a\0b", Malformed::HeaderValue),
     ("Host: other", Malformed::HostRepeated),
+    ("Connection: Host", Malformed::HeaderValue),
+    ("Connection: keep-alive,\tcontent-LENGTH ,close", Malformed::HeaderValue),
+    ("Connection: close\r\nConnection: x, X-Forwarded-Whatever", Malformed::HeaderValue),
 ];
 
 /// Whole heads without the empty line.
