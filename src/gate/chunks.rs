@@ -3,6 +3,9 @@
 //! The framework reads chunked bodies itself, leniently, and would swallow the beginning of a
 //! request that is pipelined behind one. So they are followed here, strictly.
 
+/// The largest chunk: what readers that count in signed numbers understand as we do.
+const SIZE_LIMIT: u64 = u64::MAX >> 1;
+
 /// Follows one chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
@@ -68,6 +71,11 @@ impl Chunks {
         }
         Ok(None)
     }
+
+    /// Whether bytes have come that are no chunks, so that nothing that follows means anything.
+    pub(super) fn are_lost(&self) -> bool {
+        self.at == At::Lost
+    }
 }
 
 impl At {
@@ -76,9 +84,9 @@ impl At {
             (Self::SizeBegin, _) => hex(byte).map_or(Self::Lost, Self::Size),
             (Self::Size(size), b'\r') => Self::SizeEnd(size),
             (Self::Size(size), b';' | b' ' | b'\t') => Self::Extension(size),
-            (Self::Size(size), _) => match (size.checked_mul(16), hex(byte)) {
-                (Some(size), Some(digit)) => Self::Size(size + digit),
-                (None, _) | (_, None) => Self::Lost,
+            (Self::Size(size), _) => match hex(byte) {
+                Some(digit) if size <= SIZE_LIMIT >> 4 => Self::Size(size << 4 | digit),
+                _ => Self::Lost,
             },
             (Self::Extension(size), b'\r') => Self::SizeEnd(size),
             (Self::Extension(size), b'\t' | b' '..=b'~') => Self::Extension(size),
@@ -142,12 +150,14 @@ mod tests {
             "0\r\nX: 1\n\r\n",
             "-1\r\n\r\n",
             "ffffffffffffffff0\r\n\r\n0\r\n\r\n",
+            "8000000000000000\r\n\r\n0\r\n\r\n",
         ];
         for body in broken {
             let mut chunks = Chunks::default();
             let end = chunks.end_in(body.as_bytes());
             assert_eq!(end, Err(NotChunks), "{body:?}");
             assert_eq!(chunks.end_in(b"0\r\n\r\n"), Err(NotChunks), "{body:?}");
+            assert!(chunks.are_lost());
         }
     }
 }

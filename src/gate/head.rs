@@ -213,6 +213,10 @@ fn host<'h>(fields: &'h [httparse::Header<'h>], minor: u8) -> Result<Option<&'h 
 /// RFC 9112 §3.2.2: an absolute-form target must name the host that `Host` names, and goes on in
 /// origin-form, so that what is routed and what is forwarded are the same bytes.
 fn origin_form(target: &str, host: Option<&str>, at: usize) -> Result<Option<Rewrite>, Failure> {
+    // A fragment is never sent (RFC 9112 §3.2). Some readers would cut it off, others would not.
+    if target.contains('#') {
+        return Err(Failure::BadRequest(Malformed::RequestLine));
+    }
     if target.starts_with('/') {
         // The framework reads it with this parser and answers what it refuses without a word.
         return match http::uri::PathAndQuery::try_from(target) {
@@ -229,7 +233,7 @@ fn origin_form(target: &str, host: Option<&str>, at: usize) -> Result<Option<Rew
         return Err(Failure::BadRequest(Malformed::RequestLine));
     };
     let rest = &target[scheme.len()..];
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     if host.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) || authority.is_empty() {
         return Err(Failure::BadRequest(Malformed::AuthorityDiffers));

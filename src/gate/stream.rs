@@ -236,6 +236,9 @@ impl AsyncRead for GatedStream {
         let Some(allowed) = this.allowed() else {
             return this.poll_beyond_the_request(cx);
         };
+        if this.chunks.as_ref().is_some_and(Chunks::are_lost) {
+            return Poll::Ready(Err(ErrorKind::InvalidData.into()));
+        }
         let before = buf.filled().len();
         ready!(this.poll_allowed(cx, buf, allowed))?;
         let delivered = this.deliver(buf, before);

@@ -117,6 +117,8 @@ struct Shared {
     program: Mutex<Program>,
     probe_status: Mutex<u16>,
     record: watch::Sender<Record>,
+    /// Every byte that came in, if somebody wants to know.
+    bytes: Mutex<Option<Vec<u8>>>,
 }
 
 impl Replica {
@@ -130,6 +132,7 @@ impl Replica {
                 program: Mutex::new(Program::Registry),
                 probe_status: Mutex::new(200),
                 record: watch::Sender::default(),
+                bytes: Mutex::default(),
             }),
             serving: Mutex::default(),
         };
@@ -145,6 +148,21 @@ impl Replica {
     /// From now on every new request goes through these steps.
     pub fn steps(&self, steps: impl Into<Vec<Step>>) {
         self.does(Program::Steps(steps.into()));
+    }
+
+    /// Keeps every byte that comes in from now on.
+    pub fn keep_bytes(&self) {
+        *self.shared.bytes.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// What came in since [`Replica::keep_bytes`].
+    pub fn bytes(&self) -> Vec<u8> {
+        self.shared
+            .bytes
+            .lock()
+            .unwrap()
+            .clone()
+            .unwrap_or_default()
     }
 
     /// What probes are answered from now on.

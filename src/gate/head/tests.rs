@@ -84,6 +84,8 @@ const FAULTY_HEADS: &[(&str, Malformed)] = &[
     ("GET /v2/ HTTP/1.1\r\nHost: ", Malformed::HostInvalid),
     ("GET /v2/ HTTP/1.1\r\nHost: a b", Malformed::HostInvalid),
     ("GET http://x/v2/ HTTP/1.1\r\nHost: r", Malformed::AuthorityDiffers),
+    ("GET /v2/#x HTTP/1.1\r\nHost: r", Malformed::RequestLine),
+    ("GET http://r#x HTTP/1.1\r\nHost: r", Malformed::RequestLine),
     ("GET ftp://r/v2/ HTTP/1.1\r\nHost: r", Malformed::RequestLine),
     ("OPTIONS * HTTP/1.1\r\nHost: r", Malformed::RequestLine),
     ("GET  /v2/ HTTP/1.1\r\nHost: r", Malformed::RequestLine),

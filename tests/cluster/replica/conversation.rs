@@ -1,9 +1,12 @@
 //! One connection of a replica, request by request.
 
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -14,12 +17,15 @@ use crate::cluster::registry;
 static FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// Serves until the connection ends.
-pub(super) async fn run(shared: &Shared, stream: TcpStream, number: u64) {
+pub(super) async fn run(shared: &Arc<Shared>, stream: TcpStream, number: u64) {
     stream.set_nodelay(true).unwrap();
     let (reader, writer) = stream.into_split();
     let mut conversation = Conversation {
         shared,
-        reader: BufReader::new(reader),
+        reader: BufReader::new(Tee {
+            reader,
+            shared: shared.clone(),
+        }),
         writer,
         number,
         request: None,
@@ -30,11 +36,32 @@ pub(super) async fn run(shared: &Shared, stream: TcpStream, number: u64) {
 
 struct Conversation<'a> {
     shared: &'a Shared,
-    reader: BufReader<OwnedReadHalf>,
+    reader: BufReader<Tee>,
     writer: OwnedWriteHalf,
     number: u64,
     /// The request under way, as an index into the record.
     request: Option<usize>,
+}
+
+/// Keeps what is read, if the test wants it.
+struct Tee {
+    reader: OwnedReadHalf,
+    shared: Arc<Shared>,
+}
+
+impl AsyncRead for Tee {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.reader).poll_read(cx, buf))?;
+        if let Some(kept) = &mut *self.shared.bytes.lock().unwrap() {
+            kept.extend_from_slice(&buf.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// The body of the request under way.
