@@ -93,7 +93,10 @@ impl Checks {
                     (tracker.record(true), String::new())
                 } else {
                     // It has made sure already.
-                    (tracker.conclude(Health::Down), "its replica is down".to_owned())
+                    (
+                        tracker.conclude(Health::Down),
+                        "its replica is down".to_owned(),
+                    )
                 }
             }
             Answer::TurnedAway => {
@@ -141,7 +144,14 @@ impl Checks {
             told.description
         };
         let also = told.also;
-        self.take_told(party, Told { view: Some(view), description, also });
+        self.take_told(
+            party,
+            Told {
+                view: Some(view),
+                description,
+                also,
+            },
+        );
     }
 
     /// Notes a party's views, and where they differ from ours.

@@ -46,7 +46,15 @@ mod tests {
     #[test]
     fn names_between_members_do_not_change() {
         assert_eq!(
-            (VIEW, MEMBER, REJECT, NEWS, FALLBACK, ZOT_HOP_COUNT, STATE_PATH),
+            (
+                VIEW,
+                MEMBER,
+                REJECT,
+                NEWS,
+                FALLBACK,
+                ZOT_HOP_COUNT,
+                STATE_PATH
+            ),
             (
                 "x-shardlet-view",
                 "x-shardlet-member",

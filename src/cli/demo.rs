@@ -72,9 +72,11 @@ fn start(args: &Args) -> Result<(), String> {
     let ended = runtime.block_on(async {
         // Before anything listens: a signal during the start must not be lost.
         let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-        demo::run(options, async { signals.next().await; })
-            .await
-            .map_err(|error| error.to_string())
+        demo::run(options, async {
+            signals.next().await;
+        })
+        .await
+        .map_err(|error| error.to_string())
     });
     // Connections that the end has cut are dropped here.
     runtime.shutdown_background();

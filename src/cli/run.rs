@@ -89,8 +89,8 @@ fn serve(config: Config, loader: Option<Loader>) -> Result<(), String> {
 async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
     let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-    let mut hangups = signal(SignalKind::hangup())
-        .map_err(|error| format!("no signal handler: {error}"))?;
+    let mut hangups =
+        signal(SignalKind::hangup()).map_err(|error| format!("no signal handler: {error}"))?;
     let server = Server::start(config, Some(log), loader)
         .await
         .map_err(|error| error.to_string())?;

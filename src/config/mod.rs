@@ -35,8 +35,8 @@ pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, ME
 pub use identity::{Identified, Surroundings};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen,
-    Log, LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress,
+    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen, Log,
+    LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress,
     RegistryTls, Reload, Resolve, Sticky, Timeouts,
 };
 pub use source::SourceName;

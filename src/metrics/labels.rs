@@ -41,7 +41,7 @@ impl From<&Plan> for PlanKind {
     fn from(plan: &Plan) -> Self {
         match plan {
             Plan::Local => Self::Local,
-            Plan::Forward(_) | Plan::PeerFallback { .. } => Self::Forward,
+            Plan::Forward(_) => Self::Forward,
             Plan::Fallback { .. } => Self::Fallback,
             Plan::PeerFallback { .. } => Self::PeerFallback,
             Plan::Spread { .. } => Self::Spread,

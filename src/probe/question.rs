@@ -64,7 +64,11 @@ impl ReplicaPath {
 
 impl Checks {
     /// Asks the replica whether it is alive.
-    pub(super) async fn ask_replica(&self, path: &mut ReplicaPath, host: &str) -> Result<(), String> {
+    pub(super) async fn ask_replica(
+        &self,
+        path: &mut ReplicaPath,
+        host: &str,
+    ) -> Result<(), String> {
         let mut status = self.status_of_replica(path, host).await;
         if let ReplicaPath::Auto { has_readiness } = path {
             let denied = matches!(status, Ok(status) if status.is_client_error());
@@ -82,12 +86,18 @@ impl Checks {
         }
     }
 
-    async fn status_of_replica(&self, path: &ReplicaPath, host: &str) -> Result<StatusCode, String> {
+    async fn status_of_replica(
+        &self,
+        path: &ReplicaPath,
+        host: &str,
+    ) -> Result<StatusCode, String> {
         let target = self.epoch.upstreams.replica().ready(Load::Small);
         let target = target.ok_or("its name does not resolve")?;
         let request = question(path.as_str(), host).map_err(|error| error.to_string())?;
         let answer = self.asker.get(&target, request, self.probes.timeout).await;
-        answer.map(|(status, _)| status).map_err(|error| brief(&error))
+        answer
+            .map(|(status, _)| status)
+            .map_err(|error| brief(&error))
     }
 
     /// Asks a party for its state.
@@ -112,7 +122,9 @@ impl Checks {
         let news = self.epoch.standing_of(party).take_news();
         let target = upstream.ready(Load::Small).ok_or(None)?;
         let told = match self.exchange(party, &target, news).await {
-            Err(error) if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) => {
+            Err(error)
+                if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) =>
+            {
                 // Perhaps its certificate carries the other of the member's two names.
                 if let Err(error) = upstream.expect_other_name(&target) {
                     tracing::error!(%error, "a peer cannot be called");
@@ -165,7 +177,9 @@ fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
 fn turns_us_away(error: &Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
     while let Some(error) = cause {
-        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let within = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         let tls = within.map_or(error.downcast_ref(), |within| within.downcast_ref());
         if let Some(rustls::Error::AlertReceived(alert)) = tls {
             return *alert == AlertDescription::AccessDenied;

@@ -41,7 +41,12 @@ impl Proxy {
     pub(super) async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
         let (epoch, also) = self.state.views();
         let request = session.req_header();
-        let sent = |name| request.headers.get(name).and_then(|sent| sent.to_str().ok());
+        let sent = |name| {
+            request
+                .headers
+                .get(name)
+                .and_then(|sent| sent.to_str().ok())
+        };
         let asker = sent(wire::MEMBER).and_then(|id| epoch.party(&id.parse().ok()?));
         if let (Some(_), Some(asker)) = (sent(wire::NEWS), asker) {
             let standing = epoch.standing_of(asker);

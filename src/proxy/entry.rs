@@ -98,7 +98,11 @@ async fn wait_for_place(
     standing: &Standing,
     member: MemberIndex,
 ) -> pingora::Result<()> {
-    let access = if ctx.reads { Access::Read } else { Access::Write };
+    let access = if ctx.reads {
+        Access::Read
+    } else {
+        Access::Write
+    };
     let places = &standing.places;
     let local = member == ctx.epoch.view.members().local();
     let permit = match places.try_enter(access) {

@@ -54,8 +54,10 @@ pub struct Exchange {
     pub retries: u8,
     /// Set on an error that means: ask the upstream of the changed plan instead.
     pub elsewhere: bool,
-    /// Whether it was sent to another upstream than planned before it was sent to any.
-    pub diverted: bool,
+    /// Whether it goes to a second upstream; there is no third.
+    pub has_second: bool,
+    /// Whether it was sent again to the same one, on a new connection.
+    pub resent: bool,
     /// Whether the answer hands out a sticky cookie.
     pub hand_out_cookie: bool,
     /// Whether this was a peer's question after our state, which nobody logs.
@@ -85,7 +87,8 @@ impl Exchange {
             first_byte: None,
             retries: 0,
             elsewhere: false,
-            diverted: false,
+            has_second: false,
+            resent: false,
             hand_out_cookie: false,
             is_state_probe: false,
         }

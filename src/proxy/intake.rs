@@ -75,11 +75,7 @@ pub fn client_ip(session: &Session) -> Option<IpAddr> {
 ///
 /// # Errors
 /// Whatever is to be answered instead of forwarding.
-pub fn take_in(
-    state: &State,
-    session: &Session,
-    ctx: &mut Exchange,
-) -> Result<(), Failure> {
+pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<(), Failure> {
     let request = session.req_header();
     let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
@@ -109,11 +105,7 @@ pub fn take_in(
     plan(session, &route, ctx)
 }
 
-fn plan(
-    session: &Session,
-    route: &Route<'_>,
-    ctx: &mut Exchange,
-) -> Result<(), Failure> {
+fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), Failure> {
     let request = session.req_header();
     let (epoch, arrival) = (ctx.epoch.clone(), ctx.arrival);
     let view = &epoch.view;

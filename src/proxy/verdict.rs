@@ -16,9 +16,6 @@ use crate::shard::{self, Plan};
 use crate::state::State;
 use crate::wire;
 
-/// Second attempts that one request may have.
-const RETRIES: u8 = 1;
-
 /// Whom the plan calls.
 pub fn upstream_of(ctx: &Exchange) -> Upstream {
     match ctx.plan {
@@ -51,9 +48,7 @@ pub fn on_response(
         Some(Plan::Forward(_)) => rejected && response.status.is_server_error(),
         // Storage is shared, but a replica may have cached that the blob was not there.
         Some(Plan::Spread { .. }) => response.status == StatusCode::NOT_FOUND,
-        Some(
-            Plan::Local | Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Reject(_),
-        )
+        Some(Plan::Local | Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Reject(_))
         | None => false,
     };
     if goes_on && try_second(session, ctx) {
@@ -95,7 +90,7 @@ pub fn on_error(
         ctx.failure.get_or_insert_with(|| failure::classify(&error));
         return error;
     }
-    let was_closing = reused && !failure::is_timeout(&error);
+    let was_closing = reused && !ctx.resent && !failure::is_timeout(&error);
     if was_closing && is_untouched_read(session, ctx) && session.response_written().is_none() {
         error.retry.decide_reuse(reused);
     } else {
@@ -103,6 +98,7 @@ pub fn on_error(
     }
     if error.retry() {
         // The place and the leave are still good.
+        ctx.resent = true;
         ctx.retries += 1;
         state.metrics.retry(upstream_of(ctx));
         return error;
@@ -119,13 +115,10 @@ pub fn on_error(
 /// The upstream is not to be called at all: a read goes to the next at once, and once only, since
 /// that one may not be callable either. Says whether it does.
 pub fn divert(session: &Session, ctx: &mut Exchange) -> bool {
-    if ctx.diverted {
-        return false;
-    }
     let second = second(session, ctx);
     if second.is_some() {
         ctx.plan = second;
-        ctx.diverted = true;
+        ctx.has_second = true;
     }
     second.is_some()
 }
@@ -134,28 +127,31 @@ fn try_second(session: &Session, ctx: &mut Exchange) -> bool {
     let second = second(session, ctx);
     if let Some(plan) = second {
         ctx.try_elsewhere(plan);
+        ctx.has_second = true;
     }
     second.is_some()
 }
 
 fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
-    if !is_untouched_read(session, ctx) {
+    if ctx.has_second || !is_untouched_read(session, ctx) {
         return None;
     }
     let epoch = &ctx.epoch;
     let health = |member| epoch.health_of(member);
-    shard::second(ctx.plan?, ctx.arrival, ctx.owner, &epoch.view, &epoch.policy, health)
+    shard::second(
+        ctx.plan?,
+        ctx.arrival,
+        ctx.owner,
+        &epoch.view,
+        &epoch.policy,
+        health,
+    )
 }
 
 /// A certificate may carry the other of the member's two names.
-fn try_other_name(
-    session: &Session,
-    peer: &HttpPeer,
-    ctx: &mut Exchange,
-    error: &Error,
-) -> bool {
+fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error: &Error) -> bool {
     let failed = matches!(error.etype(), ErrorType::TLSHandshakeFailure);
-    let untouched = session.body_bytes_read() == 0 && ctx.retries < RETRIES;
+    let untouched = session.body_bytes_read() == 0 && ctx.retries == 0;
     let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
         return false;
     };
@@ -166,8 +162,7 @@ fn try_other_name(
     tries.is_ok()
 }
 
-/// Whether the request can be sent again: it reads, nothing of a body was consumed, and it was not
-/// sent again already.
+/// Whether the request can be sent again: it reads, and nothing of a body was consumed.
 fn is_untouched_read(session: &Session, ctx: &Exchange) -> bool {
-    ctx.reads && ctx.retries < RETRIES && session.body_bytes_read() == 0
+    ctx.reads && session.body_bytes_read() == 0
 }

@@ -32,8 +32,9 @@ use crate::state::State;
 
 /// Connections to upstreams that are kept for reuse, over all of them.
 const POOL: usize = 1024;
-/// Attempts per request as the framework counts them: the first and one more.
-const ATTEMPTS: usize = 2;
+/// Attempts per request as the framework counts them: the first, one on a new connection, one by
+/// the other name of a certificate, one at another upstream.
+const ATTEMPTS: usize = 4;
 /// At most so many header fields does a member add to what a client sent (`crate::proxy::headers`,
 /// `crate::proxy::wire`), each of at most so many bytes.
 const ADDED_FIELDS: usize = 16;

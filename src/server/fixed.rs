@@ -37,21 +37,35 @@ impl Fixed {
         let mut refused = Vec::new();
         if *member != self.member {
             let old = &self.member;
-            refused.push(format!("member: this is {old}; becoming {member} takes a restart"));
+            refused.push(format!(
+                "member: this is {old}; becoming {member} takes a restart"
+            ));
         }
         if is_mutual(config) != self.mutual {
-            refused.push("cluster.tls: TLS between members is turned on or off by a restart".into());
+            refused
+                .push("cluster.tls: TLS between members is turned on or off by a restart".into());
         }
         if clients.tls.is_some() != self.listen.clients.tls.is_some() {
-            refused.push("listen.clients.tls: TLS for clients is turned on or off by a restart".into());
+            refused.push(
+                "listen.clients.tls: TLS for clients is turned on or off by a restart".into(),
+            );
         }
         if !refused.is_empty() {
             return Err(refused);
         }
         let changes = [
-            ("listen.clients.address", clients.address != self.listen.clients.address),
-            ("listen.peers.address", peers.address != self.listen.peers.address),
-            ("listen.admin.address", admin.address != self.listen.admin.address),
+            (
+                "listen.clients.address",
+                clients.address != self.listen.clients.address,
+            ),
+            (
+                "listen.peers.address",
+                peers.address != self.listen.peers.address,
+            ),
+            (
+                "listen.admin.address",
+                admin.address != self.listen.admin.address,
+            ),
             ("log", config.log != self.log),
         ];
         let changed = changes.iter().filter(|(_, changed)| *changed);

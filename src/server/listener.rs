@@ -107,10 +107,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 let _open = door.state.metrics.connection_opens(door.listener);
                 let gate = door.gate.load_full();
                 let deadline = Instant::now() + gate.limits().request_header;
-                if let Some(stream) = door.handshake(stream, address, deadline).await {
-                    if let Some(abuse) = gate.serve(stream, &shutdown).await {
-                        door.report(abuse, address);
-                    }
+                if let Some(stream) = door.handshake(stream, address, deadline).await
+                    && let Some(abuse) = gate.serve(stream, &shutdown).await
+                {
+                    door.report(abuse, address);
                 }
             });
         }

@@ -2,8 +2,8 @@
 //! and ends all of it in order. Nothing here is global, so several members run in one process.
 
 mod app;
-mod caps;
 mod background;
+mod caps;
 mod certificates;
 mod doors;
 mod fixed;

@@ -12,8 +12,8 @@ use crate::admin::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::epoch::Epoch;
 use crate::metrics::Listener;
-use crate::shard::{Access, Health, MemberIndex};
 use crate::shard::repository::NameError;
+use crate::shard::{Access, Health, MemberIndex};
 use crate::state::{Phase, State};
 
 /// Looks into one member.
@@ -60,10 +60,10 @@ impl Shown {
                 RegistryAddress::Tcp(address) => address.to_string(),
                 RegistryAddress::Unix(path) => format!("unix:{}", path.display()),
             },
-            source: config
-                .files
-                .first()
-                .map_or_else(|| "standard input".to_owned(), |file| file.display().to_string()),
+            source: config.files.first().map_or_else(
+                || "standard input".to_owned(),
+                |file| file.display().to_string(),
+            ),
             remarks: config.remarks.iter().map(ToString::to_string).collect(),
             files: files.cloned().collect(),
             watches: config.reload.watch,
@@ -152,7 +152,10 @@ impl Observed for Observer {
         let members = epoch.view.members();
         let report = self.reloader.report.load();
         let places = &epoch.replica().places;
-        let (reads, writes) = (places.in_flight(Access::Read), places.in_flight(Access::Write));
+        let (reads, writes) = (
+            places.in_flight(Access::Read),
+            places.in_flight(Access::Write),
+        );
         let totals = state.metrics.totals();
         let in_use = state.certificates.load();
         let certificates = in_use

@@ -104,7 +104,14 @@ impl Reloader {
                     needs_restart: needs_restart.clone(),
                     last: Some((now, Vec::new())),
                 };
-                (report, Reloaded { taken: true, problems: Vec::new(), needs_restart })
+                (
+                    report,
+                    Reloaded {
+                        taken: true,
+                        problems: Vec::new(),
+                        needs_restart,
+                    },
+                )
             }
             Err(problems) => {
                 for problem in &problems {
@@ -116,7 +123,14 @@ impl Reloader {
                     needs_restart: before.needs_restart.clone(),
                     last: Some((now, problems.clone())),
                 };
-                (report, Reloaded { taken: false, problems, needs_restart: Vec::new() })
+                (
+                    report,
+                    Reloaded {
+                        taken: false,
+                        problems,
+                        needs_restart: Vec::new(),
+                    },
+                )
             }
         };
         self.state.metrics.config_reload(reloaded.taken);
@@ -150,7 +164,9 @@ impl Reloader {
 
     async fn read(&self) -> Result<Ready, Vec<String>> {
         let Some(loader) = self.loader.clone() else {
-            return Err(vec!["this member was not started from a file that can be read again".to_owned()]);
+            return Err(vec![
+                "this member was not started from a file that can be read again".to_owned(),
+            ]);
         };
         // Files and names may take their time.
         let read = tokio::task::spawn_blocking(move || {

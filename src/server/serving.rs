@@ -48,7 +48,6 @@ impl Serving {
             swaps: Swaps { clients, peers },
         })
     }
-
 }
 
 impl Swaps {

@@ -85,7 +85,10 @@ impl Upstreams {
         };
         let upstreams = Self {
             replica: Arc::new(replica),
-            members: members.iter().map(|(_, member)| Arc::new(peer(member))).collect(),
+            members: members
+                .iter()
+                .map(|(_, member)| Arc::new(peer(member)))
+                .collect(),
         };
         upstreams.inherit(before)?;
         Ok(upstreams)
@@ -102,7 +105,8 @@ impl Upstreams {
     }
 
     fn inherit(&self, before: Option<&Self>) -> Result<(), DialError> {
-        self.replica.inherit(before.map(|before| &*before.replica))?;
+        self.replica
+            .inherit(before.map(|before| &*before.replica))?;
         for member in &self.members {
             let known = before.and_then(|before| {
                 let mut members = before.members.iter();

@@ -80,10 +80,17 @@ async fn one_request_at_a_time_tries_an_open_circuit() {
 #[tokio::test]
 async fn what_the_registry_answers_opens_no_circuit() {
     let cluster = Cluster::start(opens_soon()).await;
-    for status in ["500 Internal Server Error", "503 Unavailable", "404 Not Found", "429 Slow"] {
+    for status in [
+        "500 Internal Server Error",
+        "503 Unavailable",
+        "404 Not Found",
+        "429 Slow",
+    ] {
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
         for at in [0, 1] {
-            cluster.replica(at).steps([Step::ReadBody, Step::say(answer.clone())]);
+            cluster
+                .replica(at)
+                .steps([Step::ReadBody, Step::say(answer.clone())]);
             let repository = cluster.repository_of(at);
             for _ in 0..4 {
                 let code = cluster.at(0).ask(put(&repository)).await.status;
@@ -101,12 +108,16 @@ async fn a_client_that_leaves_opens_no_circuit() {
     cluster.replica(0).steps([Step::Stall]);
     for count in 1..=4 {
         let mut client = cluster.at(0).connect().await;
-        client.send(Request::get(&format!("/v2/{repository}/tags/list")).bytes()).await;
+        client
+            .send(Request::get(&format!("/v2/{repository}/tags/list")).bytes())
+            .await;
         cluster.replica(0).until_requests(count).await;
         drop(client);
         cluster
             .replica(0)
-            .until("the request to be given up", |record| record.closed.len() >= count)
+            .until("the request to be given up", |record| {
+                record.closed.len() >= count
+            })
             .await;
     }
     assert!(!open(&cluster, 0, "zot-1"));

@@ -57,7 +57,12 @@ async fn changed_limits_are_for_new_connections() {
     let upstream_connections = cluster.replica(0).record().connections;
 
     let set = "request_line: 600B, h2_streams: 7";
-    assert!(cluster.reload(0, |plan| plan.set("limits", set)).await.taken);
+    assert!(
+        cluster
+            .reload(0, |plan| plan.set("limits", set))
+            .await
+            .taken
+    );
     assert_eq!(open.ask(&long).await.status, 200, "it was open before");
     let refused = cluster.at(0).connect().await.ask(&long).await.refused();
     assert_eq!(refused, (414, "uri_too_long".into()));
@@ -69,7 +74,12 @@ async fn changed_limits_are_for_new_connections() {
     assert_eq!(now, upstream_connections);
 
     let set = "connections: 1";
-    assert!(cluster.reload(0, |plan| plan.set("limits", set)).await.taken);
+    assert!(
+        cluster
+            .reload(0, |plan| plan.set("limits", set))
+            .await
+            .taken
+    );
     let mut beyond = Connection::open(cluster.at(0).addresses().clients).await;
     assert_eq!(beyond.until_closed().await, b"", "there are enough");
     assert_eq!(open.ask(&long).await.status, 200);

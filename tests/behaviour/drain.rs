@@ -38,14 +38,20 @@ async fn a_member_says_first_that_it_is_going_and_goes_on_as_before() {
 
     // Reads that others can serve are kept away from it, writes are its own to the end.
     let answer = cluster.at(1).ask(read.clone()).await;
-    assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-2")));
+    assert_eq!(
+        (answer.status, answer.field("x-replica")),
+        (200, Some("zot-2"))
+    );
     assert_eq!(cluster.at(1).ask(put(&repository)).await.status, 201);
     assert_eq!(cluster.replica(0).requests().last().unwrap().method, "PUT");
 
     // Clients that still come are served, and sent away one by one.
     let mut client = crate::cluster::Connection::open(clients).await;
     let answer = client.ask(&read).await;
-    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
     assert_eq!(client.until_closed().await, b"");
     drain.abort();
 }
@@ -73,7 +79,10 @@ async fn peers_are_told_to_the_end_and_send_nothing_more() {
     let refused = cluster.at(1).ask(put(&repository)).await;
     assert_eq!(refused.refused(), (503, "draining".into()));
     assert_eq!(refused.field("retry-after"), Some("1"));
-    let read = cluster.at(1).get(&format!("/v2/{repository}/tags/list")).await;
+    let read = cluster
+        .at(1)
+        .get(&format!("/v2/{repository}/tags/list"))
+        .await;
     assert_eq!((read.status, read.field("x-replica")), (200, Some("zot-2")));
     assert_eq!(cluster.replica(0).requests().len(), 2);
     assert!(!drain.is_finished());
@@ -92,7 +101,11 @@ async fn a_dead_replica_is_told_to_the_peers_at_once() {
     let cluster = Cluster::start(
         Plan::of(2)
             .set("probes", "interval: 1h, timeout: 5s, rise: 1, fall: 1")
-            .set_at(0, "probes", "interval: 100ms, timeout: 5s, rise: 1, fall: 1"),
+            .set_at(
+                0,
+                "probes",
+                "interval: 100ms, timeout: 5s, rise: 1, fall: 1",
+            ),
     )
     .await;
     let up = |cluster: &Cluster| cluster.at(1).metric("shardlet_peer_up{member=\"zot-1\"}");
@@ -111,7 +124,10 @@ async fn reads_of_ones_own_repositories_come_from_a_peers_replica_while_ones_own
     cluster.replica(0).stop().await;
     for _ in 0..3 {
         let answer = cluster.at(0).ask(read.clone()).await;
-        assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-2")));
+        assert_eq!(
+            (answer.status, answer.field("x-replica")),
+            (200, Some("zot-2"))
+        );
     }
     let refused = cluster.at(0).ask(put(&repository)).await;
     assert_eq!(refused.refused(), (503, "upstream_refused".into()));
@@ -122,7 +138,10 @@ async fn reads_of_ones_own_repositories_come_from_a_peers_replica_while_ones_own
     cluster.replica(0).start_again();
     cluster.replica(0).steps([Step::Reset]);
     let answer = cluster.at(0).ask(read.clone()).await;
-    assert_eq!((answer.status, answer.field("x-replica")), (200, Some("zot-2")));
+    assert_eq!(
+        (answer.status, answer.field("x-replica")),
+        (200, Some("zot-2"))
+    );
     cluster.replica(0).steps([Step::say(OK)]);
     assert_eq!(cluster.at(0).ask(read).await.text(), "ok");
 }

@@ -68,5 +68,8 @@ fn every_row_has_its_test_and_every_test_its_row() {
     tests.retain(|test| !test.starts_with("main::"));
     assert!(tests.len() > 50);
     let lone: Vec<_> = rows.symmetric_difference(&tests).collect();
-    assert!(lone.is_empty(), "a row without a test, or a test without a row: {lone:?}");
+    assert!(
+        lone.is_empty(),
+        "a row without a test, or a test without a row: {lone:?}"
+    );
 }

@@ -31,27 +31,55 @@ fn peers_agree(cluster: &Cluster) -> bool {
 
 #[tokio::test]
 async fn a_good_configuration_is_taken_without_a_failed_request() {
-    let mut cluster = Cluster::start(Plan::of(2).eager_probes().set("cluster", &pinned_to("zot-1"))).await;
-    assert_eq!(serves(&cluster, 0, "moved/app").await.as_deref(), Some("zot-1"));
+    let mut cluster = Cluster::start(
+        Plan::of(2)
+            .eager_probes()
+            .set("cluster", &pinned_to("zot-1")),
+    )
+    .await;
+    assert_eq!(
+        serves(&cluster, 0, "moved/app").await.as_deref(),
+        Some("zot-1")
+    );
     let steady = cluster.repository_of(0);
     let mut connection = cluster.at(0).connect().await;
     let read = Request::get(&format!("/v2/{steady}/tags/list"));
     assert_eq!(connection.ask(&read).await.status, 200);
 
     for at in [0, 1] {
-        let reloaded = cluster.reload(at, |plan| plan.set("cluster", &pinned_to("zot-2"))).await;
+        let reloaded = cluster
+            .reload(at, |plan| plan.set("cluster", &pinned_to("zot-2")))
+            .await;
         assert!(reloaded.taken, "{:?}", reloaded.problems);
-        assert_eq!(connection.ask(&read).await.status, 200, "the connection lives on");
+        assert_eq!(
+            connection.ask(&read).await.status,
+            200,
+            "the connection lives on"
+        );
     }
     for at in [0, 1] {
-        assert_eq!(serves(&cluster, at, "moved/app").await.as_deref(), Some("zot-2"));
+        assert_eq!(
+            serves(&cluster, at, "moved/app").await.as_deref(),
+            Some("zot-2")
+        );
     }
     eventually("the new owner to write", async || {
         cluster.at(0).ask(put("moved/app")).await.status == 201
     })
     .await;
-    assert!(cluster.replica(0).requests().iter().all(|seen| seen.method == "GET"));
-    assert_eq!(cluster.at(0).metric("shardlet_config_reloads_total{result=\"taken\"}"), 1.0);
+    assert!(
+        cluster
+            .replica(0)
+            .requests()
+            .iter()
+            .all(|seen| seen.method == "GET")
+    );
+    assert_eq!(
+        cluster
+            .at(0)
+            .metric("shardlet_config_reloads_total{result=\"taken\"}"),
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -66,13 +94,21 @@ async fn a_broken_configuration_changes_nothing_and_is_reported() {
     let place = format!("{}:", file.path().unwrap().display());
     assert_eq!(reloaded.problems.len(), 2, "{:?}", reloaded.problems);
     for (problem, word) in reloaded.problems.iter().zip(["`soon`", "`conect`"]) {
-        assert!(problem.starts_with(&place) && problem.contains(word), "{problem}");
+        assert!(
+            problem.starts_with(&place) && problem.contains(word),
+            "{problem}"
+        );
     }
     assert!(std::sync::Arc::ptr_eq(&before, &cluster.at(0).epoch()));
-    assert_eq!(serves(&cluster, 0, "moved/app").await.as_deref(), Some("zot-1"));
+    assert_eq!(
+        serves(&cluster, 0, "moved/app").await.as_deref(),
+        Some("zot-1")
+    );
     assert_eq!(cluster.at(0).metric("shardlet_config_last_reload_ok"), 0.0);
 
-    let reloaded = cluster.reload(0, |plan| plan.set("timeouts", "idle: 7s")).await;
+    let reloaded = cluster
+        .reload(0, |plan| plan.set("timeouts", "idle: 7s"))
+        .await;
     assert!(reloaded.taken, "{:?}", reloaded.problems);
     assert_eq!(cluster.at(0).epoch().timeouts.idle.as_secs(), 7);
     assert_eq!(cluster.at(0).metric("shardlet_config_last_reload_ok"), 1.0);
@@ -88,13 +124,20 @@ async fn a_changed_file_is_read_without_being_told() {
         cluster.at(0).epoch().timeouts.idle.as_secs() == 11
     })
     .await;
-    assert_eq!(cluster.at(0).metric("shardlet_config_reloads_total{result=\"taken\"}"), 1.0);
+    assert_eq!(
+        cluster
+            .at(0)
+            .metric("shardlet_config_reloads_total{result=\"taken\"}"),
+        1.0
+    );
 }
 
 #[tokio::test]
 async fn keys_that_take_a_restart_are_named() {
     let mut cluster = Cluster::start(Plan::of(2)).await;
-    let reloaded = cluster.reload(0, |plan| plan.set("log", "level: warn")).await;
+    let reloaded = cluster
+        .reload(0, |plan| plan.set("log", "level: warn"))
+        .await;
     assert!(reloaded.taken);
     assert_eq!(reloaded.needs_restart, ["log"]);
 
@@ -104,13 +147,25 @@ async fn keys_that_take_a_restart_are_named() {
     let reloaded = cluster.at(0).server.reload().await;
     assert!(!reloaded.taken);
     let said = "becoming zot-2 takes a restart";
-    assert!(reloaded.problems.iter().any(|problem| problem.contains(said)), "{:?}", reloaded.problems);
+    assert!(
+        reloaded
+            .problems
+            .iter()
+            .any(|problem| problem.contains(said)),
+        "{:?}",
+        reloaded.problems
+    );
 }
 
 /// The new owner would be a second writer, as long as the old one is at work.
 #[tokio::test]
 async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
-    let mut cluster = Cluster::start(Plan::of(2).eager_probes().set("cluster", &pinned_to("zot-1"))).await;
+    let mut cluster = Cluster::start(
+        Plan::of(2)
+            .eager_probes()
+            .set("cluster", &pinned_to("zot-1")),
+    )
+    .await;
     let gate = Gate::shut();
     let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
     cluster.replica(0).steps(steps);
@@ -119,7 +174,9 @@ async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
     cluster.replica(0).until_requests(1).await;
 
     for at in [0, 1] {
-        let reloaded = cluster.reload(at, |plan| plan.set("cluster", &pinned_to("zot-2"))).await;
+        let reloaded = cluster
+            .reload(at, |plan| plan.set("cluster", &pinned_to("zot-2")))
+            .await;
         assert!(reloaded.taken, "{:?}", reloaded.problems);
     }
     let asked = |cluster: &Cluster| {
@@ -132,7 +189,13 @@ async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
         assert_eq!(answer.refused(), (503, "views_differ".into()));
         assert_eq!(cluster.at(at).ask(put(&other(&cluster))).await.status, 201);
     }
-    assert!(cluster.replica(1).requests().iter().all(|seen| !seen.target.contains("moved/")));
+    assert!(
+        cluster
+            .replica(1)
+            .requests()
+            .iter()
+            .all(|seen| !seen.target.contains("moved/"))
+    );
 
     gate.open();
     let answer = slow.answer().await;
@@ -165,12 +228,18 @@ async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent()
         cluster.at(2).ask(put(&moved)).await.status == 503
     })
     .await;
-    let before = (cluster.replica(0).requests().len(), cluster.replica(1).requests().len());
+    let before = (
+        cluster.replica(0).requests().len(),
+        cluster.replica(1).requests().len(),
+    );
     for at in [0, 1] {
         let refused = cluster.at(at).ask(put(&moved)).await;
         assert_eq!(refused.refused(), (503, "views_differ".into()));
     }
-    let after = (cluster.replica(0).requests().len(), cluster.replica(1).requests().len());
+    let after = (
+        cluster.replica(0).requests().len(),
+        cluster.replica(1).requests().len(),
+    );
     assert_eq!(before, after);
     let steady = cluster.repository_by(2, 0);
     assert_eq!(cluster.at(1).ask(put(&steady)).await.status, 201);
@@ -195,7 +264,10 @@ async fn a_member_that_its_peers_do_not_list_writes_nothing() {
     assert_eq!(answer.refused(), (503, "views_differ".into()));
     assert_eq!(cluster.replica(2).requests().len(), 0);
     let told = cluster.at(2).server.status().warnings.join("\n");
-    assert!(told.contains("a view in which this member is none"), "{told}");
+    assert!(
+        told.contains("a view in which this member is none"),
+        "{told}"
+    );
     // The others agree with each other, and with it on what is theirs.
     let theirs = cluster.repository_by(2, 0);
     assert_eq!(cluster.at(1).ask(put(&theirs)).await.status, 201);

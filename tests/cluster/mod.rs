@@ -122,7 +122,9 @@ impl Cluster {
     /// Changes the plan, and has a member read its part of it.
     pub async fn reload(&mut self, index: usize, change: impl FnOnce(Plan) -> Plan) -> Reloaded {
         self.plan = change(self.plan.clone());
-        let text = self.plan.yaml(index, self.replicas[index].address, self.folder.path());
+        let text = self
+            .plan
+            .yaml(index, self.replicas[index].address, self.folder.path());
         std::fs::write(&self.at(index).file, text).unwrap();
         self.at(index).server.reload().await
     }

@@ -230,7 +230,8 @@ impl Plan {
             members.join(", ")
         );
         for key in [
-            "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log", "circuit", "reload",
+            "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log", "circuit",
+            "reload",
         ] {
             if let Some(text) = self.section(index, key) {
                 let _ = writeln!(yaml, "{key}: {{ {text} }}");

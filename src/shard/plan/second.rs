@@ -35,7 +35,9 @@ pub fn second(
             let peer = super::best(super::peers_after_local(view), health)?;
             Some(Plan::PeerFallback { peer })
         }
-        (Plan::Local, None) => super::best(super::peers_after_local(view), health).map(Plan::Forward),
+        (Plan::Local, None) => {
+            super::best(super::peers_after_local(view), health).map(Plan::Forward)
+        }
         (Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Reject(_), _) => None,
     }
 }
