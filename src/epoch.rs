@@ -3,7 +3,7 @@
 //! A request keeps the epoch that it began under. A new epoch writes nothing before it knows that
 //! nobody else writes the same repository:
 //!
-//! - it has asked every peer once, after the old epoch was retired ([`Epoch::begin_write`]);
+//! - it has asked every peer once, after the old epoch was retired ([`Epoch::doubts`]);
 //! - every peer whose view, or whose writes still under way, name another owner keeps the
 //!   repositories concerned in dispute;
 //! - a member that is no longer listed is asked on until it is silent, as it may not know yet.
@@ -60,6 +60,8 @@ pub struct Epoch {
     /// The views that are not ours, as far as we know.
     others: ArcSwap<Vec<(MemberId, OtherView)>>,
     writes: Writes,
+    /// How long a peer may take to answer a small question.
+    pub patience: Duration,
 }
 
 /// A member that is not listed any more.
@@ -134,26 +136,36 @@ impl Epoch {
         }
     }
 
-    /// Admits a write of this member, the owner in its own view. When in doubt there is none:
-    /// before everybody was asked for their view once, while somebody has a view, or writes under
-    /// one, with another owner, and when this epoch is over.
+    /// Counts in a write of this member, the owner in its own view. It may be carried out once
+    /// [`Epoch::doubts`] has nothing against it.
     ///
     /// # Errors
-    /// What is to be answered instead.
-    pub fn begin_write(
-        self: &Arc<Self>,
-        repository: &Repository<'_>,
-    ) -> Result<WriteGuard, Failure> {
-        let guard = writes::begin(self).ok_or(Failure::Reloading)?;
+    /// When this epoch is over.
+    pub fn begin_write(self: &Arc<Self>) -> Result<WriteGuard, Failure> {
+        writes::begin(self).ok_or(Failure::Reloading)
+    }
+
+    /// Who may take another member for the owner, or may write as one. When in doubt somebody does.
+    /// Those whose views cannot be computed here are to be asked themselves.
+    ///
+    /// # Errors
+    /// [`Failure::Starting`] before everybody was asked for their view once,
+    /// [`Failure::ViewsDiffer`] if somebody is known to have another owner, or cannot be asked.
+    pub fn doubts(&self, repository: &Repository<'_>) -> Result<Vec<Party>, Failure> {
         if !self.is_settled() {
             return Err(Failure::Starting);
         }
-        let others = self.others.load();
-        let mut others = others.iter();
-        if others.any(|(_, other)| self.view.is_disputed(repository, other)) {
-            return Err(Failure::ViewsDiffer);
+        let mut doubts = Vec::new();
+        for (member, other) in self.others.load().iter() {
+            if !self.view.is_disputed(repository, other) {
+                continue;
+            }
+            match self.party(member) {
+                Some(party) if !other.is_known() => doubts.push(party),
+                Some(_) | None => return Err(Failure::ViewsDiffer),
+            }
         }
-        Ok(guard)
+        Ok(doubts)
     }
 
     /// Whether everybody was asked for their view.

@@ -13,6 +13,7 @@
 //!         ├─ proxy ────────── the framework's phases, and no policy
 //!         ├─ admin ────────── health, readiness, metrics, status, commands
 //!         ├─ probe, resolve ─ verdicts and addresses, in the background
+//!         ├─ agreement ────── peers asked about one repository, where views cannot be compared
 //!         ▼
 //!       state ─────────────── what these share, as long as the process lives
 //!       epoch, standing ───── what one configuration has made, swapped whole; how a member stands
@@ -35,6 +36,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod agreement;
 pub mod banner;
 pub mod cli;
 pub mod config;

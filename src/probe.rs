@@ -14,7 +14,6 @@ use crate::epoch::{Epoch, Party};
 use crate::shard::{Health, Tracker};
 use crate::standing::{Standing, Told};
 use crate::state::State;
-use crate::upstream::Asker;
 use crate::wire::MemberState;
 use question::{Answer, ReplicaPath};
 
@@ -27,6 +26,10 @@ const HASTE: u32 = 4;
 /// The least time between two checks of one party, whatever calls for them.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
+/// Questions that a party may leave unanswered before it counts as asked: one may get lost, and who
+/// is really gone must not keep everybody from writing.
+const ATTEMPTS: u32 = 3;
+
 /// What the checks of one epoch work with.
 #[derive(Clone)]
 pub struct Checks {
@@ -34,8 +37,6 @@ pub struct Checks {
     pub state: Arc<State>,
     /// The epoch that they belong to.
     pub epoch: Arc<Epoch>,
-    /// Asks the questions.
-    pub asker: Arc<Asker>,
     /// How often, how patiently, and what.
     pub probes: Probes,
 }
@@ -70,21 +71,32 @@ impl Checks {
     pub async fn watch_party(self, party: Party) {
         let standing = self.epoch.standing_of(party).clone();
         let mut tracker = Tracker::resumed(self.probes.thresholds, standing.verdict());
+        let mut silence = Tracker::new(self.probes.thresholds);
+        let mut attempts = 0;
         loop {
             let answer = self.ask_party(party).await;
-            let verdict = self.take(party, answer, &mut tracker);
-            self.epoch.set_asked(party);
-            if let (Party::Leaver(_), Some(Health::Down)) = (party, verdict) {
+            let silent = matches!(answer, Answer::Failed(_));
+            self.take(party, answer, &mut tracker);
+            attempts += 1;
+            if !silent || attempts >= ATTEMPTS {
+                self.epoch.set_asked(party);
+            }
+            let is_silent = silence.record(!silent) == Some(Health::Down);
+            if let (Party::Leaver(_), true) = (party, is_silent) {
                 let member = &self.epoch.member_of(party).id;
                 tracing::info!(%member, "a member that was taken off the list is silent now");
                 return self.epoch.forget(party);
             }
-            self.pause(&standing, &tracker).await;
+            if self.epoch.was_asked(party) {
+                self.pause(&standing, &tracker).await;
+            } else {
+                tokio::time::sleep(jittered(LEAST_PAUSE)).await;
+            }
         }
     }
 
-    /// Notes what a party said, or that it said nothing. Gives the verdict if it is new.
-    fn take(&self, party: Party, answer: Answer, tracker: &mut Tracker) -> Option<Health> {
+    /// Notes what a party said, or that it said nothing.
+    fn take(&self, party: Party, answer: Answer, tracker: &mut Tracker) {
         let (verdict, reason) = match answer {
             Answer::State(told) => {
                 let up = told.replica_up;
@@ -104,9 +116,15 @@ impl Checks {
                 let reason = "it takes our certificate for none of a member's";
                 (tracker.record(false), reason.to_owned())
             }
+            Answer::Unreadable(reason) => {
+                self.take_told(party, Told::unreadable());
+                (tracker.record(false), reason)
+            }
             Answer::Failed(reason) => (tracker.record(false), reason),
         };
-        let health = verdict?;
+        let Some(health) = verdict else {
+            return;
+        };
         let standing = self.epoch.standing_of(party);
         standing.set_verdict(health);
         let member = &self.epoch.member_of(party).id;
@@ -119,7 +137,6 @@ impl Checks {
         if let Party::Peer(peer) = party {
             self.epoch.metrics.peer_up(peer, health == Health::Up);
         }
-        verdict
     }
 
     fn take_state(&self, party: Party, told: MemberState) {
@@ -150,6 +167,7 @@ impl Checks {
                 view: Some(view),
                 description,
                 also,
+                lists_us: true,
             },
         );
     }

@@ -28,12 +28,14 @@ pub struct Standing {
 /// What a peer last told of its views.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The view in force there; none if all that it says is that we are no member of it.
+    /// The view in force there; none if nothing is known of it but that it is another.
     pub view: Option<Fingerprint>,
     /// The same in words; none if it did not say.
     pub description: Option<Description>,
     /// Views under which it still writes.
     pub also: Vec<Description>,
+    /// Whether it takes us for a member.
+    pub lists_us: bool,
 }
 
 const UNKNOWN: u8 = 0;
@@ -133,9 +135,18 @@ impl Told {
     /// It takes us for no member.
     pub fn turned_away() -> Self {
         Self {
+            lists_us: false,
+            ..Self::unreadable()
+        }
+    }
+
+    /// What it said cannot be read.
+    pub fn unreadable() -> Self {
+        Self {
             view: None,
             description: None,
             also: Vec::new(),
+            lists_us: true,
         }
     }
 
@@ -143,10 +154,10 @@ impl Told {
     pub fn others(&self, ours: &View) -> Vec<OtherView> {
         let mut others = Vec::new();
         match (&self.view, &self.description) {
-            (None, _) => others.push(OtherView::without_us()),
+            (None, _) if !self.lists_us => others.push(OtherView::without_us()),
             (Some(view), _) if view == ours.fingerprint() => {}
             (Some(_), Some(told)) => others.push(ours.compare(told)),
-            (Some(_), None) => others.push(OtherView::unknown()),
+            (Some(_) | None, None) | (None, Some(_)) => others.push(OtherView::unknown()),
         }
         let own = ours.describe();
         let also = self.also.iter().filter(|also| **also != own);

@@ -11,13 +11,16 @@ use tokio_util::task::TaskTracker;
 use crate::access_log::AccessLog;
 use crate::epoch::Epoch;
 use crate::metrics::{Certificate, Metrics};
-use crate::shard::Description;
+use crate::shard::{Description, Repository};
+use crate::upstream::Asker;
 
 /// One member at run time.
 pub struct State {
     epoch: ArcSwap<Epoch>,
     /// Epochs before this one, as long as writes that they admitted may be under way.
     past: Mutex<Vec<Arc<Epoch>>>,
+    /// Asks peers small questions.
+    pub asker: Asker,
     /// What we count.
     pub metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
@@ -57,10 +60,11 @@ pub enum Phase {
 
 impl State {
     /// A member that serves under this epoch.
-    pub fn new(epoch: Arc<Epoch>, metrics: Metrics, access_log: AccessLog) -> Self {
+    pub fn new(epoch: Arc<Epoch>, asker: Asker, metrics: Metrics, access_log: AccessLog) -> Self {
         Self {
             epoch: ArcSwap::new(epoch),
             past: Mutex::default(),
+            asker,
             metrics,
             access_log,
             work: TaskTracker::new(),
@@ -99,6 +103,17 @@ impl State {
             .filter(|epoch| epoch.view.fingerprint() != current.view.fingerprint());
         let also = others.map(|epoch| epoch.view.describe()).collect();
         (current, also)
+    }
+
+    /// Whom we take for a repository's owner: by the epoch in force, and by every other under which
+    /// a write may still be under way.
+    pub fn owners(&self, repository: &Repository<'_>) -> Vec<String> {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.epoch.load_full();
+        let writing = past.iter().filter(|epoch| epoch.is_writing());
+        let views = writing.chain([&current]).map(|epoch| &epoch.view);
+        let owners = views.map(|view| view.members().get(view.owner(repository)).id.to_string());
+        owners.collect()
     }
 
     /// How far this member is on its way out.

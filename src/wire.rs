@@ -20,6 +20,16 @@ pub const ZOT_HOP_COUNT: &str = "x-zot-cluster-hop-count";
 /// Where a peer listener tells its member's state. No registry has such a path.
 pub const STATE_PATH: &str = "/-/shardlet/state";
 
+/// Where a peer listener tells whom its member takes for the owner of the repository that follows.
+pub const OWNERS_PATH: &str = "/-/shardlet/owners/";
+
+/// Whom a member takes for the owner of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Owners {
+    /// Ids: by its view in force, and by every other view under which it still writes.
+    pub owners: Vec<String>,
+}
+
 /// A member's state as its peers see it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemberState {
@@ -52,8 +62,8 @@ mod tests {
                 REJECT,
                 NEWS,
                 FALLBACK,
-                ZOT_HOP_COUNT,
-                STATE_PATH
+                STATE_PATH,
+                OWNERS_PATH
             ),
             (
                 "x-shardlet-view",
@@ -61,8 +71,8 @@ mod tests {
                 "x-shardlet-reject",
                 "x-shardlet-news",
                 "x-shardlet-fallback",
-                "x-zot-cluster-hop-count",
                 "/-/shardlet/state",
+                "/-/shardlet/owners/",
             )
         );
         let state = MemberState {

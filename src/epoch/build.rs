@@ -43,6 +43,7 @@ impl Epoch {
             asked_one: Notify::new(),
             others: ArcSwap::default(),
             writes: Writes::default(),
+            patience: config.probes.timeout,
             view,
         };
         if let Some(before) = before {
@@ -124,6 +125,7 @@ fn leavers(view: &View, before: &Epoch) -> Vec<Leaver> {
                 view: Some(*before.view.fingerprint()),
                 description: Some(before.view.describe()),
                 also: Vec::new(),
+                lists_us: true,
             });
         }
         Leaver {

@@ -3,8 +3,6 @@
 use std::io;
 
 use http::StatusCode;
-use http::header::{HOST, USER_AGENT};
-use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use rustls::AlertDescription;
@@ -12,7 +10,7 @@ use rustls::AlertDescription;
 use super::Checks;
 use crate::config::ProbePath;
 use crate::epoch::Party;
-use crate::upstream::Load;
+use crate::upstream::{Load, question};
 use crate::wire::{self, MemberState};
 
 /// What came of asking a party for its state.
@@ -21,6 +19,8 @@ pub(super) enum Answer {
     State(Box<MemberState>),
     /// It is there and takes us for no member: its view is another.
     TurnedAway,
+    /// It is there, and its view may be any.
+    Unreadable(String),
     /// Nothing that tells of its view, and why.
     Failed(String),
 }
@@ -29,6 +29,9 @@ pub(super) enum Answer {
 const READY_PATH: &str = "/readyz";
 /// Where every registry says that it is one (OCI distribution specification, end-1).
 const BASE_PATH: &str = "/v2/";
+
+/// A member's answer that tells nothing.
+const UNREADABLE: ErrorType = ErrorType::Custom("unreadable");
 
 /// Which path of the replica is asked.
 pub(super) enum ReplicaPath {
@@ -94,7 +97,11 @@ impl Checks {
         let target = self.epoch.upstreams.replica().ready(Load::Small);
         let target = target.ok_or("its name does not resolve")?;
         let request = question(path.as_str(), host).map_err(|error| error.to_string())?;
-        let answer = self.asker.get(&target, request, self.probes.timeout).await;
+        let answer = self
+            .state
+            .asker
+            .get(&target, request, self.probes.timeout)
+            .await;
         answer
             .map(|(status, _)| status)
             .map_err(|error| brief(&error))
@@ -112,6 +119,7 @@ impl Checks {
                 }
             }
             Err(Some(error)) if turns_us_away(&error) => Answer::TurnedAway,
+            Err(Some(error)) if *error.etype() == UNREADABLE => Answer::Unreadable(brief(&error)),
             Err(Some(error)) => Answer::Failed(brief(&error)),
             Err(None) => Answer::Failed("its name does not resolve".to_owned()),
         }
@@ -152,24 +160,20 @@ impl Checks {
         if news {
             request.insert_header(wire::NEWS, "1")?;
         }
-        let (status, body) = self.asker.get(target, request, self.probes.timeout).await?;
+        let (status, body) = self
+            .state
+            .asker
+            .get(target, request, self.probes.timeout)
+            .await?;
         if status != StatusCode::OK {
-            let said = format!("it answered {status}");
-            return Error::e_explain(ErrorType::InvalidHTTPHeader, said);
+            return Error::e_explain(UNREADABLE, format!("it answered {status}"));
         }
         let told = serde_json::from_slice(&body);
         told.map_err(|error| {
             let said = "its answer is no member state";
-            Error::because(ErrorType::InvalidHTTPHeader, said, error)
+            Error::because(UNREADABLE, said, error)
         })
     }
-}
-
-fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
-    let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
-    request.insert_header(HOST, host)?;
-    request.insert_header(USER_AGENT, concat!("shardlet/", env!("CARGO_PKG_VERSION")))?;
-    Ok(request)
 }
 
 /// Whether the other end says, by the alert that [`crate::tls::MemberVerifier`] causes, that our

@@ -7,7 +7,7 @@ use pingora::proxy::Session;
 
 use super::{Exchange, Proxy, intake, wire};
 use crate::respond::{Connection, Failure};
-use crate::shard::Arrival;
+use crate::shard::{Arrival, Repository};
 
 impl Proxy {
     /// Answers instead of forwarding.
@@ -64,13 +64,29 @@ impl Proxy {
             view: own_view,
             also,
         };
-        let body = serde_json::to_vec(&state).unwrap_or_default();
-        let mut response = ResponseHeader::build(200, Some(3))?;
-        response.insert_header(http::header::CONTENT_TYPE, "application/json")?;
-        response.insert_header(http::header::CONTENT_LENGTH, body.len())?;
-        session
-            .write_response_header(Box::new(response), false)
-            .await?;
-        session.write_response_body(Some(body.into()), true).await
+        tell(session, &state).await
     }
+
+    /// Answers a peer that cannot compute our view's owners.
+    pub(super) async fn tell_owners(
+        &self,
+        session: &mut Session,
+        name: &str,
+    ) -> pingora::Result<()> {
+        // No name, no owner: nobody may take that for an agreement.
+        let owners = Repository::parse(name).map(|repository| self.state.owners(&repository));
+        let owners = owners.unwrap_or_default();
+        tell(session, &wire::Owners { owners }).await
+    }
+}
+
+async fn tell(session: &mut Session, told: &impl serde::Serialize) -> pingora::Result<()> {
+    let body = serde_json::to_vec(told).unwrap_or_default();
+    let mut response = ResponseHeader::build(200, Some(3))?;
+    response.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    response.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+    session
+        .write_response_header(Box::new(response), false)
+        .await?;
+    session.write_response_body(Some(body.into()), true).await
 }

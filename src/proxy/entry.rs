@@ -10,7 +10,7 @@ use pingora::upstreams::peer::HttpPeer;
 use super::{Exchange, give_up};
 use crate::epoch::Epoch;
 use crate::respond::Failure;
-use crate::shard::{Access, MemberIndex, Plan};
+use crate::shard::{Access, CircuitState, MemberIndex, Plan};
 use crate::standing::Standing;
 use crate::state::State;
 use crate::upstream::{Load, Upstream};
@@ -31,14 +31,17 @@ pub async fn enter(
     let Some((member, standing, upstream)) = called(&epoch, ctx) else {
         return Err(give_up(ctx, Failure::Internal));
     };
-    let Some(target) = upstream.ready(load(session)) else {
+    let load = load(session);
+    let Some(target) = upstream.ready(load) else {
         return Ok(Err(Failure::Unresolved));
     };
     if ctx.permit.is_none() {
         wait_for_place(state, session, ctx, &standing, member).await?;
     }
-    // Only now: a trial of an open circuit must not stand in the queue.
-    if ctx.pass.is_none() {
+    // Only now: a trial of an open circuit must not stand in the queue. Nor must it take as long as
+    // a large upload; every push begins with small requests.
+    let may_try = load == Load::Small || standing.breaker.state() == CircuitState::Closed;
+    if ctx.pass.is_none() && may_try {
         ctx.pass = standing.breaker.enter();
     }
     if ctx.pass.is_none() {

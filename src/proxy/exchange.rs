@@ -60,8 +60,8 @@ pub struct Exchange {
     pub resent: bool,
     /// Whether the answer hands out a sticky cookie.
     pub hand_out_cookie: bool,
-    /// Whether this was a peer's question after our state, which nobody logs.
-    pub is_state_probe: bool,
+    /// Whether this was a small question of a peer, which nobody logs.
+    pub is_question: bool,
 }
 
 impl Exchange {
@@ -90,7 +90,7 @@ impl Exchange {
             has_second: false,
             resent: false,
             hand_out_cookie: false,
-            is_state_probe: false,
+            is_question: false,
         }
     }
 

@@ -71,11 +71,22 @@ pub fn client_ip(session: &Session) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip().to_canonical())
 }
 
+/// What a request turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// One for an upstream, with a plan.
+    Planned,
+    /// A peer's question after our state.
+    State,
+    /// A peer's question after the owner of this repository.
+    Owners(String),
+}
+
 /// Routes and plans a request.
 ///
 /// # Errors
 /// Whatever is to be answered instead of forwarding.
-pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<(), Failure> {
+pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<Taken, Failure> {
     let request = session.req_header();
     let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
@@ -88,9 +99,9 @@ pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<(
         .next()
         .unwrap_or_default();
     if ctx.arrival == Arrival::Peer {
-        if path == wire::STATE_PATH.as_bytes() && request.method == Method::GET {
-            ctx.is_state_probe = true;
-            return Ok(());
+        if let Some(question) = question(&request.method, path) {
+            ctx.is_question = true;
+            return Ok(question);
         }
         // Only members send it, and they always do.
         if !request.headers.contains_key(wire::VIEW) {
@@ -102,7 +113,20 @@ pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<(
     }
     ctx.work = Some(state.work.token());
     let route = shard::parse(path).map_err(Failure::Route)?;
-    plan(session, &route, ctx)
+    plan(session, &route, ctx)?;
+    Ok(Taken::Planned)
+}
+
+fn question(method: &Method, path: &[u8]) -> Option<Taken> {
+    let path = std::str::from_utf8(path).ok()?;
+    if method != Method::GET {
+        return None;
+    }
+    if path == wire::STATE_PATH {
+        return Some(Taken::State);
+    }
+    let repository = path.strip_prefix(wire::OWNERS_PATH)?;
+    Some(Taken::Owners(repository.to_owned()))
 }
 
 fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), Failure> {
@@ -142,11 +166,6 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
     let ours = sticky == Some(view.members().local());
     ctx.hand_out_cookie =
         matches!(route, Route::Session) && arrival == Arrival::Client && !handed_over && !ours;
-    if let (Route::Repository { repository, .. }, Access::Write, Plan::Local) =
-        (route, access, plan)
-    {
-        ctx.write = Some(epoch.begin_write(repository)?);
-    }
     match plan {
         Plan::Local
         | Plan::Forward(_)

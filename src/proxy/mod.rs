@@ -18,9 +18,12 @@ pub mod headers;
 mod intake;
 mod record;
 mod verdict;
+mod writing;
 
 pub use exchange::Exchange;
 pub use record::refused;
+
+use intake::Taken;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,28 +76,13 @@ impl ProxyHttp for Proxy {
         let phase = self.state.phase();
         intake::set_limits(session, &ctx.epoch.timeouts, self.arrival, phase);
         ctx.in_flight = Some(self.state.metrics.request_begins(self.arrival));
-        let mut taken = intake::take_in(&self.state, session, ctx);
-        if let Err(Failure::Starting) = taken {
-            ctx.epoch.settle().await;
-            taken = intake::take_in(&self.state, session, ctx);
+        match self.receive(session, ctx).await {
+            Ok(Taken::Planned) => return Ok(false),
+            Ok(Taken::State) => self.tell_state(session).await?,
+            Ok(Taken::Owners(name)) => self.tell_owners(session, &name).await?,
+            Err(failure) => self.reject(session, ctx, failure).await,
         }
-        if let Err(Failure::Reloading) = taken {
-            // Another epoch has begun meanwhile.
-            ctx.epoch = self.state.epoch();
-            ctx.epoch.settle().await;
-            taken = intake::take_in(&self.state, session, ctx);
-        }
-        match taken {
-            Ok(()) if ctx.is_state_probe => {
-                self.tell_state(session).await?;
-                Ok(true)
-            }
-            Ok(()) => Ok(false),
-            Err(failure) => {
-                self.reject(session, ctx, failure).await;
-                Ok(true)
-            }
-        }
+        Ok(true)
     }
 
     async fn upstream_peer(
@@ -298,7 +286,7 @@ impl ProxyHttp for Proxy {
         ctx.pass = None;
         ctx.write = None;
         ctx.in_flight = None;
-        if !ctx.is_state_probe {
+        if !ctx.is_question {
             record::ended(self.arrival, &self.state, session, ctx);
         }
     }
@@ -316,6 +304,16 @@ impl ProxyHttp for Proxy {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+impl Proxy {
+    async fn receive(&self, session: &Session, ctx: &mut Exchange) -> Result<Taken, Failure> {
+        let taken = intake::take_in(&self.state, session, ctx)?;
+        if taken == Taken::Planned {
+            writing::admit(&self.state, session, ctx).await?;
+        }
+        Ok(taken)
     }
 }
 

@@ -10,13 +10,12 @@ use crate::epoch::Epoch;
 use crate::probe::Checks;
 use crate::shard::MemberAddress;
 use crate::state::State;
-use crate::upstream::{Asker, DialError, Upstream};
+use crate::upstream::{DialError, Upstream};
 use crate::{resolve, tls};
 
 /// What the work of every epoch needs.
 pub(super) struct Background {
     pub(super) state: Arc<State>,
-    pub(super) asker: Arc<Asker>,
     pub(super) certificates: Arc<Certificates>,
 }
 
@@ -89,7 +88,6 @@ impl Background {
         let checks = Checks {
             state: self.state.clone(),
             epoch: epoch.clone(),
-            asker: self.asker.clone(),
             probes: probes.clone(),
         };
         let host = match replica {

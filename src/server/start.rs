@@ -85,13 +85,13 @@ pub(super) async fn start(
     let addresses = sockets.addresses()?;
     let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));
-    let state = state(&config, log, &trust)?;
+    let asker = Asker::new(authority_file.clone());
+    let state = state(&config, log, &trust, asker)?;
     certificates::report_expiry(&state, &material);
 
     let certificates = Certificates::new(swaps, trust, material);
     let background = Background {
         state: state.clone(),
-        asker: Arc::new(Asker::new(authority_file.clone())),
         certificates: certificates.clone(),
     };
     let reloader = reloader(&config, &state, certificates, background, loader);
@@ -141,6 +141,7 @@ fn state(
     config: &Config,
     log: Option<LogOutput>,
     trust: &Arc<Trust>,
+    asker: Asker,
 ) -> Result<Arc<State>, StartError> {
     let metrics = Metrics::new().map_err(StartError::Metrics)?;
     let upstreams = Upstreams::new(
@@ -158,7 +159,12 @@ fn state(
         Some((sender, format)) => AccessLog::new(sender, format, dropped),
         None => AccessLog::off(dropped),
     };
-    Ok(Arc::new(State::new(Arc::new(epoch), metrics, access_log)))
+    Ok(Arc::new(State::new(
+        Arc::new(epoch),
+        asker,
+        metrics,
+        access_log,
+    )))
 }
 
 fn reloader(

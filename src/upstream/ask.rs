@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use http::header::{HOST, USER_AGENT};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 
-/// The most that an answer may have, in bytes.
-const ANSWER_LIMIT: usize = 1024 * 1024;
+/// The most that an answer may have, in bytes: several views of 1,024 members and 4,096 long pins.
+const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 /// Probes ask one party at a time; a connection each is enough.
 const POOL: usize = 8;
 
@@ -73,4 +74,15 @@ impl Asker {
             .await;
         Ok((status, body.freeze()))
     }
+}
+
+/// The head of a small question.
+///
+/// # Errors
+/// A path or a host that cannot stand in one.
+pub fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
+    let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
+    request.insert_header(HOST, host)?;
+    request.insert_header(USER_AGENT, concat!("shardlet/", env!("CARGO_PKG_VERSION")))?;
+    Ok(request)
 }

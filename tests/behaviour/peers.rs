@@ -140,6 +140,37 @@ async fn a_write_in_dispute_is_refused_by_both_owners() {
 }
 
 #[tokio::test]
+async fn members_with_another_key_write_where_all_happen_to_agree() {
+    let cluster = Cluster::start(of_two_views().eager_probes()).await;
+    let owner_by = |viewer: usize, name: &str| {
+        let epoch = cluster.at(viewer).epoch();
+        let repository = shardlet::shard::Repository::parse(name).unwrap();
+        epoch.view.owner(&repository).get()
+    };
+    let put = async |at: usize, name: &str| {
+        let target = format!("/v2/{name}/manifests/latest");
+        let answer = cluster
+            .at(at)
+            .ask(Request::new("PUT", &target).body("x"))
+            .await;
+        answer.status
+    };
+    crate::cluster::eventually("the views to be told", async || {
+        (0..3).all(|at| !cluster.at(at).epoch().others().is_empty())
+    })
+    .await;
+    for owner in 0..3 {
+        let mut names = cluster.repositories_of(owner);
+        let agreed = names.find(|name| owner_by(1, name) == owner).unwrap();
+        let disputed = names.find(|name| owner_by(1, name) != owner).unwrap();
+        for at in 0..3 {
+            assert_eq!(put(at, &agreed).await, 201, "{agreed} through {at}");
+            assert_eq!(put(at, &disputed).await, 503, "{disputed} through {at}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn differing_views_are_seen_by_the_probes() {
     let cluster = Cluster::start(of_two_views().eager_probes()).await;
     let same = |peer| format!("shardlet_peer_view_same{{member=\"{peer}\"}}");

@@ -272,3 +272,27 @@ async fn a_member_that_its_peers_do_not_list_writes_nothing() {
     let theirs = cluster.repository_by(2, 0);
     assert_eq!(cluster.at(1).ask(put(&theirs)).await.status, 201);
 }
+
+#[tokio::test]
+async fn a_dead_member_can_be_taken_off_the_list() {
+    let plan = Plan::of(3).eager_probes();
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let moved = cluster.repository_of(2);
+    cluster.stop(2).await;
+    eventually("it to be seen down", async || {
+        [0, 1].iter().all(|at| {
+            let up = "shardlet_peer_up{member=\"zot-3\"}";
+            cluster.at(*at).metric(up) < 1.0
+        })
+    })
+    .await;
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.without(2)).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+    }
+    eventually("the others to write what it owned", async || {
+        cluster.at(0).ask(put(&moved)).await.status == 201
+    })
+    .await;
+}

@@ -105,6 +105,14 @@ impl OtherView {
     }
 }
 
+impl OtherView {
+    /// Whether its owners can be computed here. Else only who has it can tell them.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.view.is_some()
+    }
+}
+
 impl fmt::Display for OtherView {
     /// What differs, for an operator.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

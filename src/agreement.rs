@@ -1,0 +1,50 @@
+//! Asking peers about one repository, where their views cannot be computed here: with another hash
+//! key only they know whom they take for the owner.
+
+use http::StatusCode;
+
+use crate::epoch::{Epoch, Party};
+use crate::shard::Repository;
+use crate::state::State;
+use crate::upstream::{Load, question};
+use crate::wire::{self, Owners};
+
+/// Whether all of these take this member for the owner, by every view of theirs. The write in
+/// question must be counted in already: a party that changes its view after its answer asks us, and
+/// is told of it.
+pub async fn is_ours(
+    state: &State,
+    epoch: &Epoch,
+    repository: &Repository<'_>,
+    parties: &[Party],
+) -> bool {
+    let members = epoch.view.members();
+    let ours = members.get(members.local()).id.to_string();
+    for party in parties {
+        let told = owners(state, epoch, repository, *party).await;
+        let agrees = told.is_some_and(|told| {
+            !told.owners.is_empty() && told.owners.iter().all(|owner| *owner == ours)
+        });
+        if !agrees {
+            return false;
+        }
+    }
+    true
+}
+
+async fn owners(
+    state: &State,
+    epoch: &Epoch,
+    repository: &Repository<'_>,
+    party: Party,
+) -> Option<Owners> {
+    let target = epoch.upstream_of(party).ready(Load::Small)?;
+    let member = epoch.member_of(party);
+    let path = format!("{}{repository}", wire::OWNERS_PATH);
+    let request = question(&path, &member.address.to_string()).ok()?;
+    let answer = state.asker.get(&target, request, epoch.patience).await;
+    let (StatusCode::OK, body) = answer.ok()? else {
+        return None;
+    };
+    serde_json::from_slice(&body).ok()
+}
