@@ -128,7 +128,7 @@ async fn garbage_on_every_listener_is_answered_or_cut() {
         for address in [addresses.clients, addresses.peers, addresses.admin] {
             for _ in 0..100 {
                 let mut garbage = dice.bytes();
-                if dice.throw() % 4 == 0 {
+                if dice.throw().is_multiple_of(4) {
                     // Further into the parsers.
                     garbage.splice(0..0, PART_OF_A_HELLO.iter().copied());
                 }
