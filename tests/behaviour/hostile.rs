@@ -171,6 +171,49 @@ async fn a_crowd_beyond_the_cap_is_told_so_at_once() {
     }
 }
 
+#[tokio::test]
+async fn a_path_goes_where_the_corpus_says_or_nowhere() {
+    let cluster = Cluster::of_three().await;
+    let state = cluster.at(0).server.state();
+    let rows = include_str!("../corpus/paths.txt").lines();
+    let rows = rows.filter(|line| !line.starts_with('#') && !line.is_empty());
+    for row in rows {
+        let (expected, target) = row.split_once(' ').unwrap();
+        let target = target.trim().replace(r"\\", r"\").replace(r"\xc3\xa9", "é");
+        let answer = cluster.at(0).get(&target).await;
+        let seen: Vec<usize> = (0..3)
+            .filter(|index| {
+                let requests = cluster.replica(*index).requests();
+                requests.iter().any(|seen| seen.target == target)
+            })
+            .collect();
+        match expected {
+            "refused" => {
+                assert!(matches!(answer.status, 400 | 404), "{target}: {answer:?}");
+                assert_eq!(
+                    (answer.refused().0, seen),
+                    (answer.status, vec![]),
+                    "{target}"
+                );
+            }
+            // For operators alone, or the local replica.
+            "-" if answer.status == 403 => assert!(seen.is_empty(), "{target}"),
+            "-" => assert_eq!(seen, [0], "{target}"),
+            name => {
+                let repository = shardlet::shard::Repository::parse(name).unwrap();
+                let owner = state.view.owner(&repository).get();
+                assert_eq!(seen, [owner], "{target} of {name}");
+            }
+        }
+    }
+    let seen = (0..3).flat_map(|index| cluster.replica(index).requests());
+    let mut targets: Vec<_> = seen.map(|seen| seen.target).collect();
+    let count = targets.len();
+    targets.sort();
+    targets.dedup();
+    assert_eq!(targets.len(), count, "each once");
+}
+
 /// The same numbers each time (xorshift).
 struct Dice(u64);
 
