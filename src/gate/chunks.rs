@@ -8,13 +8,13 @@ const SIZE_LIMIT: u64 = u64::MAX >> 1;
 
 /// Follows one chunked body.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub struct Chunks {
     at: At,
 }
 
 /// The bytes are not chunks as RFC 9112 has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotChunks;
+pub struct NotChunks;
 
 /// Where in the body the next byte stands.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Chunks {
     ///
     /// # Errors
     /// [`NotChunks`] at the first byte that fits nowhere, and ever after.
-    pub(super) fn end_in(&mut self, bytes: &[u8]) -> Result<Option<usize>, NotChunks> {
+    pub fn end_in(&mut self, bytes: &[u8]) -> Result<Option<usize>, NotChunks> {
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
             if let At::Data(left) = self.at {
@@ -73,7 +73,7 @@ impl Chunks {
     }
 
     /// Whether bytes have come that are no chunks, so that nothing that follows means anything.
-    pub(super) fn are_lost(&self) -> bool {
+    pub fn are_lost(&self) -> bool {
         self.at == At::Lost
     }
 }

@@ -272,7 +272,7 @@ fn check_connection(fields: &[httparse::Header<'_>]) -> Result<(), Failure> {
                 .any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
     };
     if named.any(must_arrive) {
-        Err(Failure::BadRequest(Malformed::HeaderValue))
+        Err(Failure::BadRequest(Malformed::Connection))
     } else {
         Ok(())
     }

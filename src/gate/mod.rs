@@ -8,7 +8,7 @@
 //! checked by the h2 library under the limits that the server sets, and what a client may do too
 //! much of is counted here ([`frames`]).
 
-mod chunks;
+pub mod chunks;
 mod connection;
 mod cork;
 pub mod frames;

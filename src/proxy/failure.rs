@@ -11,17 +11,9 @@ use crate::respond::{Failure, Malformed};
 pub fn classify(error: &Error) -> Failure {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     match error.esource() {
-        ErrorSource::Downstream => match cause.map(io::Error::kind) {
-            // The gate judges the client's pace.
-            Some(_) if cause.and_then(TooSlow::of) == Some(TooSlow::Sending) => {
-                Failure::BodyTimeout
-            }
-            // The gate found bytes that are no chunks.
-            Some(ErrorKind::InvalidData) => Failure::BadRequest(Malformed::Body),
-            // The gate waited long enough for the client to take its answer.
-            Some(ErrorKind::TimedOut) => Failure::ClientStalled,
-            Some(_) | None => downstream(error.etype()),
-        },
+        ErrorSource::Downstream => cause
+            .and_then(by_the_gate)
+            .unwrap_or_else(|| downstream(error.etype())),
         // The network gave up, or nobody acknowledged in time.
         ErrorSource::Upstream if cause.map(io::Error::kind) == Some(ErrorKind::TimedOut) => {
             Failure::UpstreamTimeout
@@ -34,6 +26,21 @@ pub fn classify(error: &Error) -> Failure {
 /// Whether an upstream was waited for in vain.
 pub fn is_timeout(error: &Error) -> bool {
     classify(error) == Failure::UpstreamTimeout
+}
+
+/// What the gate, which the framework reads from and writes to, had to object to.
+fn by_the_gate(error: &io::Error) -> Option<Failure> {
+    match TooSlow::of(error) {
+        Some(TooSlow::Sending) => return Some(Failure::BodyTooSlow),
+        Some(TooSlow::Reading) => return Some(Failure::ClientTooSlow),
+        None => {}
+    }
+    if error.kind() == ErrorKind::InvalidData {
+        // Bytes that are no chunks.
+        return Some(Failure::BadRequest(Malformed::Body));
+    }
+    // It waited long enough for the client to take its answer.
+    (error.kind() == ErrorKind::TimedOut).then_some(Failure::ClientStalled)
 }
 
 #[expect(

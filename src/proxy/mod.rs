@@ -257,7 +257,10 @@ impl ProxyHttp for Proxy {
             .failure
             .take()
             .unwrap_or_else(|| failure::classify(error));
-        let gone = matches!(failure, Failure::ClientGone | Failure::ClientStalled);
+        let gone = matches!(
+            failure,
+            Failure::ClientGone | Failure::ClientStalled | Failure::ClientTooSlow
+        );
         let begun = session
             .response_written()
             .is_some_and(|response| !response.status.is_informational());

@@ -39,7 +39,9 @@ fn status(session: &Session, ctx: &Exchange) -> u16 {
         .response_written()
         .map(|response| response.status.as_u16());
     match &ctx.failure {
-        Some(failure @ (Failure::ClientGone | Failure::ClientStalled)) => failure.status(),
+        Some(failure @ (Failure::ClientGone | Failure::ClientStalled | Failure::ClientTooSlow)) => {
+            failure.status()
+        }
         failure => answered
             .or(failure.as_ref().map(Failure::status))
             .unwrap_or(Failure::ClientGone.status()),

@@ -41,8 +41,6 @@ const ADDED_FIELDS: usize = 16;
 const FIELD_BYTES: usize = 512;
 /// Connections to the admin listener: scrapers and people.
 const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
-/// TLS handshakes under way at once, of each listener.
-const HANDSHAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// Bound sockets.
 pub(super) struct Sockets {
@@ -151,7 +149,7 @@ impl Doors<'_> {
         let state = self.state.clone();
         let gate = Gate::new(
             Arc::new(app),
-            gate_limits(self.limits, self.timeouts, 0),
+            gate_limits(self.limits, self.timeouts, Listener::Admin),
             move |refused: &Refused<'_>| {
                 state.metrics.reject(refused.failure);
             },
@@ -180,7 +178,7 @@ impl Doors<'_> {
         let state = self.state.clone();
         let gate = Gate::new(
             Arc::new(app),
-            gate_limits(self.limits, self.timeouts, slack(arrival)),
+            gate_limits(self.limits, self.timeouts, listener),
             move |refused: &Refused<'_>| {
                 proxy::refused(arrival, &state, refused);
             },
@@ -200,7 +198,7 @@ impl Doors<'_> {
             listener,
             gate: ArcSwap::from_pointee(gate),
             tls: tls.map(Acceptor::from_server_config),
-            handshakes: Handshakes::new(HANDSHAKES),
+            handshakes: Handshakes::new(self.limits.handshakes),
             caps,
             state: self.state.clone(),
             tasks: match listener {
@@ -221,32 +219,34 @@ impl OpenDoors {
             peers,
             admin,
         } = self;
-        for (door, arrival) in [(clients, Arrival::Client), (peers, Arrival::Peer)] {
+        for door in [clients, peers] {
             let gate = door.gate.load();
             let app = Arc::new(gate.app().with_limits(limits, timeouts));
-            let limits_of_gate = gate_limits(limits, timeouts, slack(arrival));
+            let limits_of_gate = gate_limits(limits, timeouts, door.listener);
             let changed = gate.with_limits(app, limits_of_gate);
             door.gate.store(Arc::new(changed));
             door.caps
                 .set(limits.connections, limits.connections_per_address);
-            door.handshakes.set(HANDSHAKES);
+            door.handshakes.set(limits.handshakes);
         }
         let gate = admin.gate.load();
-        let changed = gate.with_limits(gate.app().clone(), gate_limits(limits, timeouts, 0));
+        let changed = gate.with_limits(
+            gate.app().clone(),
+            gate_limits(limits, timeouts, Listener::Admin),
+        );
         admin.gate.store(Arc::new(changed));
     }
 }
 
-/// What a member adds to a client's request must not push it over the limit at its peer.
-fn slack(arrival: Arrival) -> usize {
-    match arrival {
-        Arrival::Client => 0,
-        Arrival::Peer => ADDED_FIELDS,
-    }
-}
-
-/// `slack` header fields more than a client may send.
-fn gate_limits(limits: &Limits, timeouts: &Timeouts, slack: usize) -> GateLimits {
+/// Within these limits is a connection of this listener.
+fn gate_limits(limits: &Limits, timeouts: &Timeouts, listener: Listener) -> GateLimits {
+    // What a member adds to a client's request must not push it over the limit at its peer, which
+    // also leaves it to the member to judge how slow its client is.
+    let (slack, upload_rate, download_rate) = match listener {
+        Listener::Clients => (0, limits.upload_rate, limits.download_rate),
+        Listener::Peers => (ADDED_FIELDS, None, None),
+        Listener::Admin => (0, None, None),
+    };
     GateLimits {
         head: HeadLimits {
             request_line: limits.request_line,
@@ -257,8 +257,8 @@ fn gate_limits(limits: &Limits, timeouts: &Timeouts, slack: usize) -> GateLimits
         request_header: timeouts.request_header,
         tempo: Tempo {
             patience: timeouts.idle,
-            upload_rate: None,
-            download_rate: None,
+            upload_rate,
+            download_rate,
         },
         keepalive: timeouts.keepalive,
         requests: limits.requests_per_connection.get(),

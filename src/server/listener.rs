@@ -140,7 +140,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         };
         let shaken = tokio::time::timeout_at(deadline, async {
             // Who has not said anything yet takes no place from those who have.
-            let _ = tcp.readable().await;
+            let _ = tcp.peek(&mut [0]).await;
             let handshake = acceptor.tls_handshake(framed(tcp, address));
             self.handshakes.shake(handshake).await
         });

@@ -16,6 +16,7 @@ mod cuts;
 mod drain;
 mod gate;
 mod headers;
+mod hostile;
 mod http2;
 mod http2_abuse;
 mod lifecycle;

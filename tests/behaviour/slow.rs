@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::message::sha256;
+use crate::cluster::replica::Record;
 use crate::cluster::{Cluster, End, Plan, Request, Step};
 
 /// The shortest idle limit there is.
@@ -98,6 +99,69 @@ async fn an_upload_that_stops_is_given_up() {
             record.requests.iter().any(|seen| seen.body.is_some())
         });
     assert!(!record.await.requests[0].body.as_ref().unwrap().whole);
+}
+
+#[tokio::test]
+async fn an_upload_that_drips_is_given_up() {
+    let plan = Plan::of(2).set("timeouts", "idle: 1s");
+    let cluster = Cluster::start(plan.set("limits", "upload_rate: 1kB")).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    for (number, request) in [
+        Request::new("PUT", &target).body(vec![b'x'; 1000]),
+        Request::new("PUT", &target).chunked(&[b'x'; 1000], 1, ""),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut connection = cluster.at(0).connect().await;
+        connection.send(request.head_bytes()).await;
+        let body = request.bytes().split_off(request.head_bytes().len());
+        for byte in body {
+            connection.send([byte]).await;
+            let pause = tokio::time::timeout(PAUSE / 5, connection.speaks());
+            if pause.await.is_ok() {
+                break;
+            }
+        }
+        let refused = connection.answer().await.refused();
+        assert_eq!(refused, (408, "body_too_slow".into()));
+        assert_eq!(connection.until_closed().await, b"");
+        let cut = |record: &Record| {
+            let seen = record.requests.get(number);
+            seen.is_some_and(|seen| seen.body.is_some())
+        };
+        let record = cluster.replica(0).until("the cut", cut).await;
+        assert!(!record.requests[number].body.as_ref().unwrap().whole);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_by_drops_is_given_up() {
+    const ENDLESS: u64 = 1 << 40;
+    let plan = Plan::of(2).set("timeouts", "idle: 2s");
+    let cluster = Cluster::start(plan.set("limits", "download_rate: 1GiB")).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {ENDLESS}\r\n\r\n");
+    cluster
+        .replica(0)
+        .steps([Step::say(head), Step::Fill(ENDLESS)]);
+    let mut connection = cluster.at(0).connect().await;
+    let request = Request::get(&target).field("X-Request-Id", "drops");
+    connection.send(request.bytes()).await;
+    let mut read = 0;
+    // Fast enough never to be silent, by far too slow for the limit.
+    while let Some(bytes) = connection.some().await {
+        read += bytes.len();
+        if read > 256 * 1024 {
+            read = 0;
+            tokio::time::sleep(PAUSE / 25).await;
+        }
+    }
+    let line = cluster.at(0).log.of_request("drops").await;
+    assert_eq!(
+        (&line["status"], &line["ended"]),
+        (&499.into(), &"client_too_slow".into())
+    );
 }
 
 #[tokio::test]

@@ -53,6 +53,16 @@ impl Authority {
 
     /// A client that believes this authority, and shows a certificate if it has one.
     pub fn client(&self, shown: Option<&Signed>, protocols: &[&str]) -> Arc<ClientConfig> {
+        self.client_with_chain(shown, 0, protocols)
+    }
+
+    /// The same with so many certificates more in its chain.
+    pub fn client_with_chain(
+        &self,
+        shown: Option<&Signed>,
+        more: usize,
+        protocols: &[&str],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -64,9 +74,8 @@ impl Authority {
             None => builder.with_no_client_auth(),
             Some(signed) => {
                 let key = PrivateKeyDer::try_from(signed.key.serialize_der()).unwrap();
-                builder
-                    .with_client_auth_cert(vec![signed.certificate.clone()], key)
-                    .unwrap()
+                let chain = vec![signed.certificate.clone(); 1 + more];
+                builder.with_client_auth_cert(chain, key).unwrap()
             }
         };
         config.alpn_protocols = protocols

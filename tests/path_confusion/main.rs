@@ -151,6 +151,46 @@ fn runner() -> TestRunner {
     TestRunner::new(config)
 }
 
+/// A line of tests/corpus/paths.txt.
+#[derive(Debug)]
+struct Row {
+    expected: String,
+    path: String,
+}
+
+fn corpus() -> Vec<Row> {
+    let text = include_str!("../corpus/paths.txt");
+    let rows = text.lines().filter_map(|line| {
+        let (expected, target) = line.split_once(char::is_whitespace)?;
+        let target = target.trim().replace(r"\\", r"\").replace(r"\xc3\xa9", "é");
+        let path = target.split('?').next()?.to_owned();
+        let expected = expected.to_owned();
+        (expected != "#").then_some(Row { expected, path })
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_corpus_is_read_as_it_says_and_nobody_reads_it_otherwise() {
+    let oracles = Oracles::new();
+    let corpus = corpus();
+    assert!(corpus.len() > 100, "{} paths", corpus.len());
+    for row in corpus {
+        let ours = match parse(row.path.as_bytes()) {
+            Ok(route) => repository(&route).unwrap_or("-").to_owned(),
+            Err(_) => "refused".to_owned(),
+        };
+        assert_eq!(ours, row.expected, "{row:?}");
+        if ours == "refused" {
+            continue;
+        }
+        for (registry, theirs) in oracles.read(&row.path) {
+            let agrees = theirs.as_ref().is_none_or(|theirs| *theirs == ours);
+            assert!(agrees, "{row:?} is {theirs:?} to {registry}");
+        }
+    }
+}
+
 /// The models must see what the real routers see, or agreement with them means nothing.
 #[test]
 fn the_models_read_paths_as_the_registries_do() {

@@ -71,9 +71,9 @@ const FAULTY_FIELDS: &[(&str, Malformed)] = &[
     ("X: a\rY: b", Malformed::HeaderValue),
     ("X: a\0b", Malformed::HeaderValue),
     ("Host: other", Malformed::HostRepeated),
-    ("Connection: Host", Malformed::HeaderValue),
-    ("Connection: keep-alive,\tcontent-LENGTH ,close", Malformed::HeaderValue),
-    ("Connection: close\r\nConnection: x, X-Forwarded-Whatever", Malformed::HeaderValue),
+    ("Connection: Host", Malformed::Connection),
+    ("Connection: keep-alive,\tcontent-LENGTH ,close", Malformed::Connection),
+    ("Connection: close\r\nConnection: x, X-Forwarded-Whatever", Malformed::Connection),
 ];
 
 /// Whole heads without the empty line.
