@@ -23,7 +23,9 @@ pub async fn is_ours(
     for party in parties {
         let told = owners(state, epoch, repository, *party).await;
         let agrees = told.is_some_and(|told| {
-            !told.owners.is_empty() && told.owners.iter().all(|owner| *owner == ours)
+            let member = &epoch.member_of(*party).id;
+            let is_it = told.member == member.as_str() && !told.owners.is_empty();
+            is_it && told.owners.iter().all(|owner| *owner == ours)
         });
         if !agrees {
             return false;

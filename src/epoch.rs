@@ -9,7 +9,7 @@
 //! - a member that is no longer listed is asked on until it is silent, as it may not know yet.
 //!
 //! So of two members that both take themselves for the owner, the one that asked later was told of
-//! the other.
+//! the other, as long as they can reach each other: who never answers counts as dead.
 
 mod build;
 mod writes;
@@ -24,16 +24,16 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use crate::config::{Sticky, Timeouts};
+use crate::config::{RegistryAddress, Sticky, Timeouts};
 use crate::metrics::MemberMetrics;
 use crate::respond::Failure;
-use crate::shard::{Health, Member, MemberId, MemberIndex, OtherView, Policy, Repository, View};
+use crate::shard::{Health, Member, MemberIndex, OtherView, Policy, Repository, View};
 use crate::standing::Standing;
 use crate::upstream::{DialError, Upstream, Upstreams};
 use writes::Writes;
 
 /// How long a write waits for an epoch that has just begun.
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// One configuration at work.
 pub struct Epoch {
@@ -54,14 +54,17 @@ pub struct Epoch {
     standings: Box<[Arc<Standing>]>,
     /// Members of views before this one that may not know yet that they are members no more.
     leavers: Box<[Leaver]>,
-    /// Which members, and behind them which leavers, were asked at least once, whatever came of it.
+    /// Which members, and behind them which leavers, have answered once, or were silent for several
+    /// questions.
     asked: Box<[AtomicBool]>,
     asked_one: Notify,
     /// The views that are not ours, as far as we know.
-    others: ArcSwap<Vec<(MemberId, OtherView)>>,
+    others: ArcSwap<Vec<(Party, OtherView)>>,
     writes: Writes,
     /// How long a peer may take to answer a small question.
     pub patience: Duration,
+    /// Where the local replica is.
+    pub replica_address: RegistryAddress,
 }
 
 /// A member that is not listed any more.
@@ -156,14 +159,14 @@ impl Epoch {
             return Err(Failure::Starting);
         }
         let mut doubts = Vec::new();
-        for (member, other) in self.others.load().iter() {
+        for (party, other) in self.others.load().iter() {
             if !self.view.is_disputed(repository, other) {
                 continue;
             }
-            match self.party(member) {
-                Some(party) if !other.is_known() => doubts.push(party),
-                Some(_) | None => return Err(Failure::ViewsDiffer),
+            if other.is_known() {
+                return Err(Failure::ViewsDiffer);
             }
+            doubts.push(*party);
         }
         Ok(doubts)
     }
@@ -210,28 +213,28 @@ impl Epoch {
     }
 
     /// The views that are not ours, with who has them.
-    pub fn others(&self) -> Arc<Vec<(MemberId, OtherView)>> {
+    pub fn others(&self) -> Arc<Vec<(Party, OtherView)>> {
         self.others.load_full()
     }
 
     /// Records which views of a party are not ours; none if it agrees with us. One that falls
     /// silent keeps those it last told: it may be at work where we cannot see it.
     pub fn set_others(&self, party: Party, views: &[OtherView]) {
-        let member = &self.member_of(party).id;
         self.others.rcu(|others| {
             let mut others: Vec<_> = (**others).clone();
-            others.retain(|(known, _)| known != member);
-            others.extend(views.iter().map(|view| (member.clone(), view.clone())));
+            others.retain(|(known, _)| *known != party);
+            others.extend(views.iter().map(|view| (party, view.clone())));
             others
         });
     }
 
-    /// A leaver is silent: it is counted with no more.
-    pub fn forget(&self, party: Party) {
+    /// A leaver is silent, or is not any more. One that is silent is counted with no more.
+    pub fn set_gone(&self, party: Party, gone: bool) {
         if let Party::Leaver(at) = party {
-            self.leavers[at].gone.store(true, Ordering::Relaxed);
+            self.leavers[at].gone.store(gone, Ordering::Relaxed);
+        }
+        if gone {
             self.set_others(party, &[]);
-            self.set_asked(party);
         }
     }
 
@@ -246,6 +249,7 @@ impl Epoch {
 
     /// A party's host name did not resolve.
     pub fn count_resolve_error(&self, party: Party) {
+        self.upstream_of(party).lookup_failed();
         if let Party::Peer(peer) = party {
             self.metrics.resolve_error(peer);
         }

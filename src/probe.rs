@@ -7,7 +7,7 @@
 mod question;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Probes;
 use crate::epoch::{Epoch, Party};
@@ -71,27 +71,59 @@ impl Checks {
     pub async fn watch_party(self, party: Party) {
         let standing = self.epoch.standing_of(party).clone();
         let mut tracker = Tracker::resumed(self.probes.thresholds, standing.verdict());
-        let mut silence = Tracker::new(self.probes.thresholds);
+        let began = Instant::now();
         let mut attempts = 0;
         loop {
             let answer = self.ask_party(party).await;
-            let silent = matches!(answer, Answer::Failed(_));
+            let silent = match answer {
+                // Its name may only be late, and then nobody was asked.
+                Answer::Unresolved => self.epoch.upstream_of(party).failed_lookups() >= ATTEMPTS,
+                Answer::Silent(_) => true,
+                Answer::State(_)
+                | Answer::TurnedAway
+                | Answer::Unreadable(_)
+                | Answer::Failed(_) => {
+                    standing.is_heard();
+                    false
+                }
+            };
+            let answered = matches!(
+                answer,
+                Answer::State(_) | Answer::TurnedAway | Answer::Unreadable(_)
+            );
+            attempts += u32::from(!matches!(answer, Answer::Unresolved));
             self.take(party, answer, &mut tracker);
-            attempts += 1;
-            if !silent || attempts >= ATTEMPTS {
+            if answered || attempts >= ATTEMPTS || silent && attempts == 0 {
                 self.epoch.set_asked(party);
             }
-            let is_silent = silence.record(!silent) == Some(Health::Down);
-            if let (Party::Leaver(_), true) = (party, is_silent) {
-                let member = &self.epoch.member_of(party).id;
-                tracing::info!(%member, "a member that was taken off the list is silent now");
-                return self.epoch.forget(party);
-            }
+            self.count_silence(party, silent, began.elapsed());
             if self.epoch.was_asked(party) {
                 self.pause(&standing, &tracker).await;
             } else {
                 tokio::time::sleep(jittered(LEAST_PAUSE)).await;
             }
+        }
+    }
+
+    /// A member that was taken off the list counts no more once it, and whatever its replica had in
+    /// hand, has been silent for long enough.
+    fn count_silence(&self, party: Party, silent: bool, asked_for: Duration) {
+        let Party::Leaver(at) = party else {
+            return;
+        };
+        let leaver = &self.epoch.leavers()[at];
+        let standing = self.epoch.standing_of(party);
+        // One that was never heard counts from our first question on.
+        let silence = standing.silence().unwrap_or(asked_for);
+        let gone = silent && silence >= self.epoch.timeouts.aftermath;
+        if gone != leaver.is_gone() && (gone || !silent) {
+            let member = &leaver.member.id;
+            if gone {
+                tracing::info!(%member, "a member that was taken off the list is silent now");
+            } else {
+                tracing::warn!(%member, "a member that was taken off the list is back");
+            }
+            self.epoch.set_gone(party, gone);
         }
     }
 
@@ -120,7 +152,11 @@ impl Checks {
                 self.take_told(party, Told::unreadable());
                 (tracker.record(false), reason)
             }
-            Answer::Failed(reason) => (tracker.record(false), reason),
+            Answer::Failed(reason) | Answer::Silent(reason) => (tracker.record(false), reason),
+            Answer::Unresolved => (
+                tracker.record(false),
+                "its name does not resolve".to_owned(),
+            ),
         };
         let Some(health) = verdict else {
             return;
@@ -150,7 +186,8 @@ impl Checks {
             }
         }
         let Ok(view) = told.view.parse() else {
-            return;
+            // Of a release that we do not know.
+            return self.take_told(party, Told::unreadable());
         };
         let ours = &self.epoch.view;
         // It describes its view only where it is not ours.
@@ -168,6 +205,7 @@ impl Checks {
                 description,
                 also,
                 lists_us: true,
+                start: told.start,
             },
         );
     }
@@ -176,15 +214,15 @@ impl Checks {
     fn take_told(&self, party: Party, told: Told) {
         let (epoch, standing) = (&self.epoch, self.epoch.standing_of(party));
         let same = told.view == Some(*epoch.view.fingerprint());
-        let others = told.others(&epoch.view);
         let known = epoch.others();
+        let new = standing.set_told(told, epoch.timeouts.aftermath);
+        let others = standing.others(&epoch.view);
         epoch.set_others(party, &others);
         if let Party::Peer(peer) = party {
             epoch.metrics.peer_view_same(peer, same);
         }
         let member = &epoch.member_of(party).id;
-        let disputed = known.iter().any(|(known, _)| known == member);
-        let new = standing.set_told(told);
+        let disputed = known.iter().any(|(known, _)| *known == party);
         match others.first() {
             Some(difference) if new && same => {
                 tracing::info!(%member, %difference, "a peer still writes under another view than ours");

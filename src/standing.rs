@@ -1,9 +1,10 @@
 //! How one member stands with us: the verdict of the probes, what it last told, and the way in to
-//! it. For the local member all of that is about its replica. Outlives reloads, since the party at
-//! the other end does.
+//! it. For the local member all of that is about its replica. Outlives reloads, as long as the
+//! member stays at its address, since the party at the other end does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
@@ -17,6 +18,10 @@ pub struct Standing {
     verdict: AtomicU8,
     draining: AtomicBool,
     told: ArcSwapOption<Told>,
+    /// What an earlier process there told, and until when its replica may still act on it.
+    outlived: Mutex<Vec<(Description, Instant)>>,
+    /// When it last answered.
+    heard: Mutex<Option<Instant>>,
     /// Stops asking while asking is of no use.
     pub breaker: Arc<Breaker>,
     /// Bounds what we send there at a time.
@@ -36,6 +41,8 @@ pub struct Told {
     pub also: Vec<Description>,
     /// Whether it takes us for a member.
     pub lists_us: bool,
+    /// Which process said so; empty if it did not say.
+    pub start: String,
 }
 
 const UNKNOWN: u8 = 0;
@@ -49,6 +56,8 @@ impl Standing {
             verdict: AtomicU8::new(UNKNOWN),
             draining: AtomicBool::new(false),
             told: ArcSwapOption::empty(),
+            outlived: Mutex::default(),
+            heard: Mutex::default(),
             breaker: Arc::new(breaker),
             places,
             wake: Notify::new(),
@@ -100,13 +109,53 @@ impl Standing {
         self.told.load_full()
     }
 
-    /// Records what it told. Says whether that is new.
-    pub fn set_told(&self, told: Told) -> bool {
-        let new = self.told.load().as_deref() != Some(&told);
-        if new {
-            self.told.store(Some(Arc::new(told)));
+    /// Records what it told. Says whether that is new. If another process answers than before, what
+    /// that one told counts for `aftermath` longer: it may have died, but its replica has not.
+    pub fn set_told(&self, told: Told, aftermath: Duration) -> bool {
+        let before = self.told.load_full();
+        if before.as_deref() == Some(&told) {
+            return false;
         }
-        new
+        if let Some(before) = before.filter(|before| before.start != told.start) {
+            let until = Instant::now() + aftermath;
+            let views = before.description.iter().chain(&before.also);
+            let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
+            outlived.extend(views.map(|view| (view.clone(), until)));
+        }
+        self.told.store(Some(Arc::new(told)));
+        true
+    }
+
+    /// The views that count with this member and are not ours.
+    pub fn others(&self, ours: &View) -> Vec<OtherView> {
+        let mut others = self.told().map_or_else(Vec::new, |told| told.others(ours));
+        let (own, now) = (ours.describe(), Instant::now());
+        let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
+        outlived.retain(|(_, until)| now < *until);
+        let views = outlived.iter().filter(|(view, _)| *view != own);
+        others.extend(views.map(|(view, _)| ours.compare(view)));
+        others
+    }
+
+    /// Knows what another standing knows of this member's views.
+    pub fn inherit(&self, other: &Self) {
+        self.told.store(other.told.load_full());
+        let outlived = other
+            .outlived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *self.outlived.lock().unwrap_or_else(PoisonError::into_inner) = outlived.clone();
+    }
+
+    /// Records that it answered, whatever.
+    pub fn is_heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// For how long it has not answered; none if it never did.
+    pub fn silence(&self) -> Option<Duration> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map(|heard| heard.elapsed())
     }
 
     /// Has it asked at once.
@@ -118,6 +167,11 @@ impl Standing {
     pub fn tell_news(&self) {
         self.news.store(true, Ordering::Relaxed);
         self.wake.notify_one();
+    }
+
+    /// A question that brought news was lost: the next one brings it.
+    pub fn keep_news(&self) {
+        self.news.store(true, Ordering::Relaxed);
     }
 
     /// Waits until somebody wants it asked.
@@ -147,6 +201,7 @@ impl Told {
             description: None,
             also: Vec::new(),
             lists_us: true,
+            start: String::new(),
         }
     }
 

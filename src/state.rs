@@ -21,6 +21,8 @@ pub struct State {
     past: Mutex<Vec<Arc<Epoch>>>,
     /// Asks peers small questions.
     pub asker: Asker,
+    /// Another one after each start.
+    pub start: String,
     /// What we count.
     pub metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
@@ -65,6 +67,7 @@ impl State {
             epoch: ArcSwap::new(epoch),
             past: Mutex::default(),
             asker,
+            start: crate::request_id::RequestId::make().as_str().to_owned(),
             metrics,
             access_log,
             work: TaskTracker::new(),
@@ -79,6 +82,21 @@ impl State {
     /// belong to its view.
     pub fn epoch(&self) -> Arc<Epoch> {
         self.epoch.load_full()
+    }
+
+    /// The same, once a change that is under way is done.
+    pub fn next_epoch(&self) -> Arc<Epoch> {
+        let _past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        self.epoch.load_full()
+    }
+
+    /// Whether an epoch before this one may still be writing by another replica.
+    pub fn has_other_replica_writing(&self, epoch: &Epoch) -> bool {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = past
+            .iter()
+            .filter(|other| other.replica_address != epoch.replica_address);
+        others.any(|other| other.is_writing())
     }
 
     /// Puts another epoch in force. Writes that the old one has admitted go on; peers hear of its
@@ -98,10 +116,14 @@ impl State {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.epoch.load_full();
         past.retain(|epoch| epoch.is_writing());
-        let others = past
-            .iter()
-            .filter(|epoch| epoch.view.fingerprint() != current.view.fingerprint());
-        let also = others.map(|epoch| epoch.view.describe()).collect();
+        let mut told = vec![*current.view.fingerprint()];
+        let mut also = Vec::new();
+        for epoch in past.iter() {
+            if !told.contains(epoch.view.fingerprint()) {
+                told.push(*epoch.view.fingerprint());
+                also.push(epoch.view.describe());
+            }
+        }
         (current, also)
     }
 

@@ -26,6 +26,8 @@ pub const OWNERS_PATH: &str = "/-/shardlet/owners/";
 /// Whom a member takes for the owner of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Owners {
+    /// Who says so.
+    pub member: String,
     /// Ids: by its view in force, and by every other view under which it still writes.
     pub owners: Vec<String>,
 }
@@ -37,6 +39,9 @@ pub struct MemberState {
     pub member: String,
     /// Its view's fingerprint.
     pub view: String,
+    /// Another one after each start: who has a new one does not know what the one before it did.
+    #[serde(default)]
+    pub start: String,
     /// Whether its replica answers.
     pub replica_up: bool,
     /// Whether it takes no new work.
@@ -78,6 +83,7 @@ mod tests {
         let state = MemberState {
             member: "zot-1".into(),
             view: "00".into(),
+            start: "ab".into(),
             replica_up: true,
             draining: false,
             description: None,
@@ -85,7 +91,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&state).unwrap(),
-            r#"{"member":"zot-1","view":"00","replica_up":true,"draining":false}"#
+            r#"{"member":"zot-1","view":"00","start":"ab","replica_up":true,"draining":false}"#
         );
     }
 }

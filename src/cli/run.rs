@@ -100,9 +100,7 @@ async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> R
         tokio::select! {
             told = signals.next() => break told,
             () = state.drain_asked() => break Told::Terminate,
-            _ = hangups.recv() => {
-                server.reload().await;
-            }
+            _ = hangups.recv() => server.reload_in_background(),
             () = state.has_broken() => {
                 // A supervisor starts it anew, whole.
                 let _ = server.close().await;

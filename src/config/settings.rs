@@ -189,6 +189,10 @@ pub struct Timeouts {
     /// How long the replica may take to answer a write whose body it has; a large layer is moved in
     /// storage then, without a byte on the wire. Default 5 m.
     pub commit: Duration,
+    /// How long a replica may go on with a write after nobody waits for it any more. Repositories
+    /// that move to another owner wait for that long where a write ended without an answer, or
+    /// where their old owner fell silent. Default 30 s.
+    pub aftermath: Duration,
     /// How long requests in flight may take to finish once a drain closed the doors. Default 30 s.
     pub drain: Duration,
     /// How long a draining member goes on as usual while it says that it is not ready, so that

@@ -73,6 +73,7 @@ pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
         keepalive: of("keepalive", 75 * SECOND, SECOND..=24 * HOUR),
         idle: of("idle", MINUTE, SECOND..=24 * HOUR),
         commit: of("commit", 300 * SECOND, SECOND..=24 * HOUR),
+        aftermath: of("aftermath", 30 * SECOND, Duration::ZERO..=24 * HOUR),
         // Nothing in flight may be waited for: 0s is a fair wish.
         drain: of("drain", 30 * SECOND, Duration::ZERO..=24 * HOUR),
         drain_delay: of("drain_delay", 5 * SECOND, Duration::ZERO..=HOUR),

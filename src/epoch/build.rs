@@ -44,6 +44,7 @@ impl Epoch {
             others: ArcSwap::default(),
             writes: Writes::default(),
             patience: config.probes.timeout,
+            replica_address: config.registry.address.clone(),
             view,
         };
         if let Some(before) = before {
@@ -57,11 +58,12 @@ impl Epoch {
     fn inherit(&self, before: &Self) {
         let same = self.view.fingerprint() == before.view.fingerprint();
         for party in self.parties() {
-            if let Some(told) = self.standing_of(party).told() {
-                self.set_others(party, &told.others(&self.view));
-            }
-            let id = &self.member_of(party).id;
-            if same && before.party(id).is_some_and(|then| before.was_asked(then)) {
+            let standing = self.standing_of(party);
+            self.set_others(party, &standing.others(&self.view));
+            // The same process at the same address, and nothing in between.
+            let is_it = |then: &Party| Arc::ptr_eq(before.standing_of(*then), standing);
+            let then = before.parties().find(is_it);
+            if same && then.is_some_and(|then| before.was_asked(then)) {
                 self.set_asked(party);
             }
         }
@@ -87,25 +89,34 @@ fn standing(
     } else {
         (config.peer_limits.max_in_flight, &config.peer_limits.queue)
     };
-    let known = before.and_then(|before| {
-        if local {
-            return Some(before.replica().clone());
-        }
-        let then = before.party(&member.id)?;
-        // At another address there may be somebody else.
-        let same = before.member_of(then).address == member.address;
-        same.then(|| before.standing_of(then).clone())
-    });
-    let Some(known) = known else {
+    let new = || {
         let places = Admission::new(places, *limit, *timeout);
-        return Standing::new(Breaker::new(config.circuit), places);
+        Standing::new(Breaker::new(config.circuit), places)
+    };
+    let Some(before) = before else {
+        return new();
+    };
+    let known = if local {
+        before.replica().clone()
+    } else {
+        let Some(then) = before.party(&member.id) else {
+            return new();
+        };
+        let known = before.standing_of(then).clone();
+        if before.member_of(then).address != member.address {
+            // There may be somebody else there; what was told before counts until then.
+            let new = new();
+            new.inherit(&known);
+            return new;
+        }
+        known
     };
     known.places.set_limits(places, *limit, *timeout);
     known.breaker.set_limits(config.circuit);
     known
 }
 
-/// Who was a member, or was leaving, and is not listed now.
+/// Who was a member, or was leaving, and is not listed now: not at all, or not at that address.
 fn leavers(view: &View, before: &Epoch) -> Vec<Leaver> {
     let local = view.members().local();
     let local = &view.members().get(local).id;
@@ -114,19 +125,23 @@ fn leavers(view: &View, before: &Epoch) -> Vec<Leaver> {
         Party::Leaver(at) => !before.leavers[*at].is_gone(),
     });
     let left = was_here.filter(|party| {
-        let id = &before.member_of(*party).id;
-        id != local && view.members().find(id).is_none()
+        let then = before.member_of(*party);
+        let mut members = view.members().iter();
+        let is_listed = |(_, now): (_, &Member)| now.id == then.id && now.address == then.address;
+        then.id != *local && !members.any(is_listed)
     });
     left.map(|party| {
         let standing = before.standing_of(party).clone();
         if standing.told().is_none() {
             // It never told of a view; the one that we shared is the likeliest.
-            standing.set_told(Told {
+            let told = Told {
                 view: Some(*before.view.fingerprint()),
                 description: Some(before.view.describe()),
                 also: Vec::new(),
                 lists_us: true,
-            });
+                start: String::new(),
+            };
+            standing.set_told(told, before.timeouts.aftermath);
         }
         Leaver {
             member: before.member_of(party).clone(),

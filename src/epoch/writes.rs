@@ -2,13 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Epoch;
-
-/// How long a write that ended without an answer of the replica may go on there unseen: registries
-/// finish storage calls for a client that is gone.
-const AFTERMATH: Duration = Duration::from_secs(30);
 
 /// Counts the writes of one epoch.
 #[derive(Debug, Default)]
@@ -68,7 +64,9 @@ impl Drop for WriteGuard {
     fn drop(&mut self) {
         let writes = &self.epoch.writes;
         if self.sent && !self.answered {
-            let until = now().saturating_add(AFTERMATH.as_millis() as u64);
+            // Registries finish storage calls for a client that is gone.
+            let aftermath = u64::try_from(self.epoch.timeouts.aftermath.as_millis());
+            let until = now().saturating_add(aftermath.unwrap_or(u64::MAX));
             writes.aftermath.fetch_max(until, Ordering::SeqCst);
         }
         writes.under_way.fetch_sub(1, Ordering::SeqCst);

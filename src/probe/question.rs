@@ -10,7 +10,7 @@ use rustls::AlertDescription;
 use super::Checks;
 use crate::config::ProbePath;
 use crate::epoch::Party;
-use crate::upstream::{Load, question};
+use crate::upstream::{Asker, Load, question};
 use crate::wire::{self, MemberState};
 
 /// What came of asking a party for its state.
@@ -21,8 +21,12 @@ pub(super) enum Answer {
     TurnedAway,
     /// It is there, and its view may be any.
     Unreadable(String),
-    /// Nothing that tells of its view, and why.
+    /// Somebody is there, and tells nothing of its view, and why.
     Failed(String),
+    /// Nobody seems to be there, and why.
+    Silent(String),
+    /// Its name has no address.
+    Unresolved,
 }
 
 /// Where zot says whether it is ready; it answers `/v2/` before that.
@@ -119,16 +123,24 @@ impl Checks {
                 }
             }
             Err(Some(error)) if turns_us_away(&error) => Answer::TurnedAway,
-            Err(Some(error)) if *error.etype() == UNREADABLE => Answer::Unreadable(brief(&error)),
-            Err(Some(error)) => Answer::Failed(brief(&error)),
-            Err(None) => Answer::Failed("its name does not resolve".to_owned()),
+            Err(Some(error))
+                if *error.etype() == UNREADABLE || *error.etype() == Asker::TOO_LARGE =>
+            {
+                Answer::Unreadable(brief(&error))
+            }
+            Err(Some(error)) if *error.etype() == ErrorType::TLSHandshakeFailure => {
+                Answer::Failed(brief(&error))
+            }
+            Err(Some(error)) => Answer::Silent(brief(&error)),
+            Err(None) => Answer::Unresolved,
         }
     }
 
     async fn state_of(&self, party: Party) -> Result<MemberState, Option<Box<Error>>> {
         let upstream = self.epoch.upstream_of(party);
-        let news = self.epoch.standing_of(party).take_news();
         let target = upstream.ready(Load::Small).ok_or(None)?;
+        let standing = self.epoch.standing_of(party);
+        let news = standing.take_news();
         let told = match self.exchange(party, &target, news).await {
             Err(error)
                 if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) =>
@@ -142,6 +154,9 @@ impl Checks {
             }
             told => told,
         };
+        if news && told.is_err() {
+            standing.keep_news();
+        }
         told.map_err(Some)
     }
 
@@ -166,7 +181,8 @@ impl Checks {
             .get(target, request, self.probes.timeout)
             .await?;
         if status != StatusCode::OK {
-            return Error::e_explain(UNREADABLE, format!("it answered {status}"));
+            let said = format!("it answered {status}");
+            return Error::e_explain(ErrorType::InvalidHTTPHeader, said);
         }
         let told = serde_json::from_slice(&body);
         told.map_err(|error| {

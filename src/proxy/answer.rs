@@ -62,6 +62,7 @@ impl Proxy {
             draining: self.state.is_draining(),
             description: (!knows_it).then(|| epoch.view.describe()),
             view: own_view,
+            start: self.state.start.clone(),
             also,
         };
         tell(session, &state).await
@@ -76,7 +77,10 @@ impl Proxy {
         // No name, no owner: nobody may take that for an agreement.
         let owners = Repository::parse(name).map(|repository| self.state.owners(&repository));
         let owners = owners.unwrap_or_default();
-        tell(session, &wire::Owners { owners }).await
+        let epoch = self.state.epoch();
+        let members = epoch.view.members();
+        let member = members.get(members.local()).id.to_string();
+        tell(session, &wire::Owners { member, owners }).await
     }
 }
 

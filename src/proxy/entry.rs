@@ -48,9 +48,6 @@ pub async fn enter(
         ctx.permit = None;
         return Ok(Err(closed_to_us(&epoch, ctx, member)));
     }
-    if let Some(write) = &mut ctx.write {
-        write.is_sent();
-    }
     Ok(Ok(target))
 }
 

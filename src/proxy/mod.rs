@@ -123,6 +123,9 @@ impl ProxyHttp for Proxy {
         _: Option<&Digest>,
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
+        if let Some(write) = &mut ctx.write {
+            write.is_sent();
+        }
         self.state
             .metrics
             .upstream_connection(verdict::upstream_of(ctx), reused);

@@ -44,6 +44,12 @@ pub fn on_response(
             let owner = ctx.epoch.view.members().get(owner).id.clone();
             return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
         }
+        // A member of a release that knows no stand-ins.
+        Some(Plan::PeerFallback { .. })
+            if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
+        {
+            return Err(give_up(ctx, Failure::ReplicaDown));
+        }
         // The peer itself answers, for a replica that does not.
         Some(Plan::Forward(_)) => rejected && response.status.is_server_error(),
         // Storage is shared, but a replica may have cached that the blob was not there.

@@ -20,7 +20,7 @@ pub async fn admit(state: &State, session: &Session, ctx: &mut Exchange) -> Resu
     for _ in 0..EPOCHS {
         match begin(state, ctx).await {
             Err(Failure::Reloading) => {
-                ctx.epoch = state.epoch();
+                ctx.epoch = state.next_epoch();
                 intake::take_in(state, session, ctx)?;
             }
             begun => return begun,
@@ -43,6 +43,9 @@ async fn begin(state: &State, ctx: &mut Exchange) -> Result<(), Failure> {
     }
     // Counted in before anybody is asked: who changes its view from now on hears of this write.
     let write = epoch.begin_write()?;
+    if state.has_other_replica_writing(&epoch) {
+        return Err(Failure::Reloading);
+    }
     let doubts = epoch.doubts(&repository)?;
     if !agreement::is_ours(state, &epoch, &repository, &doubts).await {
         return Err(Failure::ViewsDiffer);

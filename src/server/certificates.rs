@@ -88,10 +88,18 @@ impl Certificates {
         let taken = change
             .map_err(|error| error.to_string())
             .and_then(|material| {
-                let epoch = state.epoch();
-                self.admit(&material, epoch.view.members())?;
-                self.show(&material, &epoch)
-                    .map_err(|error| error.to_string())?;
+                let mut epoch = state.epoch();
+                loop {
+                    self.admit(&material, epoch.view.members())?;
+                    self.show(&material, &epoch)
+                        .map_err(|error| error.to_string())?;
+                    // A reload may have come in between.
+                    let now = state.epoch();
+                    if Arc::ptr_eq(&epoch, &now) {
+                        break;
+                    }
+                    epoch = now;
+                }
                 report_expiry(state, &material);
                 Ok(())
             });

@@ -108,6 +108,12 @@ impl Server {
         self.reloader.reload().await
     }
 
+    /// The same, without waiting for it: files on a network may take their time.
+    pub fn reload_in_background(&self) {
+        let reloader = self.reloader.clone();
+        tokio::spawn(async move { reloader.reload().await });
+    }
+
     /// Says to load balancers and peers that it is going, and goes on as before for
     /// `timeouts.drain_delay`, until they have heard it. Then takes no new client connection, lets
     /// requests in flight finish for up to `timeouts.drain`, and ends. Peers can ask for its state

@@ -10,7 +10,7 @@ use crate::admin::status::{
 };
 use crate::admin::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::config::{ClusterTls, Config, RegistryAddress};
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Leaver};
 use crate::metrics::Listener;
 use crate::shard::repository::NameError;
 use crate::shard::{Access, Health, MemberIndex};
@@ -131,10 +131,13 @@ impl Observer {
 
     fn warnings(&self, epoch: &Epoch) -> Vec<String> {
         let others = epoch.others();
-        let differing = others.iter().map(|(member, other)| {
+        let differing = others.iter().map(|(party, other)| {
+            let member = &epoch.member_of(*party).id;
             format!("{member} has another view ({other}): writes in dispute are refused")
         });
-        let leaving = epoch.leavers().iter().filter(|leaver| !leaver.is_gone());
+        let is_listed = |leaver: &Leaver| epoch.view.members().find(&leaver.member.id).is_some();
+        let leaving = epoch.leavers().iter();
+        let leaving = leaving.filter(|leaver| !leaver.is_gone() && !is_listed(leaver));
         let leaving = leaving.map(|leaver| {
             let member = &leaver.member.id;
             format!("{member} is listed no more and still answers: stop it, or list it again")

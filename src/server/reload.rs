@@ -215,6 +215,11 @@ impl Reloader {
             tracing::error!(%error, "a certificate cannot be shown to peers");
         }
         self.state.replace_epoch(epoch.clone());
+        // Once more: the watch over the certificates may have admitted the members of before.
+        if let Err(error) = self.certificates.admit(&material, config.view.members()) {
+            tracing::error!(%error, "the members' certificates cannot be checked");
+        }
+        epoch.tell_news();
         certificates::report_expiry(&self.state, &material);
         // The checks of the epoch before end here, and nobody is asked twice.
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -23,6 +23,9 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// The kind of error when an answer is too large to be one.
+    pub const TOO_LARGE: ErrorType = ErrorType::Custom("too large");
+
     /// `authority_file` only keeps the framework from reading the system's certificates; each
     /// target brings its own trust.
     pub fn new(authority_file: Option<String>) -> Self {
@@ -64,7 +67,7 @@ impl Asker {
         let mut body = BytesMut::new();
         while let Some(part) = session.read_body_bytes().await? {
             if body.len() + part.len() > ANSWER_LIMIT {
-                return Error::e_explain(ErrorType::ReadError, "the answer is too large");
+                return Error::e_explain(Self::TOO_LARGE, "the answer is too large");
             }
             body.extend_from_slice(&part);
         }

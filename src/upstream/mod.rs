@@ -18,7 +18,7 @@ pub use trust::Trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
 use pingora::upstreams::peer::HttpPeer;
@@ -42,6 +42,7 @@ pub struct Upstream {
     /// Whether its certificate carries the member's id rather than the host of its address.
     named_by_id: AtomicBool,
     ready: ArcSwapOption<Ready>,
+    failed_lookups: AtomicU32,
     trust: Arc<Trust>,
     shows_credentials: bool,
 }
@@ -131,6 +132,7 @@ impl Upstream {
             address: ArcSwapOption::empty(),
             named_by_id: AtomicBool::new(false),
             ready: ArcSwapOption::empty(),
+            failed_lookups: AtomicU32::new(0),
             trust: trust.clone(),
             shows_credentials,
         }
@@ -167,6 +169,16 @@ impl Upstream {
     pub fn set_address(&self, address: SocketAddr) -> Result<(), DialError> {
         self.address.store(Some(Arc::new(address)));
         self.prepare()
+    }
+
+    /// Records that its name did not resolve.
+    pub fn lookup_failed(&self) {
+        self.failed_lookups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often its name did not resolve.
+    pub fn failed_lookups(&self) -> u32 {
+        self.failed_lookups.load(Ordering::Relaxed)
     }
 
     /// Expects the other of the two names that a member's certificate may carry than the one that

@@ -296,3 +296,92 @@ async fn a_dead_member_can_be_taken_off_the_list() {
     })
     .await;
 }
+
+/// Two processes of a registry would have two locks.
+#[tokio::test]
+async fn another_replica_writes_nothing_before_the_one_before_it_is_done() {
+    let cluster = Cluster::start(Plan::of(2)).await;
+    let repository = cluster.repository_of(0);
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(0).steps(steps);
+    let mut slow = cluster.at(0).connect().await;
+    slow.send(put(&repository).bytes()).await;
+    cluster.replica(0).until_requests(1).await;
+
+    let file = &cluster.at(0).file;
+    let text = std::fs::read_to_string(file).unwrap();
+    let [old, new] = [0, 1].map(|at| cluster.replica(at).address.to_string());
+    std::fs::write(file, text.replace(&old, &new)).unwrap();
+    assert!(cluster.at(0).server.reload().await.taken);
+    let refused = cluster.at(0).ask(put(&repository)).await;
+    assert_eq!(refused.refused(), (503, "reloading".into()));
+    assert_eq!(
+        serves(&cluster, 0, &repository).await.as_deref(),
+        Some("zot-2")
+    );
+
+    gate.open();
+    assert_eq!(slow.answer().await.status, 201);
+    assert_eq!(cluster.at(0).ask(put(&repository)).await.status, 201);
+    assert_eq!(cluster.replica(1).requests().last().unwrap().method, "PUT");
+}
+
+#[tokio::test]
+async fn what_a_member_told_counts_when_its_address_changes() {
+    let plan = Plan::of(2)
+        .eager_probes()
+        .set("cluster", &pinned_to("zot-2"));
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let own = |plan: Plan| plan.set_at(0, "cluster", OWN_PIN);
+    assert!(cluster.reload(0, own).await.taken);
+    let refused = cluster.at(0).ask(put("moved/app")).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+
+    let file = &cluster.at(0).file;
+    let text = std::fs::read_to_string(file).unwrap();
+    let nobody = text.replace(
+        &cluster.plan().peer_address(1).to_string(),
+        &format!("{}:1", cluster.plan().ip()),
+    );
+    std::fs::write(file, nobody).unwrap();
+    assert!(cluster.at(0).server.reload().await.taken);
+    let refused = cluster.at(0).ask(put("moved/app")).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+}
+
+const OWN_PIN: &str =
+    "hash_key: 000102030405060708090a0b0c0d0e0f, pins: [ { prefix: moved/, member: zot-1 } ]";
+
+/// Its replica has not died with it, and may still be at work.
+#[tokio::test]
+async fn what_a_member_that_died_was_writing_is_waited_for() {
+    let timeouts = "idle: 10s, aftermath: 1h, drain: 0s, drain_delay: 0s";
+    let plan = Plan::of(2)
+        .eager_probes()
+        .set("timeouts", timeouts)
+        .set("cluster", &pinned_to("zot-1"));
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    cluster.stop(0).await;
+    let reloaded = cluster
+        .reload(1, |plan| plan.set("cluster", &pinned_to("zot-2")))
+        .await;
+    assert!(reloaded.taken);
+    cluster.restart(0).await;
+    let told = |cluster: &Cluster| {
+        let epoch = cluster.at(1).epoch();
+        let peer = epoch.view.members().peers().next().unwrap().0;
+        let told = epoch.standing(peer).told().and_then(|told| told.view);
+        told == Some(*epoch.view.fingerprint())
+    };
+    eventually("the new process to have told its view", async || {
+        told(&cluster)
+    })
+    .await;
+    let refused = cluster.at(1).ask(put("moved/app")).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+    let steady = cluster.repository_of(1);
+    assert_eq!(cluster.at(0).ask(put(&steady)).await.status, 201);
+}

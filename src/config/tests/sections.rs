@@ -10,7 +10,7 @@ const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.c
          registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
          reads: { blobs: any, owner_down: reject }\n\
          sticky: { cookie: lb, path: /ui }\n\
-         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, commit: 10m, drain: 0s, drain_delay: 1m }\n\
+         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, commit: 10m, aftermath: 1m, drain: 0s, drain_delay: 1m }\n\
          limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB, handshakes: 9, upload_rate: 1kB, download_rate: 2KiB }\n\
          circuit: { failures: 1, open: 1s, open_limit: 1m }\n\
          reload: { watch: false }\n\
