@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::message::sha256;
 use crate::cluster::replica::Record;
-use crate::cluster::{Cluster, End, Plan, Request, Step};
+use crate::cluster::{Cluster, End, Plan, Request, Step, within};
 
 /// The shortest idle limit there is.
 const IDLE: Duration = Duration::from_secs(1);
@@ -148,15 +148,18 @@ async fn a_client_that_reads_by_drops_is_given_up() {
     let mut connection = cluster.at(0).connect().await;
     let request = Request::get(&target).field("X-Request-Id", "drops");
     connection.send(request.bytes()).await;
-    let mut read = 0;
     // Fast enough never to be silent, by far too slow for the limit.
-    while let Some(bytes) = connection.some().await {
-        read += bytes.len();
-        if read > 256 * 1024 {
-            read = 0;
-            tokio::time::sleep(PAUSE / 25).await;
+    within("the end", async {
+        let mut read = 0;
+        while let Some(bytes) = connection.some().await {
+            read += bytes.len();
+            if read > 256 * 1024 {
+                read = 0;
+                tokio::time::sleep(PAUSE / 25).await;
+            }
         }
-    }
+    })
+    .await;
     let line = cluster.at(0).log.of_request("drops").await;
     assert_eq!(
         (&line["status"], &line["ended"]),
