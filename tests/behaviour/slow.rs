@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cluster::h2_client::H2Client;
 use crate::cluster::message::sha256;
 use crate::cluster::replica::Record;
 use crate::cluster::{Cluster, End, Plan, Request, Step, within};
@@ -99,6 +100,31 @@ async fn an_upload_that_stops_is_given_up() {
             record.requests.iter().any(|seen| seen.body.is_some())
         });
     assert!(!record.await.requests[0].body.as_ref().unwrap().whole);
+}
+
+#[tokio::test]
+async fn an_http2_upload_that_stops_is_not_the_replicas_fault() {
+    let timeouts = "idle: 1s, commit: 2s";
+    let plan = Plan::of(1).client_tls().set("timeouts", timeouts);
+    let cluster =
+        Cluster::start(plan.set("circuit", "failures: 1, open: 1h, open_limit: 1h")).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    let mut client = cluster.at(0).h2().await;
+    let put = H2Client::request("PUT", &target);
+    let (response, mut stream) = client.begin(put, false).await.unwrap();
+    let some = bytes::Bytes::from_static(b"some of it");
+    stream.send_data(some, false).unwrap();
+    let answer = H2Client::answer(response).await.unwrap();
+    assert_eq!(answer.status, 408);
+    let refused: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(refused["errors"][0]["detail"]["reason"], "body_timeout");
+    let record = cluster.replica(0).until("the cut", |record| {
+        record.requests.iter().any(|seen| seen.body.is_some())
+    });
+    assert!(!record.await.requests[0].body.as_ref().unwrap().whole);
+    // One failure would have opened its circuit.
+    let next = client.ask(H2Client::request("GET", "/v2/")).await.unwrap();
+    assert_eq!(next.status, 200);
 }
 
 #[tokio::test]
