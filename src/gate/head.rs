@@ -203,11 +203,17 @@ fn host<'h>(fields: &'h [httparse::Header<'h>], minor: u8) -> Result<Option<&'h 
         (Some(_), Some(_)) => return Err(Failure::BadRequest(Malformed::HostRepeated)),
         (Some(host), None) => host,
     };
-    let valid = http::uri::Authority::try_from(host).is_ok() && !host.contains(&b'@');
     match std::str::from_utf8(host) {
-        Ok(host) if valid => Ok(Some(host)),
+        Ok(host) if is_host(host) => Ok(Some(host)),
         _ => Err(Failure::BadRequest(Malformed::HostInvalid)),
     }
+}
+
+/// A name or an address with an optional port. RFC 3986 §3.2.2 knows more, such as commas and
+/// semicolons, which are lists or parameters to those who read it in a forwarding header.
+pub fn is_host(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    text.bytes().all(known) && text.parse::<http::uri::Authority>().is_ok()
 }
 
 /// RFC 9112 §3.2.2: an absolute-form target must name the host that `Host` names, and goes on in

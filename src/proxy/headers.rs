@@ -13,6 +13,7 @@ use http::header::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::gate::head::is_host;
 use crate::shard::View;
 use crate::wire;
 
@@ -160,11 +161,6 @@ impl Told {
             chain: (!chain.is_empty()).then(|| chain.join(", ")),
         }
     }
-}
-
-/// A host with an optional port and nothing else, so also safe between quotes.
-fn is_host(text: &str) -> bool {
-    !text.contains('@') && text.parse::<http::uri::Authority>().is_ok()
 }
 
 /// Drops what was meant for us alone of a response (RFC 9110 §7.6.1); the framework does so for

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{EXPECT, RANGE};
+use http::header::{EXPECT, HOST, RANGE};
+use http::uri::Authority;
 use pingora::proxy::Session;
 
 use super::{Exchange, headers};
@@ -93,6 +94,16 @@ pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<T
     ctx.trace = Some(TraceParent::keep_or_make(sent(TRACE_HEADER)));
     // The gate has done this for HTTP/1; HTTP/2 comes here directly.
     head::check_method(request.method.as_str())?;
+    let authority = request.uri.authority().map(Authority::as_str);
+    let host = request.headers.get(HOST).map(http::HeaderValue::as_bytes);
+    let host = host.map(|host| str::from_utf8(host).unwrap_or_default());
+    if [authority, host]
+        .into_iter()
+        .flatten()
+        .any(|host| !head::is_host(host))
+    {
+        return Err(Failure::BadRequest(Malformed::HostInvalid));
+    }
     let target = request.raw_path();
     let path = target
         .split(|byte| *byte == b'?')

@@ -82,7 +82,7 @@ pub fn on_connect_error(
 /// closing is sent again; another read may be served by another replica.
 pub fn on_error(
     state: &State,
-    session: &Session,
+    session: &mut Session,
     ctx: &mut Exchange,
     mut error: Box<Error>,
     reused: bool,
@@ -94,6 +94,13 @@ pub fn on_error(
     if *error.esource() != ErrorSource::Upstream || ctx.failure.is_some() {
         error.set_retry(false);
         ctx.failure.get_or_insert_with(|| failure::classify(&error));
+        return error;
+    }
+    if *error.etype() == ErrorType::ReadTimedout && !session.as_downstream_mut().is_body_done() {
+        // The upstream has taken all there was, and can only wait for the rest. Over HTTP/2 nobody
+        // else has noticed; nothing is wrong with the upstream.
+        error.set_retry(false);
+        ctx.failure = Some(Failure::BodyTimeout);
         return error;
     }
     let was_closing = reused && !ctx.resent && !failure::is_timeout(&error);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cluster::h2_client::H2Client;
 use crate::cluster::message::sha256;
 use crate::cluster::replica::Record;
-use crate::cluster::{Cluster, End, Plan, Request, Step};
+use crate::cluster::{Cluster, End, Plan, Request, Step, within};
 
 /// The shortest idle limit there is.
 const IDLE: Duration = Duration::from_secs(1);
@@ -102,6 +103,31 @@ async fn an_upload_that_stops_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_http2_upload_that_stops_is_not_the_replicas_fault() {
+    let timeouts = "idle: 1s, commit: 2s";
+    let plan = Plan::of(1).client_tls().set("timeouts", timeouts);
+    let cluster =
+        Cluster::start(plan.set("circuit", "failures: 1, open: 1h, open_limit: 1h")).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    let mut client = cluster.at(0).h2().await;
+    let put = H2Client::request("PUT", &target);
+    let (response, mut stream) = client.begin(put, false).await.unwrap();
+    let some = bytes::Bytes::from_static(b"some of it");
+    stream.send_data(some, false).unwrap();
+    let answer = H2Client::answer(response).await.unwrap();
+    assert_eq!(answer.status, 408);
+    let refused: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(refused["errors"][0]["detail"]["reason"], "body_timeout");
+    let record = cluster.replica(0).until("the cut", |record| {
+        record.requests.iter().any(|seen| seen.body.is_some())
+    });
+    assert!(!record.await.requests[0].body.as_ref().unwrap().whole);
+    // One failure would have opened its circuit.
+    let next = client.ask(H2Client::request("GET", "/v2/")).await.unwrap();
+    assert_eq!(next.status, 200);
+}
+
+#[tokio::test]
 async fn an_upload_that_drips_is_given_up() {
     let plan = Plan::of(2).set("timeouts", "idle: 1s");
     let cluster = Cluster::start(plan.set("limits", "upload_rate: 1kB")).await;
@@ -148,15 +174,18 @@ async fn a_client_that_reads_by_drops_is_given_up() {
     let mut connection = cluster.at(0).connect().await;
     let request = Request::get(&target).field("X-Request-Id", "drops");
     connection.send(request.bytes()).await;
-    let mut read = 0;
     // Fast enough never to be silent, by far too slow for the limit.
-    while let Some(bytes) = connection.some().await {
-        read += bytes.len();
-        if read > 256 * 1024 {
-            read = 0;
-            tokio::time::sleep(PAUSE / 25).await;
+    within("the end", async {
+        let mut read = 0;
+        while let Some(bytes) = connection.some().await {
+            read += bytes.len();
+            if read > 256 * 1024 {
+                read = 0;
+                tokio::time::sleep(PAUSE / 25).await;
+            }
         }
-    }
+    })
+    .await;
     let line = cluster.at(0).log.of_request("drops").await;
     assert_eq!(
         (&line["status"], &line["ended"]),
