@@ -24,8 +24,9 @@ ROWS = pytest.StashKey[list[Row]]()
 ROW = pytest.StashKey[Row]()
 NO_NAMESPACES = pytest.StashKey[str]()
 
-# What every cluster of the suite has, unless a row says otherwise.
-SETTINGS: Settings = {"timeouts": {"connect": "1s", "drain": "20s"}, "probes": {"interval": "500ms"}}
+# What every cluster of the suite has, unless a row says otherwise. A probe may take longer than by default, since a
+# machine that runs all members, all clients and all attackers on two cores is late with everything.
+SETTINGS: Settings = {"timeouts": {"drain": "20s"}, "probes": {"interval": "500ms", "timeout": "3s"}}
 
 MakeCluster = Callable[..., Cluster]
 

@@ -13,7 +13,7 @@ from harness.ask import Asker, Seen, once
 from harness.chunked import Chunked
 from harness.load import percentile
 from harness.scale import MIB, Scale
-from harness.seed import MANIFEST, seeded
+from harness.seed import OTHER_MANIFEST, seeded
 from harness.table import Row
 from lib.cluster import Cluster, Member
 from lib.process import wait_until
@@ -161,7 +161,7 @@ class Repeating:
             if self.kind == "read":
                 seen = self._asker.read(repository)
             else:
-                seen = self._asker.write(repository, MANIFEST)
+                seen = self._asker.write(repository, OTHER_MANIFEST)
             self.seen.append((began, seen))
             time.sleep(self.PAUSE_SECONDS)
 
@@ -169,7 +169,7 @@ class Repeating:
 def _back(members: list[Member], repository: str) -> float:
     """When the last of the members took a write again."""
     for member in members:
-        taken = lambda member=member: once(member, "PUT", f"/v2/{repository}/manifests/back", MANIFEST).status == 201  # noqa: E731
+        taken = lambda member=member: once(member, "PUT", f"/v2/{repository}/manifests/back", OTHER_MANIFEST).status == 201  # noqa: E731
         wait_until(f"a write through {member.id}", taken, PATIENCE_SECONDS)
     return time.monotonic()
 

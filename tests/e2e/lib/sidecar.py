@@ -25,7 +25,7 @@ BINARY_NAMED_BY = "SHARDLET_BINARY"
 
 def binary() -> str:
     """The built shardlet: named by the environment, else the release build of this checkout."""
-    built = Path(__file__).parents[3] / "target" / "release" / "shardlet"
+    built = Path(__file__).resolve().parents[3] / "target" / "release" / "shardlet"
     return os.environ.get(BINARY_NAMED_BY) or str(built)
 
 

@@ -47,7 +47,7 @@ class Clients:
 
     async def one(self, kind: str, due: float, number: int) -> None:
         repository = self.work["repositories"][number % len(self.work["repositories"])]
-        # Never the tag that is pulled: over a directory, docker-registry answers 500 while it writes one.
+        # Never what is pulled: over a directory, docker-registry answers 500 while it writes the same tag or digest.
         written = f"t{number}" if self.work["new_tags"] else f"t{number % TAGS}"
         tag = "steady" if kind == "pull" else written
         first = number // len(self.work["repositories"])
@@ -131,7 +131,8 @@ class Clients:
         head = f"{line}Host: {base[0]}:{base[1]}\r\nAccept: {OCI_MANIFEST}\r\n"
         if kind == "pull":
             return f"{head}\r\n".encode()
-        body = self.work["manifest"]
+        # A manifest of its own for each tag, for the same reason.
+        body = self.work["manifest"].removesuffix("}") + f',"annotations":{{"test.tag":"{tag}"}}}}'
         return f"{head}Content-Type: {OCI_MANIFEST}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
     @staticmethod

@@ -9,6 +9,8 @@ from lib.cluster import Cluster, Member
 
 CONFIG, LAYER = b"{}", b"layer"
 MANIFEST = manifest_of(CONFIG, [LAYER])
+# For writes while the other is read: over a directory, docker-registry answers 500 to reads of what it writes.
+OTHER_MANIFEST = manifest_of(CONFIG, [LAYER], annotations={"test.write": "other"})
 TAG = "steady"
 
 
