@@ -78,8 +78,16 @@ def moto(ports: Ports, run_dir: Path) -> Iterator[Moto]:
     server.process.stop()
 
 
+@pytest.fixture
+def network_of_three(three_namespaces: Network | None) -> Iterator[Network | None]:
+    """Whole again after each test."""
+    yield three_namespaces
+    if three_namespaces:
+        three_namespaces.join()
+
+
 @pytest.fixture(scope="session")
-def network_of_three(request: pytest.FixtureRequest) -> Iterator[Network | None]:
+def three_namespaces(request: pytest.FixtureRequest) -> Iterator[Network | None]:
     """Three network namespaces on a bridge; None where this machine allows none, which is said at the end."""
     try:
         made = network.make(3)

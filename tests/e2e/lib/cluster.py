@@ -92,6 +92,8 @@ class Cluster:
 
     def wait_settled(self) -> None:
         """Until every member has seen every other up: one that starts first may have met closed ports."""
+        for member in self.members:
+            member.sidecar.wait_ready()
         wait_until("all members to see each other up", self._is_settled, SETTLE_SECONDS)
 
     def _is_settled(self) -> bool:

@@ -57,7 +57,8 @@ class Process:
         self._child.send_signal(number)
 
     def wait(self, timeout: float) -> int:
-        return self._child.wait(timeout)
+        self._child.wait(timeout)
+        return self._ended()
 
     def stop(self, grace: float = STOP_GRACE_SECONDS) -> int:
         """Asks it to end, and ends it by force after `grace` seconds. Returns its exit code."""

@@ -38,7 +38,8 @@ class Seen:
             return ""
 
     def __str__(self) -> str:
-        return f"{self.status or 'no answer'} {self.reason}{self.cut} after {self.seconds:.3f} s"
+        words = [self.status or "no answer", self.reason, self.cut, f"after {self.seconds:.3f} s"]
+        return " ".join(str(word) for word in [*words, self.fields.get("x-request-id")] if word)
 
 
 class Asker:
