@@ -122,7 +122,7 @@ def make_cluster(authority: Authority, ports: Ports, tmp_path: Path) -> Iterator
 def pytest_runtest_setup(item: pytest.Item) -> None:
     mark = item.get_closest_marker("row")
     assert mark, f"{item.name} shows no row"
-    variant = item.callspec.id if hasattr(item, "callspec") else ""
+    variant = item.callspec.id if hasattr(item, "callspec") else mark.kwargs.get("variant", "")
     item.stash[ROW] = Row(*mark.args, variant=variant)
     item.config.stash[ROWS].append(item.stash[ROW])
 

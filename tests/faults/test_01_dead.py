@@ -40,7 +40,7 @@ def test_a_replica_dies_in_a_push(
     repository = cluster.repository_of(owner, "push")
     blob = f"/v2/{repository}/blobs/{transfer.digest(size)}"
     with load.start(
-        cluster, [peer, other], cluster.members, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, [peer, other], cluster.members, directory=tmp_path, scale=scale
     ) as background:
         upload = transfer.Upload(arrival, repository, size)
         upload.send(size // 2)
@@ -75,7 +75,7 @@ def test_a_sidecar_dies(make_cluster: MakeCluster, scale: Scale, row: Row, tmp_p
     cluster = make_cluster()
     owner, *peers = cluster.members
     repository = seeded(cluster, owner, "sidecar", 1)[0]
-    with load.start(cluster, peers, peers, directory=tmp_path, normal_seconds=scale.normal_seconds) as background:
+    with load.start(cluster, peers, peers, directory=tmp_path, scale=scale) as background:
         readers, writers = (many(peers, repository, kind) for kind in ("read", "write"))
         time.sleep(ANSWER_SECONDS)
         died = time.monotonic()
@@ -119,7 +119,7 @@ def test_a_replica_dies_in_an_answer(
         path = f"/v2/{repository}/blobs/{transfer.digest(size)}"
     background = None
     if not chunked:
-        background = load.start(cluster, [peer, other], cluster.members, directory=tmp_path, normal_seconds=1.0)
+        background = load.start(cluster, [peer, other], cluster.members, directory=tmp_path, scale=scale, normal_seconds=1.0)
         background.measure("normal", background.normal_seconds)
     for arrival in (owner, peer):
         seen, count, _ = transfer.pull(arrival, path, size // 4, owner.replica.process.kill)

@@ -53,7 +53,7 @@ def test_a_replica_is_frozen(make_cluster: MakeCluster, scale: Scale, row: Row, 
     owner, peer, other = cluster.members
     repository = seeded(cluster, owner, "frozen", 1)[0]
     with load.start(
-        cluster, [peer, other], cluster.members, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, [peer, other], cluster.members, directory=tmp_path, scale=scale
     ) as background:
         frozen = time.monotonic()
         owner.replica.process.signal(signal.SIGSTOP)
@@ -108,7 +108,7 @@ def test_a_peer_is_a_black_hole(
         cluster.wait_settled()
     parted = partition.between(cluster, arrival, owner, network_of_three)
     with load.start(
-        cluster, [third], parted.spared, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, [third], parted.spared, directory=tmp_path, scale=scale
     ) as background:
         if connections == "pooled":
             _together(CLIENTS, lambda: once(arrival, "GET", f"/v2/{repository}/manifests/steady"))
@@ -142,7 +142,7 @@ def test_a_peer_refuses(
     repository = seeded(cluster, owner, "refused", 1)[0]
     parted = partition.between(cluster, arrival, owner, network_of_three)
     with load.start(
-        cluster, [third], parted.spared, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, [third], parted.spared, directory=tmp_path, scale=scale
     ) as background:
         parted.refuse()
         writes, reads = _paced(arrival, repository, scale.samples)

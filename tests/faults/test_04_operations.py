@@ -40,6 +40,7 @@ def test_all_members_are_restarted_one_after_the_other(
         cluster.members,
         cluster.members,
         directory=tmp_path,
+        scale=scale,
         normal_seconds=1.0,
         pushes_per_second=20.0,
         fails_over=True,
@@ -83,7 +84,7 @@ def test_files_are_reloaded(make_cluster: MakeCluster, scale: Scale, row: Row, t
     ask = ASKING[by]
     times: list[float] = []
     with load.start(
-        cluster, cluster.members, cluster.members, directory=tmp_path, normal_seconds=1.0
+        cluster, cluster.members, cluster.members, directory=tmp_path, scale=scale, normal_seconds=1.0
     ) as background:
         for turn in range(scale.reloads):
             before = {member.id: member.sidecar.fingerprint() for member in cluster.members}

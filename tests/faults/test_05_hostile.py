@@ -28,6 +28,8 @@ CONTINUATIONS_EACH = 2000
 ENHANCE_YOUR_CALM = 11
 PLACES, QUEUE = 8, 16
 AT_ONCE_SECONDS = 1.0
+# Through a peer every refused body costs a connection between members, with its handshake.
+HANDSHAKE_SECONDS = 0.004
 
 
 @pytest.mark.row(
@@ -43,7 +45,7 @@ def test_heads_that_never_end(make_cluster: MakeCluster, scale: Scale, row: Row,
     drips = {"kind": "drip", "host": place.host, "pause": 1.0, "patience": PATIENCE_SECONDS}
     some = scale.slow_connections // 10
     with load.start(
-        cluster, cluster.members, cluster.members, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, cluster.members, cluster.members, directory=tmp_path, scale=scale
     ) as background, Watched(target) as watched, background.phase("attacked"):
         attacks = {
             "clients": Attack(
@@ -77,7 +79,7 @@ def test_heads_that_are_too_large(
     place = target.sidecar.place
     filling = "x: y\r\n" * 200_000 if shape == "many fields" else f"x: {'y' * MIB}\r\n\r\n"
     with load.start(
-        cluster, cluster.members, cluster.members, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, cluster.members, cluster.members, directory=tmp_path, scale=scale
     ) as background, Watched(target) as watched, background.phase("attacked"):
         bombs = {"kind": "bomb", "host": place.host, "filling": filling, "patience": PATIENCE_SECONDS}
         attacks = [
@@ -108,7 +110,7 @@ def test_floods_of_frames(make_cluster: MakeCluster, scale: Scale, row: Row, tmp
     place = target.sidecar.place
     each = RESETS_EACH if kind == "resets" else CONTINUATIONS_EACH
     with load.start(
-        cluster, cluster.members, cluster.members, directory=tmp_path, normal_seconds=scale.normal_seconds
+        cluster, cluster.members, cluster.members, directory=tmp_path, scale=scale
     ) as background, Watched(target) as watched, background.phase("attacked"):
         attack = Attack(
             "flood.py",
@@ -145,7 +147,7 @@ def test_a_crowd_of_uploads(
     repository = cluster.repository_of(owner, "crowd")
     place = arrival.sidecar.place
     with load.start(
-        cluster, [owner], cluster.members, directory=tmp_path, normal_seconds=scale.normal_seconds, pushes_per_second=0
+        cluster, [owner], cluster.members, directory=tmp_path, scale=scale, pushes_per_second=0
     ) as background, Watched(owner) as watched, background.phase("crowded"):
         crowd = Attack(
             "slow.py",
@@ -160,8 +162,11 @@ def test_a_crowd_of_uploads(
         done = crowd.done(2 * PATIENCE_SECONDS)
     refused = [one for one in done if one.get("status") in (429, 503)]
     waited = [one for one in done if one not in refused]
-    at_once = [one for one in refused if one["seconds"] <= AT_ONCE_SECONDS]
-    row.saw(f"{len(done)} uploads at once: {len(refused)} refused, {len(at_once)} of them within {AT_ONCE_SECONDS} s")
+    limit = AT_ONCE_SECONDS + (HANDSHAKE_SECONDS * len(done) if arrival is peer else 0)
+    at_once = [one for one in refused if one["seconds"] <= limit]
+    row.saw(f"{len(done)} uploads at once: {len(refused)} refused, {len(at_once)} of them within {limit:.1f} s")
+    slowest = sorted(one["seconds"] for one in refused)[-QUEUE - PLACES]
+    row.saw(f"all but the queue within {slowest:.2f} s")
     row.saw(f"median {statistics.median(one['seconds'] for one in refused) * 1e3:.0f} ms; {watched.said(0)}")
     assert all(one["retry_after"] for one in refused)
     assert len(waited) <= PLACES, waited[:3]
