@@ -33,6 +33,7 @@ MakeCluster = Callable[..., Cluster]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="every fault at the size that docs/faults.md tells")
+    parser.addoption("--no-namespaces", action="store_true", help="partitions are stood in for, as where none can be made")
     parser.addoption("--figures", type=Path, help="a document to write the table into, between its marks")
 
 
@@ -90,6 +91,8 @@ def network_of_three(three_namespaces: Network | None) -> Iterator[Network | Non
 def three_namespaces(request: pytest.FixtureRequest) -> Iterator[Network | None]:
     """Three network namespaces on a bridge; None where this machine allows none, which is said at the end."""
     try:
+        if request.config.getoption("no_namespaces"):
+            raise network.Impossible("--no-namespaces")
         made = network.make(3)
     except network.Impossible as why:
         request.config.stash[NO_NAMESPACES] = str(why)

@@ -24,10 +24,17 @@ class Network:
     name: str
     sites: tuple[Site, ...]
 
-    def part(self, one: Site, other: Site, verdict: Sequence[str]) -> None:
-        """What is sent from either to the other meets `verdict`; everybody else is reached as before."""
-        for here, there in ((one, other), (other, one)):
-            run([*here.prefix, "iptables", "-w", "-A", "INPUT", "-s", there.host, "-p", "tcp", "-j", *verdict])
+    def drop(self, one: Site, other: Site) -> None:
+        """What is sent from either to the other is lost; everybody else is reached as before."""
+        self._filter(one, other, "DROP")
+        self._filter(other, one, "DROP")
+
+    def refuse(self, one: Site, other: Site) -> None:
+        """What `one` sends to `other` is answered with RST. In both directions each would lose the other's RST."""
+        self._filter(other, one, "REJECT", "--reject-with", "tcp-reset")
+
+    def _filter(self, at: Site, source: Site, *verdict: str) -> None:
+        run([*at.prefix, "iptables", "-w", "-A", "INPUT", "-s", source.host, "-p", "tcp", "-j", *verdict])
 
     def join(self) -> None:
         """Ends every partition."""
@@ -36,12 +43,10 @@ class Network:
 
     def remove(self) -> None:
         for number in range(len(self.sites)):
+            # A namespace lives on while a closed connection in it waits for its last packet; its cable need not.
+            attempt(["ip", "link", "del", f"{self.name}v{number}"])
             attempt(["ip", "netns", "del", f"{self.name}-{number}"])
         attempt(["ip", "link", "del", self.name])
-
-
-DROP = ("DROP",)
-RESET = ("REJECT", "--reject-with", "tcp-reset")
 
 
 def make(count: int) -> Network:
@@ -76,7 +81,8 @@ def _build(network: Network) -> None:
         for device in ("lo", "eth0"):
             run([*site.prefix, "ip", "link", "set", device, "up"])
     # A kernel may have namespaces and no filters.
-    network.part(network.sites[0], network.sites[1], RESET)
+    network.drop(*network.sites[:2])
+    network.refuse(*network.sites[:2])
     network.join()
 
 

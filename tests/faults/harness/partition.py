@@ -11,10 +11,10 @@ import contextlib
 import socket
 from abc import ABC, abstractmethod
 
-from lib.cluster import Cluster, Member
+from lib.cluster import Cluster, Member, Site
 from lib.process import wait_until
 
-from .network import DROP, RESET, Network
+from .network import Network
 
 FILLERS = 4
 FULL_SECONDS = 10.0
@@ -57,20 +57,16 @@ class Filtered(Partition):
         return list(self.cluster.members)
 
     def drop(self) -> None:
-        self._part(DROP)
+        self._network.drop(self._site(self.one), self._site(self.other))
 
     def refuse(self) -> None:
-        self._part(RESET)
+        self._network.refuse(self._site(self.one), self._site(self.other))
 
     def heal(self) -> None:
         self._network.join()
 
-    def _part(self, verdict: tuple[str, ...]) -> None:
-        one, other = (
-            next(site for site in self._network.sites if site.host == member.sidecar.place.host)
-            for member in (self.one, self.other)
-        )
-        self._network.part(one, other, verdict)
+    def _site(self, member: Member) -> Site:
+        return next(site for site in self._network.sites if site.host == member.sidecar.place.host)
 
 
 class StoodIn(Partition):
