@@ -60,6 +60,7 @@ def test_a_replica_is_frozen(make_cluster: MakeCluster, scale: Scale, row: Row, 
         writers = many([owner, peer], repository, "write", 2)
         readers = many([owner, peer], repository, "read", 2)
         background.measure("frozen", scale.frozen_seconds)
+        opened = owner.sidecar.metric(f'shardlet_circuit_opened_total{{member="{owner.id}"}}')
         end_all([*writers, *readers])
         thawed = time.monotonic()
         owner.replica.process.signal(signal.SIGCONT)
@@ -72,10 +73,12 @@ def test_a_replica_is_frozen(make_cluster: MakeCluster, scale: Scale, row: Row, 
     late = [seen for client in [*writers, *readers] for seen in client.begun_after(frozen + limit)]
     at_once = [seen for seen in late if seen.seconds <= AT_ONCE_SECONDS]
     served = [seen for seen in reads if seen.status == 200]
+    row.saw(f"circuit opened {opened:.0f} times")
     row.saw(f"slowest answer {max(seen.seconds for seen in [*writes, *reads]):.2f} s, timeout {scale.idle}")
     row.saw(f"afterwards {len(at_once)} of {len(late)} answers within {AT_ONCE_SECONDS * 1e3:.0f} ms")
     row.saw(f"{len(served)} of {len(reads)} reads were served by another replica")
     row.saw(f"writes are taken {back:.2f} s after the thaw")
+    assert opened
     assert not (bad := [str(seen) for seen in [*writes, *reads] if seen.seconds > limit or not seen.status]), bad
     assert not (bad := [str(seen) for seen in writes if seen.status not in (503, 504)]), bad
     assert len(late) > CLIENTS and len(at_once) >= 0.9 * len(late), [str(seen) for seen in late]

@@ -21,6 +21,7 @@ from lib.sidecar import Sidecar, binary
 
 EXIT_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
+LAST_RELOAD_OK = "shardlet_config_last_reload_ok"
 RETRYABLE = {429, 503}
 
 
@@ -97,6 +98,11 @@ def test_files_are_reloaded(make_cluster: MakeCluster, scale: Scale, row: Row, t
                     PATIENCE_SECONDS,
                 )
                 assert problem in said + member.sidecar.process.text()
+                wait_until(
+                    "the metrics to say so",
+                    lambda member=member: member.sidecar.metric(LAST_RELOAD_OK) == 0,
+                    PATIENCE_SECONDS,
+                )
             assert {member.id: member.sidecar.fingerprint() for member in cluster.members} == before
             for member in cluster.members:
                 began = time.monotonic()
@@ -130,13 +136,14 @@ def _by_signal(sidecar: Sidecar) -> str:
 
 
 def _by_command(sidecar: Sidecar) -> str:
-    done = attempt([binary(), "reload", "--config", sidecar.config])
+    done = attempt([binary(), "reload", "--admin", f"{sidecar.place.host}:{sidecar.place.admin}"])
     return done.stdout + done.stderr
 
 
 def _by_api(sidecar: Sidecar) -> str:
     place = sidecar.place
-    request = urllib.request.Request(f"http://{place.host}:{place.admin}/api/v1/reload", method="POST")
+    url, headers = f"http://{place.host}:{place.admin}/api/v1/reload", {"X-Shardlet-Command": "reload"}
+    request = urllib.request.Request(url, headers=headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read().decode()
