@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import ssl
 import sys
@@ -15,6 +16,7 @@ REQUEST_SECONDS = 30.0
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LINE_LIMIT = 1 << 20
 TAGS = 100
+_REASON = re.compile(rb'"reason": ?"(\w+)"')
 
 
 class Stale(Exception):
@@ -57,9 +59,9 @@ class Clients:
             base = self.bases[(first + turn) % len(self.bases)]
             try:
                 async with asyncio.timeout(REQUEST_SECONDS):
-                    status, retry_after = await self.ask(base, kind, repository, tag)
+                    status, retry_after, reason = await self.ask(base, kind, repository, tag)
                 expected = 200 if kind == "pull" else 201
-                failure = "" if status == expected else f"status {status}"
+                failure = "" if status == expected else f"status {status} {reason}"
                 break
             except Refused as refused:
                 failure = f"refused: {refused}"
@@ -79,7 +81,7 @@ class Clients:
             }
         )
 
-    async def ask(self, base: tuple[str, int], kind: str, repository: str, tag: str) -> tuple[int, bool]:
+    async def ask(self, base: tuple[str, int], kind: str, repository: str, tag: str) -> tuple[int, bool, list[bytes]]:
         pooled = self.idle.setdefault(base, [])
         while pooled:
             reader, writer = pooled.pop()
@@ -106,7 +108,7 @@ class Clients:
         tag: str,
         *,
         used: bool,
-    ) -> tuple[int, bool]:
+    ) -> tuple[int, bool, list[bytes]]:
         kept = False
         try:
             writer.write(self.request(base, kind, repository, tag))
@@ -117,9 +119,9 @@ class Clients:
                 raise Stale(str(error)) if used else error from error
             head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-            await self.read_body(reader, fields)
+            body = await self.read_body(reader, fields)
             kept = fields.get("connection", "").lower() != "close"
-            return int(head[0].split()[1]), "retry-after" in fields
+            return int(head[0].split()[1]), "retry-after" in fields, _REASON.findall(body)
         finally:
             if kept:
                 self.idle[base].append((reader, writer))
@@ -136,13 +138,14 @@ class Clients:
         return f"{head}Content-Type: {OCI_MANIFEST}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
     @staticmethod
-    async def read_body(reader: asyncio.StreamReader, fields: dict[str, str]) -> None:
-        if fields.get("transfer-encoding", "").lower() == "chunked":
-            while size := int(await reader.readuntil(b"\r\n"), 16):
-                await reader.readexactly(size + 2)
-            await reader.readuntil(b"\r\n")
-        else:
-            await reader.readexactly(int(fields.get("content-length", "0")))
+    async def read_body(reader: asyncio.StreamReader, fields: dict[str, str]) -> bytes:
+        if fields.get("transfer-encoding", "").lower() != "chunked":
+            return await reader.readexactly(int(fields.get("content-length", "0")))
+        body = b""
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readuntil(b"\r\n")
+        return body
 
 
 async def run(work: dict[str, Any], out: Path) -> None:
