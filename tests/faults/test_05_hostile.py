@@ -26,8 +26,10 @@ RESETS_PER_SECOND = 10_000
 RESETS_EACH = 1000
 CONTINUATIONS_EACH = 2000
 ENHANCE_YOUR_CALM = 11
-PLACES, QUEUE = 8, 16
+PLACES, QUEUE = 16, 64
 AT_ONCE_SECONDS = 1.0
+# Longer than a wait in the queue: those who are not answered by then have a place.
+CROWD_SECONDS = 6.0
 # Through a peer every refused body costs a connection between members, with its handshake.
 HANDSHAKE_SECONDS = 0.004
 
@@ -155,7 +157,7 @@ def test_a_crowd_of_uploads(
             kind="crowd",
             host=place.host,
             port=place.clients,
-            patience=10.0,
+            patience=CROWD_SECONDS,
             count=scale.connections,
             head=_half_an_upload(cluster, arrival, repository),
         )
