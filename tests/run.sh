@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The project's one test command: sets up what the tests need on a Debian machine with Rust, then runs them all.
 #
-#   bash tests/run.sh                   everything: cargo test, then end to end against real registries
+#   bash tests/run.sh                   everything: cargo test, then end to end against real registries, then the faults, small
+#   bash tests/run.sh --faults          the faults alone, at full size: 30 minutes; the figures go into docs/faults.md
+#   bash tests/run.sh --faults -k frozen   some of them; anything behind --faults is handed to pytest, the document is left alone
 #   bash tests/run.sh --fast            cargo test only
 #   bash tests/run.sh --build-tools     install what the build needs (cmake, a C compiler) if it is missing, and stop
 #   bash tests/run.sh --packages        the same for everything that the tests need
-#   bash tests/run.sh -k haproxy -x     anything else is handed to pytest
+#   bash tests/run.sh -k haproxy -x     anything else is handed to pytest, end to end only
 #
 # SHARDLET_TEST_ZOT names a zot binary when none is on PATH. SHARDLET_BINARY names a built shardlet to test.
 set -euo pipefail
@@ -14,15 +16,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # command → Debian package that brings it
 declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
-  [curl]=curl
+  [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [haproxy]=haproxy [promtool]=prometheus
 )
 VENV=.venv
 PYTEST_TIMEOUT_SECONDS=600
+FAULT_TIMEOUT_SECONDS=1200
 
 main() {
-  local fast=no started=$SECONDS
+  local fast=no faults=no started=$SECONDS
   if [[ ${1:-} == --fast ]]; then fast=yes; shift; fi
+  if [[ ${1:-} == --faults ]]; then faults=yes; shift; fi
   if [[ ${1:-} == --help || ${1:-} == -h ]]; then sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0; fi
 
   command -v cargo >/dev/null || die "cargo is not on PATH: install Rust (https://rustup.rs) first"
@@ -32,10 +36,27 @@ main() {
   install_packages
   if [[ ${1:-} == --packages || ${1:-} == --build-tools ]]; then exit 0; fi
 
+  if [[ $faults == yes ]]; then
+    prepare
+    if (($#)); then faults --full "$@"; else faults --full --figures docs/faults.md; fi
+    summary "faults passed at full size" "$started"
+    exit 0
+  fi
+
   say "cargo test"
   cargo test --locked
-  if [[ $fast == yes ]]; then summary "cargo test passed; END TO END NOT RUN (--fast)" "$started"; exit 0; fi
+  if [[ $fast == yes ]]; then summary "cargo test passed; END TO END AND FAULTS NOT RUN (--fast)" "$started"; exit 0; fi
 
+  prepare
+  say "end to end"
+  "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
+  if (($#)); then summary "cargo test and end to end passed; FAULTS NOT RUN ($*)" "$started"; exit 0; fi
+  faults
+  summary "cargo test, end to end and faults passed" "$started"
+}
+
+# Python's packages, and the program.
+prepare() {
   prepare_venv
   if [[ -z ${SHARDLET_BINARY:-} ]]; then
     say "cargo build --release"
@@ -44,10 +65,11 @@ main() {
   fi
   SHARDLET_BINARY=$(realpath "$SHARDLET_BINARY")
   export SHARDLET_BINARY
+}
 
-  say "end to end"
-  "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
-  summary "cargo test and end to end passed" "$started"
+faults() {
+  say "faults $*"
+  "$VENV/bin/python" -m pytest tests/faults --timeout="$FAULT_TIMEOUT_SECONDS" "$@"
 }
 
 # Only what is missing is installed, so a second run neither needs the network nor root.

@@ -20,6 +20,7 @@ mod hostile;
 mod http2;
 mod http2_abuse;
 mod lifecycle;
+mod links;
 mod owner_down;
 mod peers;
 mod queue;

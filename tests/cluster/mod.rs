@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod client;
 pub mod h2_client;
+pub mod link;
 pub mod log;
 pub mod member;
 pub mod message;
@@ -13,6 +14,7 @@ pub mod registry;
 pub mod replica;
 pub mod request;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use shardlet::admin::Reloaded;
 use shardlet::shard::Repository;
 
 use authority::Authority;
+use link::{Before, Link};
 use member::Member;
 use registry::Storage;
 use replica::Replica;
@@ -40,6 +43,7 @@ pub struct Cluster {
     plan: Plan,
     members: Vec<Option<Member>>,
     replicas: Vec<Replica>,
+    links: BTreeMap<Before, Link>,
     /// Signs the members' certificates.
     pub authority: Authority,
     /// Certificates and configurations live here.
@@ -49,15 +53,17 @@ pub struct Cluster {
 impl Cluster {
     /// Starts every member of the plan.
     pub async fn start(plan: Plan) -> Self {
-        let plan = plan.placed_at([own_address(), own_address()], reserve);
+        let mut plan = plan.placed_at([own_address(), own_address()], reserve);
         let storage = Arc::new(Storage::default());
         let mut replicas = Vec::new();
         for name in plan.ids() {
             replicas.push(Replica::start(&name, plan.other_ip(), storage.clone()).await);
         }
+        let links = plan.lay_links(|index| replicas[index].address);
         let mut cluster = Self {
             members: Vec::new(),
             replicas,
+            links,
             authority: Authority::new("cluster authority"),
             folder: tempfile::tempdir().unwrap(),
             plan,
@@ -95,6 +101,11 @@ impl Cluster {
     /// The replica beside a member.
     pub fn replica(&self, index: usize) -> &Replica {
         &self.replicas[index]
+    }
+
+    /// The network before a party, where the plan has put one.
+    pub fn link(&self, before: Before) -> &Link {
+        &self.links[&before]
     }
 
     /// The addresses and names that the members were started with.
@@ -165,7 +176,8 @@ impl Cluster {
     }
 
     async fn start_member(&self, index: usize) -> Member {
-        let registry = self.replicas[index].address;
+        let link = self.links.get(&Before::Replica(index));
+        let registry = link.map_or(self.replicas[index].address, |link| link.address);
         let folder = self.folder.path();
         Member::start(&self.plan, index, registry, folder, &self.authority).await
     }

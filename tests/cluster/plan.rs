@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use super::link::{Before, Link};
+
 /// Timeouts that a healthy test never meets and a broken one does not wait for long.
 const TIMEOUTS: &str = "connect: 10s, request_header: 10s, idle: 10s, aftermath: 300ms, drain_delay: 0s, drain: 10s";
 /// No verdict by probes: attempts alone tell who is up.
@@ -25,6 +27,8 @@ pub struct Plan {
     certificate_names: BTreeMap<usize, Vec<String>>,
     /// Whom a member lists, where that is not everybody.
     lists: BTreeMap<usize, Vec<usize>>,
+    /// With the address of each, once it is laid.
+    links: BTreeMap<Before, Option<SocketAddr>>,
     insecure: bool,
     client_tls: bool,
     /// By top-level key (`cluster` without the members), for all members.
@@ -51,6 +55,7 @@ impl Plan {
             peer_ips: BTreeMap::new(),
             certificate_names: BTreeMap::new(),
             lists: BTreeMap::new(),
+            links: BTreeMap::new(),
             insecure: false,
             client_tls: false,
             sections: sections.map(|(key, text)| (key, text.to_owned())).into(),
@@ -67,6 +72,12 @@ impl Plan {
     /// TLS on the client listeners.
     pub fn client_tls(mut self) -> Self {
         self.client_tls = true;
+        self
+    }
+
+    /// A network of the test's own before this party.
+    pub fn link(mut self, before: Before) -> Self {
+        self.links.insert(before, None);
         self
     }
 
@@ -138,6 +149,24 @@ impl Plan {
             }
         }
         self
+    }
+
+    /// Starts the links, and has the parties dial them.
+    pub(super) fn lay_links(
+        &mut self,
+        replica: impl Fn(usize) -> SocketAddr,
+    ) -> BTreeMap<Before, Link> {
+        let mut links = BTreeMap::new();
+        for before in self.links.keys().copied().collect::<Vec<_>>() {
+            let target = match before {
+                Before::Peers(index) => self.peer_address(index),
+                Before::Replica(index) => replica(index),
+            };
+            let link = Link::start(self.other_ip.into(), target);
+            self.links.insert(before, Some(link.address));
+            links.insert(before, link);
+        }
+        links
     }
 
     /// How many members.
@@ -244,6 +273,10 @@ impl Plan {
     }
 
     fn member_line(&self, index: usize) -> String {
+        // The certificate carries the id as well, so the other address needs no other certificate.
+        if let Some(Some(link)) = self.links.get(&Before::Peers(index)) {
+            return format!("{{ id: {}, address: \"{link}\" }}", self.id(index));
+        }
         let host = self
             .hosts
             .get(&index)

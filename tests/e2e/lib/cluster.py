@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import replica as replicas
 from . import sidecar as sidecars
 from .certs import Authority, Pair
-from .process import Ports
+from .process import Ports, wait_until
 from .replica import Replica
-from .sidecar import Sidecar
+from .sidecar import Settings, Sidecar
 from .store import Store
 
+@dataclass(frozen=True)
+class Site:
+    """The machine of one member: its address, and what processes are started through to be on it."""
+
+    host: str
+    prefix: tuple[str, ...] = ()
+
+
 # Linux answers on the whole of 127.0.0.0/8: each member gets an address of its own, as machines have.
-HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
+LOOPBACK = tuple(Site(f"127.0.0.{number}") for number in (11, 12, 13))
 # One that several members' sidecars can be asked for by one name.
 PUBLIC_NAME = "registry.test"
 OWNED_NAMES_TRIED = 64
+SETTLE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,9 @@ class Shape:
     # False: the registry answers with absolute Locations, made from what the sidecar tells it of the client.
     relative_urls: bool = True
     client_tls: bool = False
+    sites: tuple[Site, ...] = LOOPBACK
+    # Over what every proxy.yaml has.
+    settings: Settings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,13 +60,15 @@ class Cluster:
         self.authority = authority
         self._names = itertools.count()
         directory.mkdir(parents=True)
-        replica_port = ports.take(*HOSTS)
-        clients, peers, admin = (ports.take(*HOSTS) for _ in range(3))
+        # A site on another machine has all its ports to itself.
+        ours = [site.host for site in shape.sites if not site.prefix]
+        replica_port, clients, peers, admin = (ports.take(*ours) for _ in range(4))
         places = [
-            sidecars.Place(f"member-{number}", host, clients, peers, admin)
-            for number, host in enumerate(HOSTS, start=1)
+            sidecars.Place(f"member-{number}", site.host, clients, peers, admin, site.prefix)
+            for number, site in enumerate(shape.sites, start=1)
         ]
-        client_pair = authority.issue("clients", PUBLIC_NAME, *HOSTS) if shape.client_tls else None
+        hosts = [site.host for site in shape.sites]
+        client_pair = authority.issue("clients", PUBLIC_NAME, *hosts) if shape.client_tls else None
         self.members: list[Member] = []
         try:
             self._start(places, replica_port, client_pair, directory)
@@ -75,6 +89,19 @@ class Cluster:
         for member in self.members:
             member.sidecar.process.stop()
             member.replica.process.stop()
+
+    def wait_settled(self) -> None:
+        """Until every member has seen every other up: one that starts first may have met closed ports."""
+        for member in self.members:
+            member.sidecar.wait_ready()
+        wait_until("all members to see each other up", self._is_settled, SETTLE_SECONDS)
+
+    def _is_settled(self) -> bool:
+        return all(
+            one.sidecar.metric(f'shardlet_peer_up{{member="{other.id}"}}') == 1
+            for one in self.members
+            for other in self.others(one)
+        )
 
     def repository(self, label: str) -> str:
         """A name that no other test uses."""
@@ -104,11 +131,12 @@ class Cluster:
     ) -> None:
         shape, authority = self.shape, self.authority
         for place in places:
-            at = replicas.Place(place.host, replica_port, directory)
+            at = replicas.Place(place.host, replica_port, directory, place.prefix)
             name = f"{place.id}-replica"
             replica = shape.kind(name, at, shape.store, relative_urls=shape.relative_urls)
             replica.wait_ready()  # one after the other: zot makes its tables at the first start
             trust = sidecars.Trust(authority.ca, authority.issue(place.id, place.id, place.host), client_pair)
-            self.members.append(Member(place.id, Sidecar(place, replica.address, places, trust, directory), replica))
+            sidecar = Sidecar(place, replica.address, places, trust, directory, shape.settings)
+            self.members.append(Member(place.id, sidecar, replica))
         for member in self.members:
             member.sidecar.wait_ready()

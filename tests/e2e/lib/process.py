@@ -57,11 +57,14 @@ class Process:
         self._child.send_signal(number)
 
     def wait(self, timeout: float) -> int:
-        return self._child.wait(timeout)
+        self._child.wait(timeout)
+        return self._ended()
 
     def stop(self, grace: float = STOP_GRACE_SECONDS) -> int:
         """Asks it to end, and ends it by force after `grace` seconds. Returns its exit code."""
         self._child.terminate()
+        # One that a test has frozen would not even notice.
+        self._child.send_signal(signal.SIGCONT)
         try:
             self._child.wait(grace)
         except subprocess.TimeoutExpired:

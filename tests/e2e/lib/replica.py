@@ -29,6 +29,8 @@ class Place:
     host: str
     port: int
     directory: Path
+    # What the process is started through, such as `ip netns exec`.
+    prefix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Replica(ABC):
         # JSON is YAML: one writer for both registries.
         config.write_text(json.dumps(self._config(), indent=1))
         credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
-        return Process(self.name, [self.binary(), "serve", config], self.log, credentials)
+        return Process(self.name, [*self.place.prefix, self.binary(), "serve", config], self.log, credentials)
 
     @classmethod
     @abstractmethod

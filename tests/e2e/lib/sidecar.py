@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ import yaml
 from .certs import Pair
 from .process import Process, run
 
+Settings = Mapping[str, Any]
+
 START_SECONDS = 30.0
 BINARY_NAMED_BY = "SHARDLET_BINARY"
 
 
 def binary() -> str:
     """The built shardlet: named by the environment, else the release build of this checkout."""
-    built = Path(__file__).parents[3] / "target" / "release" / "shardlet"
+    built = Path(__file__).resolve().parents[3] / "target" / "release" / "shardlet"
     return os.environ.get(BINARY_NAMED_BY) or str(built)
 
 
@@ -35,6 +38,8 @@ class Place:
     clients: int
     peers: int
     admin: int
+    # What its processes are started through, such as `ip netns exec`.
+    prefix: tuple[str, ...] = ()
 
     @property
     def peer_address(self) -> str:
@@ -53,12 +58,29 @@ class Trust:
 class Sidecar:
     """One shardlet beside one replica."""
 
-    def __init__(self, place: Place, replica: str, members: Sequence[Place], trust: Trust, directory: Path) -> None:
+    def __init__(
+        self,
+        place: Place,
+        replica: str,
+        members: Sequence[Place],
+        trust: Trust,
+        directory: Path,
+        settings: Settings | None = None,
+    ) -> None:
         self.place = place
         self.tls = trust.clients is not None
         self.config = directory / f"{place.id}.yaml"
-        self.config.write_text(yaml.safe_dump(_config(place, replica, members, trust, directory), sort_keys=False))
+        self._given = merged(_config(place, replica, members, trust, directory), settings or {})
+        self.configure({})
         self.log = directory / f"{place.id}.log"
+        self.process = self._spawn()
+
+    def configure(self, settings: Settings) -> None:
+        """Writes its file anew: what it was started with, and `settings` over it. The process is told nothing."""
+        self.config.write_text(yaml.safe_dump(merged(self._given, settings), sort_keys=False))
+
+    def start_again(self) -> None:
+        """After its process has ended; does not wait until it is ready."""
         self.process = self._spawn()
 
     @property
@@ -86,7 +108,15 @@ class Sidecar:
 
     def fingerprint(self) -> str:
         """Of its view: what members send each other with every request."""
-        return json.loads(self._ask("/api/v1/status"))["view"]["fingerprint"]
+        return self.status()["view"]["fingerprint"]
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self._ask("/api/v1/status"))
+
+    def metric(self, series: str) -> float:
+        """One series by its name and labels as rendered; 0 if it is not there."""
+        found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
     def owners(self, repositories: Sequence[str]) -> dict[str, str]:
         """Repository → member id, as `shardlet owner` names them from the file alone."""
@@ -102,7 +132,18 @@ class Sidecar:
         return f"http://{self.place.host}:{self.place.admin}{path}"
 
     def _spawn(self) -> Process:
-        return Process(f"sidecar {self.place.id}", [binary(), "run", "--config", self.config], self.log)
+        command = [*self.place.prefix, binary(), "run", "--config", self.config]
+        return Process(f"sidecar {self.place.id}", command, self.log)
+
+
+def merged(base: Settings, over: Settings) -> dict[str, Any]:
+    """`over` wins; where both have a mapping, the mappings are merged."""
+    both = {name: merged(base[name], value) for name, value in over.items() if _are_mappings(base.get(name), value)}
+    return dict(base) | dict(over) | both
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, directory: Path) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""Fixtures: clusters to be broken, the table of rows, and what a failed test shows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import network
+from harness.network import Network
+from harness.scale import FAST, FULL, Scale
+from harness.table import Row, in_order, write_into
+from lib import sidecar
+from lib.certs import Authority
+from lib.cluster import Cluster, Shape
+from lib.process import Ports, Process
+from lib.replica import DockerRegistry
+from lib.sidecar import Settings, merged
+from lib.store import Directory, Moto
+
+ROWS = pytest.StashKey[list[Row]]()
+ROW = pytest.StashKey[Row]()
+NO_NAMESPACES = pytest.StashKey[str]()
+
+# What every cluster of the suite has, unless a row says otherwise. A probe may take longer than by default, since a
+# machine that runs all members, all clients and all attackers on two cores is late with everything.
+SETTINGS: Settings = {"timeouts": {"drain": "20s"}, "probes": {"interval": "500ms", "timeout": "3s"}}
+
+MakeCluster = Callable[..., Cluster]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="every fault at the size that docs/faults.md tells")
+    parser.addoption("--no-namespaces", action="store_true", help="partitions are stood in for, as where none can be made")
+    parser.addoption("--figures", type=Path, help="a document to write the table into, between its marks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "row(number, fault, required): which row of docs/faults.md a test shows")
+    config.stash[ROWS] = []
+    if not Path(sidecar.binary()).exists():
+        raise pytest.UsageError(
+            f"{sidecar.binary()} does not exist: cargo build --release, or name one by {sidecar.BINARY_NAMED_BY}"
+        )
+
+
+@pytest.fixture(scope="session")
+def scale(request: pytest.FixtureRequest) -> Scale:
+    return FULL if request.config.getoption("full") else FAST
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Row:
+    """The row that the test's mark names; figures go in here."""
+    return request.node.stash[ROW]
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="session")
+def ports() -> Ports:
+    return Ports()
+
+
+@pytest.fixture(scope="session")
+def authority(run_dir: Path) -> Authority:
+    return Authority(run_dir / "ca", "shardlet faults")
+
+
+@pytest.fixture(scope="session")
+def moto(ports: Ports, run_dir: Path) -> Iterator[Moto]:
+    server = Moto(ports, run_dir)
+    yield server
+    server.process.stop()
+
+
+@pytest.fixture
+def network_of_three(three_namespaces: Network | None) -> Iterator[Network | None]:
+    """Whole again after each test."""
+    yield three_namespaces
+    if three_namespaces:
+        three_namespaces.join()
+
+
+@pytest.fixture(scope="session")
+def three_namespaces(request: pytest.FixtureRequest) -> Iterator[Network | None]:
+    """Three network namespaces on a bridge; None where this machine allows none, which is said at the end."""
+    try:
+        if request.config.getoption("no_namespaces"):
+            raise network.Impossible("--no-namespaces")
+        made = network.make(3)
+    except network.Impossible as why:
+        request.config.stash[NO_NAMESPACES] = str(why)
+        yield None
+        return
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def make_cluster(authority: Authority, ports: Ports, tmp_path: Path) -> Iterator[MakeCluster]:
+    """Makes clusters that end with the test: docker-registry over one directory, unless told otherwise."""
+    made: list[Cluster] = []
+    numbers = itertools.count()
+
+    def make(settings: Settings | None = None, **shape: Any) -> Cluster:
+        directory = tmp_path / f"cluster-{next(numbers)}"
+        shape.setdefault("store", Directory(tmp_path / "store"))
+        shape.setdefault("kind", DockerRegistry)
+        wanted = Shape(settings=merged(SETTINGS, settings or {}), **shape)
+        made.append(Cluster(wanted, authority, ports, directory))
+        made[-1].wait_settled()
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.stop()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("row")
+    assert mark, f"{item.name} shows no row"
+    variant = item.callspec.id if hasattr(item, "callspec") else mark.kwargs.get("variant", "")
+    item.stash[ROW] = Row(*mark.args, variant=variant)
+    item.config.stash[ROWS].append(item.stash[ROW])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:  # noqa: ARG001
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if report.when == "call":
+        item.stash[ROW].passed = report.passed
+    if report.failed:
+        for process in Process.running:
+            report.sections.append((f"last words of {process.name}", process.tail()))
+    return report  # type: ignore[return-value]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = in_order(config.stash[ROWS])
+    size = FULL.name if config.getoption("full") else FAST.name
+    if rows:
+        terminalreporter.section(f"row | fault | required | seen ({size} size)")
+    for row in rows:
+        terminalreporter.write_line(row.line())
+    if why := config.stash.get(NO_NAMESPACES, ""):
+        terminalreporter.section("NO NETWORK NAMESPACES: PARTITIONS WERE STOOD IN FOR", bold=True, yellow=True)
+        terminalreporter.write_line(f"{why}. Rows 4 and 5 ran against a full backlog and a closed port instead.")
+    if document := config.getoption("figures"):
+        write_into(document, rows, size)

@@ -1,0 +1,1 @@
+"""What the fault tests are written with: sizes, background load, partitions, hostile clients, and the table of rows."""

@@ -1,0 +1,86 @@
+"""How large each fault is: small enough for every change, or as large as the table of docs/faults.md asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Scale:
+    name: str
+    # How long the background load runs before a fault, to know what is normal.
+    normal_seconds: float
+    # What the p99 of other repositories' pulls may be: so many times the normal one, but no less than so many seconds.
+    p99_factor: float
+    p99_floor_seconds: float
+    # Row 1 and 9.
+    blob_bytes: int
+    # Row 3 and 6.
+    frozen_seconds: float
+    # Requests into an open circuit or a closed port, for a p99.
+    samples: int
+    # Row 7: repositories written to in each dispute.
+    disputed: int
+    # Row 8.
+    restarts: int
+    # Row 11: sent to a registry, and read by models of registries.
+    paths: int
+    generated_paths: int
+    # Row 12.
+    slow_connections: int
+    header_bombs: int
+    # Row 13.
+    flood_seconds: float
+    # Row 14.
+    reloads: int
+    # Row 15.
+    connections: int
+    # `timeouts` where a row waits for them.
+    idle: str
+    idle_seconds: float
+
+
+FAST = Scale(
+    name="fast",
+    normal_seconds=3.0,
+    # 150 samples on two cores: below this, the worst but one says nothing.
+    p99_factor=3.0,
+    p99_floor_seconds=0.050,
+    blob_bytes=64 * MIB,
+    frozen_seconds=6.0,
+    samples=200,
+    disputed=30,
+    restarts=1,
+    paths=600,
+    generated_paths=20_000,
+    slow_connections=600,
+    header_bombs=100,
+    flood_seconds=3.0,
+    reloads=3,
+    connections=600,
+    idle="2s",
+    idle_seconds=2.0,
+)
+
+FULL = Scale(
+    name="full",
+    normal_seconds=20.0,
+    p99_factor=2.0,
+    p99_floor_seconds=0.010,
+    blob_bytes=1024 * MIB,
+    frozen_seconds=60.0,
+    samples=2000,
+    disputed=200,
+    restarts=5,
+    paths=20_000,
+    generated_paths=1_000_000,
+    slow_connections=5000,
+    header_bombs=2000,
+    flood_seconds=30.0,
+    reloads=20,
+    connections=2000,
+    idle="5s",
+    idle_seconds=5.0,
+)
