@@ -103,7 +103,7 @@ impl Epoch {
         self.standing(member).health()
     }
 
-    /// The members that are listed no more and not yet silent.
+    /// The members that are listed no more, silent ones too.
     pub fn leavers(&self) -> &[Leaver] {
         &self.leavers
     }
@@ -248,7 +248,7 @@ impl Epoch {
     }
 
     /// A party's host name did not resolve.
-    pub fn count_resolve_error(&self, party: Party) {
+    pub fn lookup_failed(&self, party: Party) {
         self.upstream_of(party).lookup_failed();
         if let Party::Peer(peer) = party {
             self.metrics.resolve_error(peer);

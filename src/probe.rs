@@ -215,14 +215,24 @@ impl Checks {
         let (epoch, standing) = (&self.epoch, self.epoch.standing_of(party));
         let same = told.view == Some(*epoch.view.fingerprint());
         let known = epoch.others();
-        let new = standing.set_told(told, epoch.timeouts.aftermath);
+        standing.set_told(told, epoch.timeouts.aftermath);
         let others = standing.others(&epoch.view);
         epoch.set_others(party, &others);
+        let known: Vec<String> = known
+            .iter()
+            .filter(|(known, _)| *known == party)
+            .map(|(_, difference)| difference.to_string())
+            .collect();
+        // What an epoch has inherited is new to the log: it may be our view that has changed.
+        let told_before = known
+            .iter()
+            .cloned()
+            .eq(others.iter().map(ToString::to_string));
+        let new = !(told_before && epoch.was_asked(party));
         if let Party::Peer(peer) = party {
             epoch.metrics.peer_view_same(peer, same);
         }
         let member = &epoch.member_of(party).id;
-        let disputed = known.iter().any(|(known, _)| *known == party);
         match others.first() {
             Some(difference) if new && same => {
                 tracing::info!(%member, %difference, "a peer still writes under another view than ours");
@@ -231,7 +241,7 @@ impl Checks {
                 tracing::error!(%member, %difference,
                     "a peer has another view: writes to the repositories on which they disagree are refused");
             }
-            None if disputed => tracing::info!(%member, "a peer agrees with our view now"),
+            None if !known.is_empty() => tracing::info!(%member, "a peer agrees with our view now"),
             Some(_) | None => {}
         }
     }

@@ -2,19 +2,34 @@
 //! symlink swap (Kubernetes) and in place all change the content, and none of them is seen by every
 //! kind of file watch.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
-/// What the files hold now. One that cannot be read counts as empty.
+/// What is read of each file, in bytes: more than any of ours may have.
+const MOST: u64 = 2 * 1024 * 1024;
+
+/// What the files hold now. One that cannot be read counts as empty. May block.
 pub fn stamp(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     for path in paths {
-        let content = std::fs::read(path).unwrap_or_default();
+        let mut content = Vec::new();
+        if let Ok(file) = File::open(path) {
+            // What was read up to an error is a content like any other.
+            let _ = file.take(MOST).read_to_end(&mut content);
+        }
         context.update(&(content.len() as u64).to_le_bytes());
         context.update(&content);
     }
     let mut stamp = [0; 32];
     stamp.copy_from_slice(context.finish().as_ref());
     stamp
+}
+
+/// The same, away from the tasks that serve requests: a file system may hang.
+pub async fn stamp_in_background(paths: Vec<PathBuf>) -> [u8; 32] {
+    let stamp = tokio::task::spawn_blocking(move || stamp(&paths));
+    stamp.await.unwrap_or_default()
 }

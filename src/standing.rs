@@ -45,6 +45,9 @@ pub struct Told {
     pub start: String,
 }
 
+/// Views of one member that are looked at, beside the one in force there.
+const VIEWS: usize = 16;
+
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
@@ -120,7 +123,10 @@ impl Standing {
             let until = Instant::now() + aftermath;
             let views = before.description.iter().chain(&before.also);
             let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
-            outlived.extend(views.map(|view| (view.clone(), until)));
+            for view in views {
+                outlived.retain(|(known, _)| known != view);
+                outlived.push((view.clone(), until));
+            }
         }
         self.told.store(Some(Arc::new(told)));
         true
@@ -129,9 +135,12 @@ impl Standing {
     /// The views that count with this member and are not ours.
     pub fn others(&self, ours: &View) -> Vec<OtherView> {
         let mut others = self.told().map_or_else(Vec::new, |told| told.others(ours));
-        let (own, now) = (ours.describe(), Instant::now());
         let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
-        outlived.retain(|(_, until)| now < *until);
+        outlived.retain(|(_, until)| Instant::now() < *until);
+        if outlived.is_empty() {
+            return others;
+        }
+        let own = ours.describe();
         let views = outlived.iter().filter(|(view, _)| *view != own);
         others.extend(views.map(|(view, _)| ours.compare(view)));
         others
@@ -214,9 +223,14 @@ impl Told {
             (Some(_), Some(told)) => others.push(ours.compare(told)),
             (Some(_) | None, None) | (None, Some(_)) => others.push(OtherView::unknown()),
         }
-        let own = ours.describe();
-        let also = self.also.iter().filter(|also| **also != own);
-        others.extend(also.map(|also| ours.compare(also)));
+        if self.also.len() > VIEWS {
+            others.push(OtherView::unknown());
+        }
+        if !self.also.is_empty() {
+            let own = ours.describe();
+            let also = self.also.iter().take(VIEWS).filter(|also| **also != own);
+            others.extend(also.map(|also| ours.compare(also)));
+        }
         others
     }
 }

@@ -107,6 +107,7 @@ impl State {
         // In this order: a write that comes too late for `views` to see it sees the retirement.
         old.retire();
         past.push(old);
+        past.retain(|epoch| epoch.is_writing());
         self.epoch.store(next);
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::{Epoch, Leaver, Party, Writes};
 use crate::config::{Config, Queue};
 use crate::metrics::Metrics;
-use crate::shard::{Member, MemberId, MemberIndex, View};
+use crate::shard::{CircuitState, Member, MemberId, MemberIndex, View};
 use crate::standing::{Standing, Told};
 use crate::upstream::{Admission, Breaker, Upstreams};
 
@@ -23,6 +23,8 @@ impl Epoch {
         before: Option<&Epoch>,
     ) -> Self {
         let view = config.view.clone();
+        let members = metrics.members(&view);
+        metrics.replica_limit(config.registry.max_in_flight.get());
         let leavers = before.map_or_else(Vec::new, |before| leavers(&view, before));
         let standings: Box<[_]> = view
             .members()
@@ -31,7 +33,7 @@ impl Epoch {
             .collect();
         let parties = standings.len() + leavers.len();
         let epoch = Self {
-            metrics: metrics.members(&view),
+            metrics: members,
             policy: config.reads,
             sticky: config.sticky.clone(),
             timeouts: config.timeouts.clone(),
@@ -50,7 +52,21 @@ impl Epoch {
         if let Some(before) = before {
             epoch.inherit(before);
         }
+        epoch.show_circuits();
         epoch
+    }
+
+    /// Members at a new address begin anew, and so do their series.
+    fn show_circuits(&self) {
+        for (member, _) in self.view.members().iter() {
+            if self.standing(member).breaker.state() == CircuitState::Closed {
+                self.metrics.circuit_closes(member);
+            }
+            if self.standing(member).told().is_some() {
+                let draining = self.standing(member).is_draining();
+                self.metrics.peer_draining(member, draining);
+            }
+        }
     }
 
     /// What was known of the parties' views stays known; with the same view of ours, so does who
@@ -96,7 +112,9 @@ fn standing(
     let Some(before) = before else {
         return new();
     };
-    let known = if local {
+    let known = if local && before.replica_address != config.registry.address {
+        return new();
+    } else if local {
         before.replica().clone()
     } else {
         let Some(then) = before.party(&member.id) else {

@@ -34,6 +34,8 @@ const READY_PATH: &str = "/readyz";
 /// Where every registry says that it is one (OCI distribution specification, end-1).
 const BASE_PATH: &str = "/v2/";
 
+/// A member that does not say.
+const REFUSED: ErrorType = ErrorType::Custom("refused");
 /// A member's answer that tells nothing.
 const UNREADABLE: ErrorType = ErrorType::Custom("unreadable");
 
@@ -128,7 +130,9 @@ impl Checks {
             {
                 Answer::Unreadable(brief(&error))
             }
-            Err(Some(error)) if *error.etype() == ErrorType::TLSHandshakeFailure => {
+            Err(Some(error))
+                if matches!(error.etype(), ErrorType::TLSHandshakeFailure | &REFUSED) =>
+            {
                 Answer::Failed(brief(&error))
             }
             Err(Some(error)) => Answer::Silent(brief(&error)),
@@ -181,8 +185,7 @@ impl Checks {
             .get(target, request, self.probes.timeout)
             .await?;
         if status != StatusCode::OK {
-            let said = format!("it answered {status}");
-            return Error::e_explain(ErrorType::InvalidHTTPHeader, said);
+            return Error::e_explain(REFUSED, format!("it answered {status}"));
         }
         let told = serde_json::from_slice(&body);
         told.map_err(|error| {

@@ -11,8 +11,8 @@ pub fn succeeded(ctx: &mut Exchange) {
     record(ctx, Outcome::Success);
 }
 
-/// The upstream could not be reached, broke off or was silent for too long. Anything else that went
-/// wrong says nothing of it.
+/// The upstream could not be reached, broke off or was silent for too long, all before the head of
+/// its answer. Anything else that went wrong says nothing of it.
 pub fn failed(ctx: &mut Exchange, error: &Error) {
     let counts = matches!(
         failure::classify(error),
@@ -24,12 +24,6 @@ pub fn failed(ctx: &mut Exchange, error: &Error) {
     );
     if !counts {
         return;
-    }
-    if ctx.pass.is_none() {
-        // It had answered, and broke off later.
-        let epoch = ctx.epoch.clone();
-        let called = entry::called(&epoch, ctx);
-        ctx.pass = called.and_then(|(_, standing, _)| standing.breaker.enter());
     }
     record(ctx, Outcome::Failure);
 }

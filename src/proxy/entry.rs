@@ -1,7 +1,7 @@
 //! The way in to an upstream: leave of its circuit, and a place at once or after a wait.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
 use pingora::proxy::Session;
@@ -17,6 +17,9 @@ use crate::upstream::{Load, Upstream};
 
 /// The largest body that fits into any receive window together with its head.
 const SMALL_BODY: u64 = 16 * 1024;
+
+/// How often a request in the queue looks whether its upstream has gone down.
+const DOWN_CHECK: Duration = Duration::from_millis(100);
 
 /// Whom the plan calls, ready to be called; or why that is of no use.
 ///
@@ -37,6 +40,9 @@ pub async fn enter(
     };
     if ctx.permit.is_none() {
         wait_for_place(state, session, ctx, &standing, member).await?;
+    }
+    if ctx.permit.is_none() {
+        return Ok(Err(closed_to_us(&epoch, ctx, member)));
     }
     // Only now: a trial of an open circuit must not stand in the queue. Nor must it take as long as
     // a large upload; every push begins with small requests.
@@ -91,6 +97,7 @@ fn load(session: &mut Session) -> Load {
     }
 }
 
+/// Takes a place, or leaves without one when the upstream goes down meanwhile.
 async fn wait_for_place(
     state: &State,
     session: &mut Session,
@@ -116,13 +123,17 @@ async fn wait_for_place(
             };
             let waited = tokio::select! {
                 biased;
-                waited = places.wait(access) => waited,
-                () = client_leaves(session) => Err(Failure::ClientGone),
+                waited = places.wait(access) => Some(waited),
+                () = client_leaves(session) => Some(Err(Failure::ClientGone)),
+                () = goes_down(standing) => None,
             };
             drop(waiting);
             if local {
                 state.metrics.queue_waited(began.elapsed());
             }
+            let Some(waited) = waited else {
+                return Ok(());
+            };
             waited.map_err(|failure| give_up(ctx, failure))?
         }
     };
@@ -133,6 +144,13 @@ async fn wait_for_place(
     };
     ctx.permit = Some((permit, held));
     Ok(())
+}
+
+/// Returns when there is nothing to wait for any more.
+async fn goes_down(standing: &Standing) {
+    while standing.health().is_usable() {
+        tokio::time::sleep(DOWN_CHECK).await;
+    }
 }
 
 /// Returns when nobody waits for the answer any more. Seen only where no body is on its way: to

@@ -94,6 +94,14 @@ impl Exchange {
         }
     }
 
+    /// Belongs to another epoch from now on, and is to be planned again.
+    pub(super) fn begin_anew(&mut self, epoch: Arc<Epoch>) {
+        self.epoch = epoch;
+        self.plan = None;
+        self.owner = None;
+        self.repository = None;
+    }
+
     /// Changes the plan once, for another attempt.
     pub(super) fn try_elsewhere(&mut self, plan: Plan) {
         self.plan = Some(plan);

@@ -1,5 +1,7 @@
 //! Whether a write may be carried out here: the one place where a member becomes a writer.
 
+use std::sync::Arc;
+
 use pingora::proxy::Session;
 
 use super::{Exchange, intake};
@@ -20,7 +22,11 @@ pub async fn admit(state: &State, session: &Session, ctx: &mut Exchange) -> Resu
     for _ in 0..EPOCHS {
         match begin(state, ctx).await {
             Err(Failure::Reloading) => {
-                ctx.epoch = state.next_epoch();
+                let next = state.next_epoch();
+                if Arc::ptr_eq(&next, &ctx.epoch) {
+                    break;
+                }
+                ctx.begin_anew(next);
                 intake::take_in(state, session, ctx)?;
             }
             begun => return begun,

@@ -56,7 +56,7 @@ impl Background {
             let (id, failed) = (member.id.clone(), epoch.clone());
             let upstream = epoch.upstream_of(party).clone();
             self.keep(tasks, &member.address, resolve, upstream, move |error| {
-                failed.count_resolve_error(party);
+                failed.lookup_failed(party);
                 tracing::debug!(%error, member = %id, "a peer's name does not resolve");
             });
         }

@@ -36,7 +36,7 @@ const POOL: usize = 1024;
 /// the other name of a certificate, one at another upstream.
 const ATTEMPTS: usize = 4;
 /// At most so many header fields does a member add to what a client sent (`crate::proxy::headers`,
-/// `crate::proxy::wire`), each of at most so many bytes.
+/// `crate::wire`), each of at most so many bytes.
 const ADDED_FIELDS: usize = 16;
 const FIELD_BYTES: usize = 512;
 /// Connections to the admin listener: scrapers and people.
@@ -183,7 +183,7 @@ impl Doors<'_> {
                 proxy::refused(arrival, &state, refused);
             },
         );
-        let caps = Caps::new(self.limits.connections, self.limits.connections_per_address);
+        let caps = Caps::new(self.limits.connections, per_address(listener, self.limits));
         Arc::new(self.door(listener, gate, tls, caps))
     }
 
@@ -226,7 +226,7 @@ impl OpenDoors {
             let changed = gate.with_limits(app, limits_of_gate);
             door.gate.store(Arc::new(changed));
             door.caps
-                .set(limits.connections, limits.connections_per_address);
+                .set(limits.connections, per_address(door.listener, limits));
             door.handshakes.set(limits.handshakes);
         }
         let gate = admin.gate.load();
@@ -235,6 +235,14 @@ impl OpenDoors {
             gate_limits(limits, timeouts, Listener::Admin),
         );
         admin.gate.store(Arc::new(changed));
+    }
+}
+
+/// A peer brings the requests of many clients from one address.
+fn per_address(listener: Listener, limits: &Limits) -> Option<NonZeroUsize> {
+    match listener {
+        Listener::Clients => limits.connections_per_address,
+        Listener::Peers | Listener::Admin => None,
     }
 }
 

@@ -76,6 +76,7 @@ const BACKLOG: i32 = 4096;
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Accepts until the shutdown begins.
     pub async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
+        let _alarm = self.state.alarm();
         let telling = Arc::new(Semaphore::new(TOLD_AT_ONCE));
         loop {
             let accepted = tokio::select! {

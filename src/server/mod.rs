@@ -73,6 +73,13 @@ pub enum Drained {
     },
 }
 
+impl Drop for Server {
+    /// Its parts know each other, so what they do in the background is ended by hand.
+    fn drop(&mut self) {
+        self.reloader.end();
+    }
+}
+
 impl Server {
     /// Binds and begins to serve. Must run inside a tokio runtime; returns once every listener
     /// accepts. `loader` reads the configuration again for a reload; none if there is no file.

@@ -15,7 +15,7 @@ use crate::admin::status::{ConfigurationStatus, ReloadStatus};
 use crate::config::{Config, Problems};
 use crate::epoch::Epoch;
 use crate::human;
-use crate::stamp::stamp;
+use crate::stamp::{stamp, stamp_in_background};
 use crate::state::State;
 use crate::tls::TlsMaterial;
 use crate::upstream::Upstreams;
@@ -85,7 +85,8 @@ impl Reloader {
     /// under the one that they began under; no connection is closed.
     pub(super) async fn reload(&self) -> Reloaded {
         let _turn = self.turn.lock().await;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.stamp();
+        let stamp = self.stamp_now().await;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
         let outcome = match self.read().await {
             Ok(ready) => self.take(ready),
             Err(problems) => Err(problems),
@@ -142,13 +143,13 @@ impl Reloader {
     pub(super) async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut before = self.stamp();
+        let mut before = self.stamp_now().await;
         loop {
             ticks.tick().await;
             if !self.report.load().shown.watches {
                 continue;
             }
-            let now = self.stamp();
+            let now = self.stamp_now().await;
             let stands_still = now == std::mem::replace(&mut before, now);
             let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if stands_still && now != seen {
@@ -157,9 +158,20 @@ impl Reloader {
         }
     }
 
+    /// Ends the work of the epoch in force.
+    pub(super) fn end(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.abort_all();
+    }
+
     /// What the configuration's files hold now. Certificates have a watch of their own.
     pub(super) fn stamp(&self) -> [u8; 32] {
         stamp(&self.report.load().shown.files)
+    }
+
+    async fn stamp_now(&self) -> [u8; 32] {
+        let files = self.report.load().shown.files.clone();
+        stamp_in_background(files).await
     }
 
     async fn read(&self) -> Result<Ready, Vec<String>> {
@@ -194,10 +206,6 @@ impl Reloader {
             needs_restart,
         } = ready;
         let before = self.state.epoch();
-        if config.registry.tls.is_some() {
-            // Its authority may have changed.
-            self.certificates.forget_connections();
-        }
         let upstreams = Upstreams::new(
             &config.registry,
             config.view.members(),
@@ -206,9 +214,14 @@ impl Reloader {
             Some(&before.upstreams),
         );
         let upstreams = upstreams.map_err(|error| vec![error.to_string()])?;
+        let replica_tls = config.registry.tls.is_some();
         let metrics = &self.state.metrics;
         let checked = self.certificates.admit(&material, config.view.members());
         checked.map_err(|error| vec![error])?;
+        if replica_tls {
+            // Its authority may have changed.
+            self.certificates.forget_connections();
+        }
         let epoch = Arc::new(Epoch::new(&config, upstreams, metrics, Some(&before)));
         if let Err(error) = self.certificates.show(&material, &epoch) {
             // Read and checked a moment ago.
@@ -221,7 +234,8 @@ impl Reloader {
         }
         epoch.tell_news();
         certificates::report_expiry(&self.state, &material);
-        // The checks of the epoch before end here, and nobody is asked twice.
+        // The checks of the epoch before end first: nobody is asked twice.
+        self.end();
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =
             self.background.begin(&config, &epoch);
         if let Some(doors) = self.doors.get() {

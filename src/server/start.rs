@@ -152,7 +152,6 @@ fn state(
         None,
     );
     let upstreams = upstreams.map_err(StartError::Dial)?;
-    metrics.replica_limit(config.registry.max_in_flight.get());
     let epoch = Epoch::new(config, upstreams, &metrics, None);
     let dropped = metrics.log_dropped();
     let access_log = match log.filter(|_| config.log.requests) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Authority, KeyPair, TlsFileError};
-use crate::stamp::stamp;
+use crate::stamp::stamp_in_background;
 
 /// How often the files are compared.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -64,12 +64,13 @@ pub async fn watch(
     interval: Duration,
     mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
 ) {
-    let mut seen = stamp(files.paths());
+    let paths: Vec<PathBuf> = files.paths().cloned().collect();
+    let mut seen = stamp_in_background(paths.clone()).await;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = stamp(files.paths());
+        let now = stamp_in_background(paths.clone()).await;
         if now != seen {
             seen = now;
             apply(files.load());

@@ -11,10 +11,12 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 
+use crate::shard::Members;
+
 /// The most that an answer may have, in bytes: several views of 1,024 members and 4,096 long pins.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
-/// Probes ask one party at a time; a connection each is enough.
-const POOL: usize = 8;
+/// Idle connections: one to each party.
+const POOL: usize = Members::MAX + 1;
 
 /// Asks upstreams small questions over connections of its own, so that a probe neither takes a
 /// warm connection from a request nor waits behind one.

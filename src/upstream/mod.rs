@@ -168,6 +168,7 @@ impl Upstream {
     /// As [`Upstream::prepare`].
     pub fn set_address(&self, address: SocketAddr) -> Result<(), DialError> {
         self.address.store(Some(Arc::new(address)));
+        self.failed_lookups.store(0, Ordering::Relaxed);
         self.prepare()
     }
 

@@ -34,6 +34,10 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_COUNT: usize = 3;
 
+/// The kernel counts from the first retransmission on, which comes so long after the data at least
+/// (Linux, `TCP_RTO_MIN`).
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(220);
+
 /// What we show to peers, and whom we believe.
 #[derive(Clone)]
 pub struct Credentials {
@@ -216,7 +220,10 @@ impl Target {
             // Zero is the system's own, which is many minutes.
             #[cfg(target_os = "linux")]
             user_timeout: match load {
-                Load::Small => self.connect,
+                Load::Small => self
+                    .connect
+                    .saturating_sub(FIRST_RETRANSMISSION)
+                    .max(self.connect / 2),
                 Load::Large => Duration::ZERO,
             },
         });

@@ -28,6 +28,7 @@ mod reload;
 mod routing;
 mod slow;
 mod smuggling;
+mod takeover;
 
 /// The table and the tests are one thing.
 #[test]

@@ -8,7 +8,8 @@ use std::path::Path;
 use super::link::{Before, Link};
 
 /// Timeouts that a healthy test never meets and a broken one does not wait for long.
-const TIMEOUTS: &str = "connect: 10s, request_header: 10s, idle: 10s, aftermath: 300ms, drain_delay: 0s, drain: 10s";
+const TIMEOUTS: &str =
+    "connect: 10s, request_header: 10s, idle: 10s, aftermath: 300ms, drain_delay: 0s, drain: 10s";
 /// No verdict by probes: attempts alone tell who is up.
 const QUIET_PROBES: &str = "interval: 1h, fall: 100";
 /// Verdicts by probes, soon.

@@ -120,6 +120,10 @@ impl fmt::Display for OtherView {
     }
 }
 
+/// What is shown of another view: so many members, and so many characters of each.
+const SHOWN_MEMBERS: usize = 32;
+const SHOWN_CHARS: usize = 63;
+
 /// None for anything that is not a view as this release knows them.
 fn rebuild(description: &Description, key: &HashKey) -> Option<View> {
     let placement: Placement = description.placement.parse().ok()?;
@@ -172,7 +176,13 @@ fn difference(ours: &Description, other: &Description) -> String {
         parts.push(format!("placement {placement} version {version}"));
     }
     if *members != ours.members {
-        let ids: Vec<&str> = members.iter().map(|(id, _)| id.as_str()).collect();
+        // As they came; only what may stand in a log, and not without end.
+        let ids = members.iter().take(SHOWN_MEMBERS);
+        let plain = |(id, _): &(String, _)| -> String {
+            let plain = id.chars().filter(char::is_ascii_graphic);
+            plain.take(SHOWN_CHARS).collect()
+        };
+        let ids: Vec<String> = ids.map(plain).collect();
         parts.push(format!(
             "members {} (or their order or weights)",
             ids.join(", ")

@@ -1,0 +1,257 @@
+//! Repositories that move to another owner, or to another replica: nobody writes while there is doubt.
+
+use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
+
+const KEY: &str = "hash_key: 000102030405060708090a0b0c0d0e0f";
+const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+
+fn pinned_to(member: &str) -> String {
+    format!("{KEY}, pins: [ {{ prefix: moved/, member: {member} }} ]")
+}
+
+fn put(repository: &str) -> Request {
+    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
+}
+
+async fn serves(cluster: &Cluster, at: usize, repository: &str) -> Option<String> {
+    let target = format!("/v2/{repository}/tags/list");
+    let answer = cluster.at(at).get(&target).await;
+    answer.field("x-replica").map(str::to_owned)
+}
+
+fn peers_agree(cluster: &Cluster) -> bool {
+    (0..cluster.plan().size()).all(|at| {
+        let epoch = cluster.at(at).epoch();
+        let asked = epoch.parties().all(|party| epoch.was_asked(party));
+        asked && epoch.others().is_empty()
+    })
+}
+
+/// The new owner would be a second writer, as long as the old one is at work.
+#[tokio::test]
+async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
+    let mut cluster = Cluster::start(
+        Plan::of(2)
+            .eager_probes()
+            .set("cluster", &pinned_to("zot-1")),
+    )
+    .await;
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(0).steps(steps);
+    let mut slow = cluster.at(0).connect().await;
+    slow.send(put("moved/app").bytes()).await;
+    cluster.replica(0).until_requests(1).await;
+
+    for at in [0, 1] {
+        let reloaded = cluster
+            .reload(at, |plan| plan.set("cluster", &pinned_to("zot-2")))
+            .await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+    }
+    let asked = |cluster: &Cluster| {
+        let epoch = cluster.at(1).epoch();
+        epoch.parties().all(|party| epoch.was_asked(party))
+    };
+    eventually("the new owner to have asked", async || asked(&cluster)).await;
+    for at in [0, 1] {
+        let answer = cluster.at(at).ask(put("moved/app")).await;
+        assert_eq!(answer.refused(), (503, "views_differ".into()));
+        assert_eq!(cluster.at(at).ask(put(&other(&cluster))).await.status, 201);
+    }
+    assert!(
+        cluster
+            .replica(1)
+            .requests()
+            .iter()
+            .all(|seen| !seen.target.contains("moved/"))
+    );
+
+    gate.open();
+    let answer = slow.answer().await;
+    assert_eq!((answer.status, answer.end), (201, End::Whole));
+    eventually("the new owner to write", async || {
+        cluster.at(1).ask(put("moved/app")).await.status == 201
+    })
+    .await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+}
+
+/// Of the second member, by every view of these tests.
+fn other(cluster: &Cluster) -> String {
+    cluster.repository_of(1)
+}
+
+#[tokio::test]
+async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent() {
+    let plan = Plan::of(3).eager_probes().certificate_of(2, &["zot-3"]);
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let moved = cluster.repository_of(2);
+    assert_eq!(cluster.at(2).ask(put(&moved)).await.status, 201);
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.without(2)).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+    }
+    // It is turned away by its peers now, so it cannot know what they write.
+    eventually("the leaver to write no more", async || {
+        cluster.at(2).ask(put(&moved)).await.status == 503
+    })
+    .await;
+    let before = (
+        cluster.replica(0).requests().len(),
+        cluster.replica(1).requests().len(),
+    );
+    for at in [0, 1] {
+        let refused = cluster.at(at).ask(put(&moved)).await;
+        assert_eq!(refused.refused(), (503, "views_differ".into()));
+    }
+    let after = (
+        cluster.replica(0).requests().len(),
+        cluster.replica(1).requests().len(),
+    );
+    assert_eq!(before, after);
+    let steady = cluster.repository_by(2, 0);
+    assert_eq!(cluster.at(1).ask(put(&steady)).await.status, 201);
+
+    cluster.stop(2).await;
+    eventually("the others to write what it owned", async || {
+        cluster.at(0).ask(put(&moved)).await.status == 201
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_member_that_its_peers_do_not_list_writes_nothing() {
+    let plan = Plan::of(3)
+        .eager_probes()
+        .certificate_of(2, &["zot-3"])
+        .lists_at(0, &[0, 1])
+        .lists_at(1, &[0, 1]);
+    let cluster = Cluster::start(plan).await;
+    let own = cluster.repository_by(2, 2);
+    let answer = cluster.at(2).ask(put(&own)).await;
+    assert_eq!(answer.refused(), (503, "views_differ".into()));
+    assert_eq!(cluster.replica(2).requests().len(), 0);
+    let told = cluster.at(2).server.status().warnings.join("\n");
+    assert!(
+        told.contains("a view in which this member is none"),
+        "{told}"
+    );
+    // The others agree with each other, and with it on what is theirs.
+    let theirs = cluster.repository_by(2, 0);
+    assert_eq!(cluster.at(1).ask(put(&theirs)).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_dead_member_can_be_taken_off_the_list() {
+    let plan = Plan::of(3).eager_probes();
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let moved = cluster.repository_of(2);
+    cluster.stop(2).await;
+    eventually("it to be seen down", async || {
+        [0, 1].iter().all(|at| {
+            let up = "shardlet_peer_up{member=\"zot-3\"}";
+            cluster.at(*at).metric(up) < 1.0
+        })
+    })
+    .await;
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.without(2)).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+    }
+    eventually("the others to write what it owned", async || {
+        cluster.at(0).ask(put(&moved)).await.status == 201
+    })
+    .await;
+}
+
+/// Two processes of a registry would have two locks.
+#[tokio::test]
+async fn another_replica_writes_nothing_before_the_one_before_it_is_done() {
+    let cluster = Cluster::start(Plan::of(2)).await;
+    let repository = cluster.repository_of(0);
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(0).steps(steps);
+    let mut slow = cluster.at(0).connect().await;
+    slow.send(put(&repository).bytes()).await;
+    cluster.replica(0).until_requests(1).await;
+
+    let file = &cluster.at(0).file;
+    let text = std::fs::read_to_string(file).unwrap();
+    let [old, new] = [0, 1].map(|at| cluster.replica(at).address.to_string());
+    std::fs::write(file, text.replace(&old, &new)).unwrap();
+    assert!(cluster.at(0).server.reload().await.taken);
+    let refused = cluster.at(0).ask(put(&repository)).await;
+    assert_eq!(refused.refused(), (503, "reloading".into()));
+    assert_eq!(
+        serves(&cluster, 0, &repository).await.as_deref(),
+        Some("zot-2")
+    );
+
+    gate.open();
+    assert_eq!(slow.answer().await.status, 201);
+    assert_eq!(cluster.at(0).ask(put(&repository)).await.status, 201);
+    assert_eq!(cluster.replica(1).requests().last().unwrap().method, "PUT");
+}
+
+#[tokio::test]
+async fn what_a_member_told_counts_when_its_address_changes() {
+    let plan = Plan::of(2)
+        .eager_probes()
+        .set("cluster", &pinned_to("zot-2"));
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let own = |plan: Plan| plan.set_at(0, "cluster", OWN_PIN);
+    assert!(cluster.reload(0, own).await.taken);
+    let refused = cluster.at(0).ask(put("moved/app")).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+
+    let file = &cluster.at(0).file;
+    let text = std::fs::read_to_string(file).unwrap();
+    let nobody = text.replace(
+        &cluster.plan().peer_address(1).to_string(),
+        &format!("{}:1", cluster.plan().ip()),
+    );
+    std::fs::write(file, nobody).unwrap();
+    assert!(cluster.at(0).server.reload().await.taken);
+    let refused = cluster.at(0).ask(put("moved/app")).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+}
+
+const OWN_PIN: &str =
+    "hash_key: 000102030405060708090a0b0c0d0e0f, pins: [ { prefix: moved/, member: zot-1 } ]";
+
+/// Its replica has not died with it, and may still be at work.
+#[tokio::test]
+async fn what_a_member_that_died_was_writing_is_waited_for() {
+    let timeouts = "idle: 10s, aftermath: 1h, drain: 0s, drain_delay: 0s";
+    let plan = Plan::of(2)
+        .eager_probes()
+        .set("timeouts", timeouts)
+        .set("cluster", &pinned_to("zot-1"));
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    cluster.stop(0).await;
+    let reloaded = cluster
+        .reload(1, |plan| plan.set("cluster", &pinned_to("zot-2")))
+        .await;
+    assert!(reloaded.taken);
+    cluster.restart(0).await;
+    let told = |cluster: &Cluster| {
+        let epoch = cluster.at(1).epoch();
+        let peer = epoch.view.members().peers().next().unwrap().0;
+        let told = epoch.standing(peer).told().and_then(|told| told.view);
+        told == Some(*epoch.view.fingerprint())
+    };
+    eventually("the new process to have told its view", async || {
+        told(&cluster)
+    })
+    .await;
+    let refused = cluster.at(1).ask(put("moved/app")).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+    let steady = cluster.repository_of(1);
+    assert_eq!(cluster.at(0).ask(put(&steady)).await.status, 201);
+}
