@@ -34,9 +34,9 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_COUNT: usize = 3;
 
-/// The kernel counts from the first retransmission on, which comes so long after the data at least
-/// (Linux, `TCP_RTO_MIN`).
-const FIRST_RETRANSMISSION: Duration = Duration::from_millis(220);
+/// The kernel counts from the first retransmission on, which comes about so long after the data
+/// (Linux: `TCP_RTO_MIN`, and what its timers round up to).
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(270);
 
 /// What we show to peers, and whom we believe.
 #[derive(Clone)]
