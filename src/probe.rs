@@ -66,8 +66,8 @@ impl Checks {
         }
     }
 
-    /// Checks one peer for ever, through the same listener and certificates as its requests; one
-    /// that is a member no more until it is silent.
+    /// Checks one peer for ever, through the same listener and certificates as its requests; also
+    /// one that is a member no more, which may come back.
     pub async fn watch_party(self, party: Party) {
         let standing = self.epoch.standing_of(party).clone();
         let mut tracker = Tracker::resumed(self.probes.thresholds, standing.verdict());
