@@ -131,9 +131,11 @@ impl Checks {
     fn take(&self, party: Party, answer: Answer, tracker: &mut Tracker) {
         let (verdict, reason) = match answer {
             Answer::State(told) => {
-                let up = told.replica_up;
+                let (up, closing) = (told.replica_up, told.closing);
                 self.take_state(party, *told);
-                if up {
+                if closing {
+                    (tracker.conclude(Health::Down), "it is closing".to_owned())
+                } else if up {
                     (tracker.record(true), String::new())
                 } else {
                     // It has made sure already.

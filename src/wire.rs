@@ -46,6 +46,9 @@ pub struct MemberState {
     pub replica_up: bool,
     /// Whether it takes no new work.
     pub draining: bool,
+    /// Whether it takes nothing more from its peers, and is about to be gone.
+    #[serde(default)]
+    pub closing: bool,
     /// Its view in words, for a peer whose own view is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
@@ -86,12 +89,13 @@ mod tests {
             start: "ab".into(),
             replica_up: true,
             draining: false,
+            closing: false,
             description: None,
             also: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&state).unwrap(),
-            r#"{"member":"zot-1","view":"00","start":"ab","replica_up":true,"draining":false}"#
+            r#"{"member":"zot-1","view":"00","start":"ab","replica_up":true,"draining":false,"closing":false}"#
         );
     }
 }

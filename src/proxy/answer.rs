@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 use super::{Exchange, Proxy, intake, wire};
 use crate::respond::{Connection, Failure};
 use crate::shard::{Arrival, Repository};
+use crate::state::Phase;
 
 impl Proxy {
     /// Answers instead of forwarding.
@@ -60,6 +61,7 @@ impl Proxy {
             member: members.get(members.local()).id.to_string(),
             replica_up: epoch.replica().verdict().is_usable(),
             draining: self.state.is_draining(),
+            closing: self.state.phase() == Phase::Closing,
             description: (!knows_it).then(|| epoch.view.describe()),
             view: own_view,
             start: self.state.start.clone(),

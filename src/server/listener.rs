@@ -26,6 +26,8 @@ use crate::state::State;
 
 /// After a failed accept (no file descriptors left, usually) others get this long to finish.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For so long connections are still accepted when the listener is to be closed.
+const LAST_ACCEPTS: Duration = Duration::from_millis(100);
 /// Connections beyond the cap that are told so at the same time; the rest are closed unanswered.
 const TOLD_AT_ONCE: usize = 128;
 
@@ -77,44 +79,71 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Accepts until the shutdown begins.
     pub async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
         let _alarm = self.state.alarm();
+        // The drain waits for this loop too, or it could miss the last connection.
+        let _accepting = self.tasks.token();
         let telling = Arc::new(Semaphore::new(TOLD_AT_ONCE));
         loop {
             let accepted = tokio::select! {
                 accepted = tcp.accept() => accepted,
-                _ = shutdown.wait_for(|draining| *draining) => return,
+                _ = shutdown.wait_for(|draining| *draining) => break,
             };
-            let (stream, address) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, listener = self.listener.as_str(), "accept failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            let Some(place) = self.caps.take(address.ip()) else {
-                self.state
-                    .metrics
-                    .connection_refused(self.listener, Refusal::Full);
-                self.state.metrics.reject(&Failure::ConnectionsFull);
-                if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
-                    self.tasks.spawn(tell_full(stream, turn));
-                }
-                continue;
-            };
-            let door = self.clone();
-            let shutdown = shutdown.clone();
-            self.tasks.spawn(async move {
-                let _place = place;
-                let _open = door.state.metrics.connection_opens(door.listener);
-                let gate = door.gate.load_full();
-                let deadline = Instant::now() + gate.limits().request_header;
-                if let Some(stream) = door.handshake(stream, address, deadline).await
-                    && let Some(abuse) = gate.serve(stream, &shutdown).await
-                {
-                    door.report(abuse, address);
-                }
-            });
+            self.welcome(accepted, &telling, &shutdown).await;
         }
+        // Who is just connecting has not heard of it yet.
+        let until = Instant::now() + LAST_ACCEPTS;
+        while let Ok(accepted) = tokio::time::timeout_at(until, tcp.accept()).await {
+            self.welcome(accepted, &telling, &shutdown).await;
+        }
+        // Connections that the kernel has taken for us would be reset with the listener.
+        let Ok(tcp) = tcp.into_std() else {
+            return;
+        };
+        while let Ok((stream, address)) = tcp.accept() {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            self.welcome(stream.map(|stream| (stream, address)), &telling, &shutdown)
+                .await;
+        }
+    }
+
+    /// Serves one connection in a task of its own, if there is a place for it.
+    async fn welcome(
+        self: &Arc<Self>,
+        accepted: std::io::Result<(TcpStream, SocketAddr)>,
+        telling: &Arc<Semaphore>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, listener = self.listener.as_str(), "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                return;
+            }
+        };
+        let Some(place) = self.caps.take(address.ip()) else {
+            self.state
+                .metrics
+                .connection_refused(self.listener, Refusal::Full);
+            self.state.metrics.reject(&Failure::ConnectionsFull);
+            if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
+                self.tasks.spawn(tell_full(stream, turn));
+            }
+            return;
+        };
+        let (door, shutdown) = (self.clone(), shutdown.clone());
+        self.tasks.spawn(async move {
+            let _place = place;
+            let _open = door.state.metrics.connection_opens(door.listener);
+            let gate = door.gate.load_full();
+            let deadline = Instant::now() + gate.limits().request_header;
+            if let Some(stream) = door.handshake(stream, address, deadline).await
+                && let Some(abuse) = gate.serve(stream, &shutdown).await
+            {
+                door.report(abuse, address);
+            }
+        });
     }
 
     fn report(&self, abuse: Abuse, client: SocketAddr) {

