@@ -39,18 +39,6 @@ pub enum CircuitState {
     HalfOpen,
 }
 
-impl CircuitState {
-    /// The name in logs, metrics and the status page.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half-open",
-        }
-    }
-}
-
 /// What became of a request that was let through.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {

@@ -46,17 +46,6 @@ impl Health {
             Self::Unknown | Self::Up | Self::Down => self,
         }
     }
-
-    /// The name in logs, metrics and the status page.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Draining => "draining",
-            Self::Down => "down",
-        }
-    }
 }
 
 /// How many equal results in a row change the verdict.

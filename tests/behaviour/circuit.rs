@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Gate, Plan, Request, Step, eventually};
+use crate::moves::put;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-fn put(repository: &str) -> Request {
-    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
-}
 
 fn open(cluster: &Cluster, at: usize, member: &str) -> bool {
     let series = format!("shardlet_circuit_open{{member=\"{member}\"}}");

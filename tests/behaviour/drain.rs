@@ -4,13 +4,10 @@ use shardlet::server::Drained;
 use tokio::net::TcpStream;
 
 use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
+use crate::moves::put;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
-
-fn put(repository: &str) -> Request {
-    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
-}
 
 fn leaves_slowly() -> Plan {
     Plan::of(3)

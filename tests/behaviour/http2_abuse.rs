@@ -2,34 +2,15 @@
 
 use std::time::Duration;
 
+use crate::cluster::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, frame,
+};
 use crate::cluster::h2_client::H2Client;
 use crate::cluster::replica::Record;
 use crate::cluster::{Cluster, Connection, Plan, Program, Request, Step, within};
 
 const ABUSE: &str = "shardlet_connections_refused_total{listener=\"clients\",reason=\"abuse\"}";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-// Kinds of frames and their flags (RFC 9113 §6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
 /// A header block (RFC 7541): method by its place in the static table, the rest in plain text.
 fn block(method: u8, path: &str) -> Vec<u8> {
     let text = |name: u8, value: &str| {

@@ -21,6 +21,7 @@ mod http2;
 mod http2_abuse;
 mod lifecycle;
 mod links;
+mod moves;
 mod owner_down;
 mod peers;
 mod queue;

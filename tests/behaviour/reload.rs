@@ -3,22 +3,7 @@
 use shardlet::config::SourceName;
 
 use crate::cluster::{Cluster, Plan, Request, eventually};
-
-const KEY: &str = "hash_key: 000102030405060708090a0b0c0d0e0f";
-
-fn pinned_to(member: &str) -> String {
-    format!("{KEY}, pins: [ {{ prefix: moved/, member: {member} }} ]")
-}
-
-fn put(repository: &str) -> Request {
-    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
-}
-
-async fn serves(cluster: &Cluster, at: usize, repository: &str) -> Option<String> {
-    let target = format!("/v2/{repository}/tags/list");
-    let answer = cluster.at(at).get(&target).await;
-    answer.field("x-replica").map(str::to_owned)
-}
+use crate::moves::{pinned_to, put, serves};
 
 #[tokio::test]
 async fn a_good_configuration_is_taken_without_a_failed_request() {

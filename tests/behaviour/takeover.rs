@@ -1,23 +1,9 @@
 //! Repositories that move to another owner, or to another replica: nobody writes while there is doubt.
 
-use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
+use crate::cluster::{Cluster, End, Gate, Plan, Step, eventually};
+use crate::moves::{pinned_to, put, serves};
 
-const KEY: &str = "hash_key: 000102030405060708090a0b0c0d0e0f";
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
-
-fn pinned_to(member: &str) -> String {
-    format!("{KEY}, pins: [ {{ prefix: moved/, member: {member} }} ]")
-}
-
-fn put(repository: &str) -> Request {
-    Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
-}
-
-async fn serves(cluster: &Cluster, at: usize, repository: &str) -> Option<String> {
-    let target = format!("/v2/{repository}/tags/list");
-    let answer = cluster.at(at).get(&target).await;
-    answer.field("x-replica").map(str::to_owned)
-}
 
 fn peers_agree(cluster: &Cluster) -> bool {
     (0..cluster.plan().size()).all(|at| {
@@ -204,7 +190,7 @@ async fn what_a_member_told_counts_when_its_address_changes() {
         .set("cluster", &pinned_to("zot-2"));
     let mut cluster = Cluster::start(plan).await;
     eventually("all to agree", async || peers_agree(&cluster)).await;
-    let own = |plan: Plan| plan.set_at(0, "cluster", OWN_PIN);
+    let own = |plan: Plan| plan.set_at(0, "cluster", &pinned_to("zot-1"));
     assert!(cluster.reload(0, own).await.taken);
     let refused = cluster.at(0).ask(put("moved/app")).await;
     assert_eq!(refused.refused(), (503, "views_differ".into()));
@@ -220,9 +206,6 @@ async fn what_a_member_told_counts_when_its_address_changes() {
     let refused = cluster.at(0).ask(put("moved/app")).await;
     assert_eq!(refused.refused(), (503, "views_differ".into()));
 }
-
-const OWN_PIN: &str =
-    "hash_key: 000102030405060708090a0b0c0d0e0f, pins: [ { prefix: moved/, member: zot-1 } ]";
 
 /// Its replica has not died with it, and may still be at work.
 #[tokio::test]

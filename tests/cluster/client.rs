@@ -199,6 +199,14 @@ impl Connection {
         (!bytes.is_empty()).then_some(bytes)
     }
 
+    /// The next bytes, so many of them.
+    pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let read = within("so many bytes", self.reader.read_exact(&mut bytes)).await;
+        read.expect("so many bytes, but the connection ended");
+        bytes
+    }
+
     /// Ends our side; the other may still speak.
     pub async fn finish(&mut self) {
         let _ = within("the end to be sent", self.writer.shutdown()).await;

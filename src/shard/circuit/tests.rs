@@ -217,8 +217,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
+/// With no pause at all, old requests end while the trial is under way.
+#[test]
+fn a_success_from_before_does_not_close_it_during_a_trial() {
+    let (mut circuit, now) = (Circuit::new(limits(1, 0, 0)), Duration::ZERO);
+    let [first, second] = [(); 2].map(|()| circuit.enter(now).unwrap());
+    assert_eq!(circuit.record(now, first, Failure), Some(Open));
+    let trial = circuit.enter(now).unwrap();
+    assert!(trial.is_trial());
+    assert_eq!(circuit.record(now, second, Success), None);
+    assert_eq!(circuit.state(now), Open);
+    assert_eq!(circuit.record(now, trial, Success), Some(Closed));
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    // What it finds becomes a test of its own above.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
 
     /// Any requests, in any order of beginning and end: what must hold after each step.
     #[test]

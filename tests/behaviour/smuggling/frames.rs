@@ -1,17 +1,9 @@
 //! One HTTP/2 request, written frame by frame, and what came of it.
 
+use crate::cluster::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+};
 use crate::cluster::{Connection, within};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-// Kinds of frames and their flags (RFC 9113 §6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// What became of a request.
 #[derive(Debug, PartialEq)]
@@ -19,16 +11,6 @@ pub enum Told {
     Served,
     /// By an answer, a reset, or the end of the connection.
     Refused,
-}
-
-/// A frame.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
 }
 
 /// A connection with this request, from the lines of a case.
