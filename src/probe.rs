@@ -50,14 +50,15 @@ impl Checks {
         let mut path = ReplicaPath::new(&self.probes.path);
         loop {
             let result = self.ask_replica(&mut path, &host).await;
-            if let Some(verdict) = tracker.record(result.is_ok()) {
+            let verdict = tracker.record(result.is_ok());
+            if tracker.is_back() {
+                standing.breaker.retry_soon();
+            }
+            if let Some(verdict) = verdict {
                 standing.set_verdict(verdict);
                 self.state.metrics.replica_up(verdict == Health::Up);
                 match result {
-                    Ok(()) => {
-                        standing.breaker.retry_soon();
-                        tracing::info!("the local replica is up");
-                    }
+                    Ok(()) => tracing::info!("the local replica is up"),
                     Err(reason) => tracing::warn!(%reason, "the local replica is down"),
                 }
                 self.epoch.tell_news();
@@ -160,14 +161,16 @@ impl Checks {
                 "its name does not resolve".to_owned(),
             ),
         };
+        let standing = self.epoch.standing_of(party);
+        if tracker.is_back() {
+            standing.breaker.retry_soon();
+        }
         let Some(health) = verdict else {
             return;
         };
-        let standing = self.epoch.standing_of(party);
         standing.set_verdict(health);
         let member = &self.epoch.member_of(party).id;
         if health == Health::Up {
-            standing.breaker.retry_soon();
             tracing::info!(%member, "peer is up");
         } else {
             tracing::warn!(%member, %reason, "peer is down");

@@ -198,11 +198,11 @@ impl Circuit {
         }
     }
 
-    /// An active probe has seen the party come up: the next request is the trial, and if that fails, the first period
+    /// An active probe has seen the party come back: the next request is the trial, and if that fails, the first period
     /// follows. A trial that is under way began before the news, so its result does not count any more.
     ///
-    /// For the change from down to up only. Called for every good probe it would undo the doubling for a party that
-    /// answers probes and nothing else.
+    /// For the first good probe after bad ones only. Called for every good probe it would undo the doubling for a party
+    /// that answers probes and nothing else.
     pub fn retry_soon(&mut self, now: Duration) {
         if self.is_open() {
             self.change(Phase::Open {

@@ -64,6 +64,9 @@ pub struct Tracker {
     health: Health,
     /// Results in a row that speak against the verdict.
     contrary: u8,
+    /// Whether a bad result came, or none, since it was last seen to be back.
+    missed: bool,
+    back: bool,
 }
 
 impl Tracker {
@@ -74,6 +77,8 @@ impl Tracker {
             thresholds,
             health: Health::Unknown,
             contrary: 0,
+            missed: true,
+            back: false,
         }
     }
 
@@ -81,6 +86,13 @@ impl Tracker {
     ///
     /// The first good result ends `Unknown` at once: a replica that has just started should not wait for more.
     pub fn record(&mut self, ok: bool) -> Option<Health> {
+        let changed = self.judge(ok);
+        self.back = ok && self.missed && self.health.is_usable();
+        self.missed = !ok || self.missed && !self.back;
+        changed
+    }
+
+    fn judge(&mut self, ok: bool) -> Option<Health> {
         let (verdict, needed) = match (self.health, ok) {
             (Health::Up | Health::Draining, true) | (Health::Down, false) => {
                 self.contrary = 0;
@@ -113,9 +125,18 @@ impl Tracker {
     /// Takes a verdict from one who knows. Gives it if it is new.
     pub fn conclude(&mut self, health: Health) -> Option<Health> {
         self.contrary = 0;
+        self.missed = true;
+        self.back = false;
         let new = self.health != health;
         self.health = health;
         new.then_some(health)
+    }
+
+    /// Whether the last result was the good one after bad ones: whoever left it alone because of requests that failed
+    /// may try again. A short outage changes no verdict, so this is told apart from that.
+    #[must_use]
+    pub fn is_back(&self) -> bool {
+        self.back
     }
 
     /// Whether the last results speak against the verdict.
@@ -173,6 +194,34 @@ mod tests {
                 .collect();
             assert_eq!(seen, verdicts, "rise {rise} fall {fall} results {results}");
         }
+    }
+
+    /// `*` where it is seen to be back.
+    #[test]
+    fn the_end_of_an_outage_is_seen_once_whether_it_took_the_member_down_or_not() {
+        for (rise, fall, results, back) in [
+            (2, 3, "++", "*."),
+            (2, 3, "+-++", "*.*."),
+            (2, 3, "+--+-+", "*..*.*"),
+            (2, 3, "+---++", "*....*"),
+            (2, 3, "---+-++", "......*"),
+        ] {
+            let mut tracker = tracker(rise, fall);
+            let seen: String = results
+                .chars()
+                .map(|result| {
+                    tracker.record(result == '+');
+                    if tracker.is_back() { '*' } else { '.' }
+                })
+                .collect();
+            assert_eq!(seen, back, "rise {rise} fall {fall} results {results}");
+        }
+        let mut tracker = tracker(1, 1);
+        tracker.record(true);
+        tracker.conclude(Health::Down);
+        assert!(!tracker.is_back());
+        tracker.record(true);
+        assert!(tracker.is_back());
     }
 
     #[test]

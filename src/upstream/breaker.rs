@@ -69,7 +69,7 @@ impl Breaker {
         }
     }
 
-    /// An active probe has seen the party come up: see [`Circuit::retry_soon`].
+    /// An active probe has seen the party come back: see [`Circuit::retry_soon`].
     pub fn retry_soon(&self) {
         self.change(Circuit::retry_soon);
     }

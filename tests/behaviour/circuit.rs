@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cluster::link::{Before, Flow, Way};
 use crate::cluster::{Cluster, Gate, Plan, Request, Step, eventually};
 use crate::moves::put;
 
@@ -41,6 +42,39 @@ async fn a_peer_that_fails_again_and_again_is_left_alone_and_tried_again() {
         cluster.at(0).ask(put(&repository)).await.status == 201 && !open(&cluster, 0, "zot-2")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_was_out_of_reach_for_too_short_a_time_for_a_verdict_is_tried_at_once() {
+    let plan = Plan::of(2)
+        .link(Before::Peers(0))
+        .link(Before::Peers(1))
+        .set("circuit", "failures: 3, open: 1h, open_limit: 1h")
+        .set("probes", "interval: 100ms, timeout: 1s, rise: 1, fall: 100");
+    let cluster = Cluster::start(plan).await;
+    let repository = cluster.repository_of(1);
+    // It cannot say itself that it is back.
+    cluster.link(Before::Peers(0)).refuses().await;
+    cluster.link(Before::Peers(0)).tears();
+    let link = cluster.link(Before::Peers(1));
+    let up = "shardlet_peer_up{member=\"zot-2\"}";
+    eventually("a first verdict", async || cluster.at(0).metric(up) > 0.0).await;
+    link.flows(Way::Back, Flow::Ended);
+    link.tears();
+    eventually("the circuit to open", async || {
+        cluster.at(0).ask(put(&repository)).await;
+        open(&cluster, 0, "zot-2")
+    })
+    .await;
+    // Nobody but probes dials now, and the second one does when the first has failed.
+    let two_probes = link.connections() + 2;
+    eventually("probes to fail", async || link.connections() >= two_probes).await;
+    link.flows(Way::Back, Flow::Free);
+    eventually("the circuit to close", async || {
+        cluster.at(0).ask(put(&repository)).await.status == 201
+    })
+    .await;
+    assert!(cluster.at(0).metric(up) > 0.0, "it was never judged down");
 }
 
 #[tokio::test]
