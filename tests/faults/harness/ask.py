@@ -44,11 +44,12 @@ class Seen:
 
 
 class Asker:
-    """A client of one sidecar that keeps its connection; `ask` never raises for what the other side does."""
+    """A client that keeps its connection; `ask` never raises for what the other side does."""
 
-    def __init__(self, member: Member) -> None:
-        place = member.sidecar.place
-        self._connection = http.client.HTTPConnection(place.host, place.clients, timeout=TIMEOUT_SECONDS)
+    def __init__(self, member: Member, *, past_sidecar: bool = False) -> None:
+        sidecar, replica = member.sidecar.place, member.replica.place
+        host, port = (replica.host, replica.port) if past_sidecar else (sidecar.host, sidecar.clients)
+        self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Seen:
         headers = {"Content-Type": OCI_MANIFEST} if body is not None else {"Accept": OCI_MANIFEST}
