@@ -16,7 +16,7 @@ use crate::config::{Config, Problems};
 use crate::epoch::Epoch;
 use crate::human;
 use crate::stamp::{stamp, stamp_in_background};
-use crate::state::State;
+use crate::state::{Phase, State};
 use crate::tls::TlsMaterial;
 use crate::upstream::Upstreams;
 
@@ -26,6 +26,8 @@ pub type Loader = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 /// How often the files are compared. A change is taken when it stands still for that long: an
 /// editor may be half-way through it.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+const CLOSING: &str = "this member is closing: it takes no other configuration";
 
 /// Takes configurations.
 pub(super) struct Reloader {
@@ -88,6 +90,9 @@ impl Reloader {
         let stamp = self.stamp_now().await;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
         let outcome = match self.read().await {
+            // Its requests in flight keep their epoch, and no other would ever serve one. To change its view in its
+            // last second would only confuse its peers.
+            Ok(_) if self.state.phase() == Phase::Closing => Err(vec![CLOSING.to_owned()]),
             Ok(ready) => self.take(ready),
             Err(problems) => Err(problems),
         };

@@ -3,8 +3,8 @@
 use shardlet::server::Drained;
 use tokio::net::TcpStream;
 
-use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
-use crate::moves::put;
+use crate::cluster::{Cluster, Connection, End, Gate, Plan, Request, Step, eventually};
+use crate::moves::{pinned_to, put};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
@@ -143,4 +143,36 @@ async fn reads_of_ones_own_repositories_come_from_a_peers_replica_while_ones_own
     );
     cluster.replica(0).steps([Step::say(OK)]);
     assert_eq!(cluster.at(0).ask(read).await.text(), "ok");
+}
+
+#[tokio::test]
+async fn a_member_that_closes_takes_no_other_configuration() {
+    let mut cluster = Cluster::start(Plan::of(2)).await;
+    let repository = cluster.repository_of(0);
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(0).steps(steps);
+    let mut writing = cluster.at(0).connect().await;
+    writing.send(put(&repository).bytes()).await;
+    cluster.replica(0).until_requests(1).await;
+    let leaving = cluster.take(0);
+    let (clients, admin) = (leaving.addresses().clients, leaving.addresses().admin);
+    let view = *leaving.epoch().view.fingerprint();
+    let state = leaving.server.state().clone();
+    cluster.configure(0, |plan| plan.set("cluster", &pinned_to("zot-2")));
+    let closing = tokio::spawn(leaving.server.close());
+    eventually("new connections to be refused", async || {
+        TcpStream::connect(clients).await.is_err()
+    })
+    .await;
+    let command = Request::new("POST", "/api/v1/reload").field("X-Shardlet-Command", "reload");
+    let mut operator = Connection::open(admin).await;
+    let answer = operator.ask(&command).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert!(answer.text().contains("closing"), "{answer:?}");
+    assert_eq!(*state.epoch().view.fingerprint(), view);
+
+    gate.open();
+    assert_eq!(writing.answer().await.status, 201);
+    assert_eq!(closing.await.unwrap(), Drained::Completely);
 }

@@ -134,7 +134,7 @@ async fn listen_in_its_place(address: SocketAddr, backlog: u32) -> TcpListener {
 
 #[tokio::test]
 async fn an_owner_that_takes_no_connection_costs_the_connect_timeout() {
-    let mut cluster = Cluster::start(Plan::of(3).set("timeouts", "connect: 300ms")).await;
+    let mut cluster = Cluster::start(Plan::of(3).set("timeouts", "connect: 1s")).await;
     let repository = cluster.repository_of(1);
     let address = cluster.plan().peer_address(1);
     cluster.stop(1).await;
@@ -162,7 +162,7 @@ async fn an_owner_that_takes_no_connection_costs_the_connect_timeout() {
 
 #[tokio::test]
 async fn an_owner_that_never_shakes_hands_costs_the_connect_timeout() {
-    let mut cluster = Cluster::start(Plan::of(3).set("timeouts", "connect: 300ms")).await;
+    let mut cluster = Cluster::start(Plan::of(3).set("timeouts", "connect: 1s")).await;
     let repository = cluster.repository_of(1);
     let address = cluster.plan().peer_address(1);
     cluster.stop(1).await;

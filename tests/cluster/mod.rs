@@ -133,12 +133,16 @@ impl Cluster {
 
     /// Changes the plan, and has a member read its part of it.
     pub async fn reload(&mut self, index: usize, change: impl FnOnce(Plan) -> Plan) -> Reloaded {
-        self.plan = change(self.plan.clone());
-        let text = self
-            .plan
-            .yaml(index, self.replicas[index].address, self.folder.path());
-        std::fs::write(&self.at(index).file, text).unwrap();
+        self.configure(index, change);
         self.at(index).server.reload().await
+    }
+
+    /// Writes a member's configuration anew, whether it runs or not.
+    pub fn configure(&mut self, index: usize, change: impl FnOnce(Plan) -> Plan) {
+        self.plan = change(self.plan.clone());
+        let (folder, replica) = (self.folder.path(), self.replicas[index].address);
+        let file = folder.join(format!("{}.yaml", self.plan.id(index)));
+        std::fs::write(file, self.plan.yaml(index, replica, folder)).unwrap();
     }
 
     /// A repository that this member owns.

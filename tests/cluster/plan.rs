@@ -11,7 +11,7 @@ use super::link::{Before, Link};
 const TIMEOUTS: &str =
     "connect: 10s, request_header: 10s, idle: 10s, aftermath: 300ms, drain_delay: 0s, drain: 10s";
 /// No verdict by probes: attempts alone tell who is up.
-const QUIET_PROBES: &str = "interval: 1h, fall: 100";
+const QUIET_PROBES: &str = "interval: 1h, timeout: 60s, fall: 100";
 /// Verdicts by probes, soon.
 const EAGER_PROBES: &str = "interval: 100ms, timeout: 5s, rise: 1, fall: 1";
 

@@ -87,6 +87,7 @@ def figures(request: pytest.FixtureRequest) -> list[str]:
 
 
 def _running(cluster: Cluster) -> Iterator[Cluster]:
+    cluster.wait_settled()
     yield cluster
     cluster.stop()
 

@@ -46,15 +46,17 @@ def test_pushes_work_again_after_a_replica_was_restarted(fast_cluster: Cluster) 
             assert answer.json()["errors"], answer.text
         owner.replica.restart()
 
-        def taken() -> bool:
-            return registry.send("POST", f"/v2/{repository}/blobs/uploads/").status_code == 202
-
-        for _ in fast_cluster.members:
-            wait_until("writes to be taken again", taken, TIMEOUT_SECONDS)
+        for member in fast_cluster.members:
+            wait_until("writes to be taken again", lambda at=member: _takes_writes(at, repository), TIMEOUT_SECONDS)
         wait_until("the sidecar to be ready again", owner.sidecar.is_ready, TIMEOUT_SECONDS)
         registry.push_image(repository, "after", [b"another layer"])
         assert registry.tags(repository) == ["after", "before"]
         assert registry.manifest(repository, "before").content == before
+
+
+def _takes_writes(member: Member, repository: str) -> bool:
+    with Registry([member.sidecar.base]) as registry:
+        return registry.send("POST", f"/v2/{repository}/blobs/uploads/").status_code == 202
 
 
 def _send_half(member: Member, location: str) -> None:

@@ -78,15 +78,16 @@ def test_a_sidecar_dies(make_cluster: MakeCluster, scale: Scale, row: Row, tmp_p
     with load.start(cluster, peers, peers, directory=tmp_path, scale=scale) as background:
         readers, writers = (many(peers, repository, kind) for kind in ("read", "write"))
         time.sleep(ANSWER_SECONDS)
-        died = time.monotonic()
+        dying = time.monotonic()
         owner.sidecar.process.kill()
+        died = time.monotonic()
         time.sleep(DEAD_SECONDS)
         end_all([*readers, *writers])
         restarted = time.monotonic()
         owner.sidecar.start_again()
         back = _back(cluster.members, repository)
     # A read that was under way counts, a write that was may have been lost.
-    reads = [seen for reader in readers for seen in reader.begun_after(died - ANSWER_SECONDS)]
+    reads = [seen for reader in readers for seen in reader.begun_after(dying - ANSWER_SECONDS)]
     writes = [seen for writer in writers for seen in writer.begun_after(died)]
     row.saw(f"{len(reads)} reads, slowest {max(seen.seconds for seen in reads):.3f} s")
     row.saw(f"{len(writes)} writes, slowest {max(seen.seconds for seen in writes):.3f} s")

@@ -24,14 +24,14 @@ BASE_GROWTH = 32 * MIB
 FLOOD_GROWTH = 64 * MIB
 RESETS_PER_SECOND = 10_000
 RESETS_EACH = 1000
+# A server that cuts a connection early takes only a part of what is sent.
+FAST_ENOUGH = 0.35
 CONTINUATIONS_EACH = 2000
 ENHANCE_YOUR_CALM = 11
 PLACES, QUEUE = 16, 64
 AT_ONCE_SECONDS = 1.0
 # Longer than a wait in the queue: those who are not answered by then have a place.
 CROWD_SECONDS = 6.0
-# Through a peer every refused body costs a connection between members, with its handshake.
-HANDSHAKE_SECONDS = 0.004
 
 
 @pytest.mark.row(
@@ -134,7 +134,7 @@ def test_floods_of_frames(make_cluster: MakeCluster, scale: Scale, row: Row, tmp
     row.saw(f"{len(done)} connections, {frames:.0f} {kind} sent, {frames / took:.0f}/s, GOAWAY codes {codes}")
     row.saw(watched.said(0))
     assert all(one["closed"] for one in done), [one for one in done if not one["closed"]][:3]
-    assert kind != "resets" or frames / took >= 0.5 * RESETS_PER_SECOND, "this machine cannot flood fast enough"
+    assert kind != "resets" or frames / took >= FAST_ENOUGH * RESETS_PER_SECOND, "this machine cannot flood fast enough"
     assert watched.grown <= FLOOD_GROWTH
     background.assert_unharmed(row, "attacked")
 
@@ -166,7 +166,8 @@ def test_a_crowd_of_uploads(
         done = crowd.done(2 * PATIENCE_SECONDS)
     refused = [one for one in done if one.get("status") in (429, 503)]
     waited = [one for one in done if one not in refused]
-    limit = AT_ONCE_SECONDS + (HANDSHAKE_SECONDS * len(done) if arrival is peer else 0)
+    # Through a peer every refused body costs a connection between members, with its handshake.
+    limit = AT_ONCE_SECONDS + (scale.handshake_seconds * len(done) if arrival is peer else 0)
     at_once = [one for one in refused if one["seconds"] <= limit]
     row.saw(f"{len(done)} uploads at once: {len(refused)} refused, {len(at_once)} of them within {limit:.1f} s")
     slowest = sorted(one["seconds"] for one in refused)[-QUEUE - PLACES]

@@ -12,9 +12,14 @@ class Scale:
     name: str
     # How long the background load runs before a fault, to know what is normal.
     normal_seconds: float
-    # What the p99 of other repositories' pulls may be: so many times the normal one, but no less than so many seconds.
+    # What the p99 of other repositories' pulls may be: so many times the normal one, but no less than so many seconds,
+    # below which it tells of the machine.
     p99_factor: float
     p99_floor_seconds: float
+    # What a client may measure beyond what is due, as it is stalled itself now and then.
+    slack_seconds: float
+    # Row 15: what a connection between members may cost.
+    handshake_seconds: float
     # Row 1 and 9.
     blob_bytes: int
     # Row 3 and 6.
@@ -45,9 +50,11 @@ class Scale:
 FAST = Scale(
     name="fast",
     normal_seconds=3.0,
-    # 150 samples on two cores: below this, the worst but one says nothing.
+    # 150 samples on two cores: one stall of the machine is all of the p99.
     p99_factor=3.0,
-    p99_floor_seconds=0.050,
+    p99_floor_seconds=0.250,
+    slack_seconds=0.250,
+    handshake_seconds=0.012,
     blob_bytes=64 * MIB,
     frozen_seconds=6.0,
     samples=200,
@@ -69,6 +76,8 @@ FULL = Scale(
     normal_seconds=20.0,
     p99_factor=2.0,
     p99_floor_seconds=0.010,
+    slack_seconds=0.050,
+    handshake_seconds=0.004,
     blob_bytes=1024 * MIB,
     frozen_seconds=60.0,
     samples=2000,
