@@ -17,7 +17,7 @@ mod writes;
 pub use writes::WriteGuard;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,6 +34,11 @@ use writes::Writes;
 
 /// How long a write waits for an epoch that has just begun.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// A party was asked in vain.
+const TRIED: u8 = 1;
+/// It was asked, and has told its view or is not there.
+const ASKED: u8 = 2;
 
 /// One configuration at work.
 pub struct Epoch {
@@ -54,9 +59,8 @@ pub struct Epoch {
     standings: Box<[Arc<Standing>]>,
     /// Members of views before this one that may not know yet that they are members no more.
     leavers: Box<[Leaver]>,
-    /// Which members, and behind them which leavers, have answered once, or were silent for several
-    /// questions.
-    asked: Box<[AtomicBool]>,
+    /// How far the asking has come, for each member and behind them for each leaver.
+    asked: Box<[AtomicU8]>,
     asked_one: Notify,
     /// The views that are not ours, as far as we know.
     others: ArcSwap<Vec<(Party, OtherView)>>,
@@ -163,7 +167,7 @@ impl Epoch {
             if !self.view.is_disputed(repository, other) {
                 continue;
             }
-            if other.is_known() {
+            if !other.must_be_asked_for() {
                 return Err(Failure::ViewsDiffer);
             }
             doubts.push(*party);
@@ -176,13 +180,13 @@ impl Epoch {
         self.parties().all(|party| self.was_asked(party))
     }
 
-    /// Waits until everybody was asked, but not for long: a write that comes right after a start
-    /// or a reload need not be sent again for a few milliseconds.
+    /// Waits until everybody was asked or the next epoch has come, but not for long: a write that
+    /// comes right after a start or a reload need not be sent again for a few milliseconds.
     pub async fn settle(&self) {
         let settled = async {
             loop {
                 let asked = self.asked_one.notified();
-                if self.is_settled() {
+                if self.is_settled() || self.writes.are_over() {
                     return;
                 }
                 asked.await;
@@ -194,6 +198,7 @@ impl Epoch {
     /// Admits no more writes.
     pub fn retire(&self) {
         self.writes.retire();
+        self.asked_one.notify_waiters();
     }
 
     /// Whether a write that this epoch admitted may be under way.
@@ -201,15 +206,26 @@ impl Epoch {
         self.writes.are_under_way()
     }
 
-    /// Records that a party was asked.
+    /// Records that a party has told its view, or that nobody is there to tell one.
     pub fn set_asked(&self, party: Party) {
-        self.asked[self.place_of(party)].store(true, Ordering::Release);
+        self.asked[self.place_of(party)].store(ASKED, Ordering::Release);
         self.asked_one.notify_waiters();
     }
 
-    /// Whether a party was asked at least once in this epoch.
+    /// Whether that is so in this epoch.
     pub fn was_asked(&self, party: Party) -> bool {
-        self.asked[self.place_of(party)].load(Ordering::Acquire)
+        self.asked[self.place_of(party)].load(Ordering::Acquire) == ASKED
+    }
+
+    /// Records that a party was asked in vain: somebody is there, and does not tell. Says whether
+    /// that is new.
+    pub fn set_tried(&self, party: Party) -> bool {
+        self.asked[self.place_of(party)].fetch_max(TRIED, Ordering::Release) < TRIED
+    }
+
+    /// Whether a party was asked, in vain or not.
+    pub fn was_tried(&self, party: Party) -> bool {
+        self.asked[self.place_of(party)].load(Ordering::Acquire) >= TRIED
     }
 
     /// The views that are not ours, with who has them.

@@ -27,7 +27,8 @@ const HASTE: u32 = 4;
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Questions that a party may leave unanswered before it counts as asked: one may get lost, and who
-/// is really gone must not keep everybody from writing.
+/// is really gone must not keep everybody from writing. Whoever is there and cannot be asked (its
+/// certificate is wrong, it has no connection to spare) may be writing, and does.
 const ATTEMPTS: u32 = 3;
 
 /// What the checks of one epoch work with.
@@ -39,6 +40,47 @@ pub struct Checks {
     pub epoch: Arc<Epoch>,
     /// How often, how patiently, and what.
     pub probes: Probes,
+}
+
+/// How the asking of one party for its view comes along.
+#[derive(Default)]
+struct Asking {
+    silences: u32,
+    failures: u32,
+}
+
+enum Progress {
+    None,
+    /// Somebody is there, may be writing, and does not tell.
+    Tried,
+    /// It has told, or nobody is there.
+    Asked,
+}
+
+impl Asking {
+    fn note(&mut self, answer: &Answer, silent: bool) -> Progress {
+        match answer {
+            Answer::State(_) | Answer::TurnedAway | Answer::Unreadable(_) => {
+                return Progress::Asked;
+            }
+            Answer::Silent(_) => self.silences = self.silences.saturating_add(1),
+            Answer::Failed(_) => {
+                *self = Self {
+                    silences: 0,
+                    failures: self.failures.saturating_add(1),
+                }
+            }
+            Answer::Unresolved if silent && self.silences == 0 => return Progress::Asked,
+            Answer::Unresolved => {}
+        }
+        if self.silences >= ATTEMPTS {
+            Progress::Asked
+        } else if self.failures >= ATTEMPTS {
+            Progress::Tried
+        } else {
+            Progress::None
+        }
+    }
 }
 
 impl Checks {
@@ -73,7 +115,7 @@ impl Checks {
         let standing = self.epoch.standing_of(party).clone();
         let mut tracker = Tracker::resumed(self.probes.thresholds, standing.verdict());
         let began = Instant::now();
-        let mut attempts = 0;
+        let mut asking = Asking::default();
         loop {
             let answer = self.ask_party(party).await;
             let silent = match answer {
@@ -88,21 +130,28 @@ impl Checks {
                     false
                 }
             };
-            let answered = matches!(
-                answer,
-                Answer::State(_) | Answer::TurnedAway | Answer::Unreadable(_)
-            );
-            attempts += u32::from(!matches!(answer, Answer::Unresolved));
+            let progress = asking.note(&answer, silent);
             self.take(party, answer, &mut tracker);
-            if answered || attempts >= ATTEMPTS || silent && attempts == 0 {
-                self.epoch.set_asked(party);
-            }
+            self.note_progress(party, progress);
             self.count_silence(party, silent, began.elapsed());
-            if self.epoch.was_asked(party) {
+            if self.epoch.was_tried(party) {
                 self.pause(&standing, &tracker).await;
             } else {
                 tokio::time::sleep(jittered(LEAST_PAUSE)).await;
             }
+        }
+    }
+
+    fn note_progress(&self, party: Party, progress: Progress) {
+        match progress {
+            Progress::None => {}
+            Progress::Asked => self.epoch.set_asked(party),
+            Progress::Tried if self.epoch.set_tried(party) => {
+                let member = &self.epoch.member_of(party).id;
+                tracing::error!(%member, "somebody is at this peer's address and cannot be asked for its view: no \
+                    repository is written here until it can be, or nobody is there");
+            }
+            Progress::Tried => {}
         }
     }
 

@@ -134,15 +134,26 @@ impl Standing {
 
     /// The views that count with this member and are not ours.
     pub fn others(&self, ours: &View) -> Vec<OtherView> {
-        let mut others = self.told().map_or_else(Vec::new, |told| told.others(ours));
+        let told = self.told();
+        let mut others = told
+            .as_ref()
+            .map_or_else(Vec::new, |told| told.others(ours));
         let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
         outlived.retain(|(_, until)| Instant::now() < *until);
         if outlived.is_empty() {
             return others;
         }
         let own = ours.describe();
-        let views = outlived.iter().filter(|(view, _)| *view != own);
-        others.extend(views.map(|(view, _)| ours.compare(view)));
+        let still_told = |view: &Description| {
+            let told = told
+                .iter()
+                .flat_map(|told| told.description.iter().chain(&told.also));
+            told.into_iter().any(|told| told == view)
+        };
+        let views = outlived.iter().map(|(view, _)| view);
+        // Who is there now knows nothing of what its predecessor was writing, so it cannot be asked.
+        let past = views.filter(|view| **view != own && !still_told(view));
+        others.extend(past.map(|view| ours.compare(view).of_the_past()));
         others
     }
 

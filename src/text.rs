@@ -1,5 +1,8 @@
 //! Characters and digits, for every room.
 
+/// As many characters as a member's id may have.
+const FOREIGN_NAME: usize = 63;
+
 /// A character that is fit for a terminal or a log: a control character could move the cursor or
 /// fake a line.
 pub fn shown(character: char) -> char {
@@ -13,6 +16,12 @@ pub fn shown(character: char) -> char {
 /// A text without control characters.
 pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
+}
+
+/// A name as another machine says it: only what may stand in a log, and not without end.
+pub fn foreign_name(name: &str) -> String {
+    let plain = name.chars().filter(char::is_ascii_graphic);
+    plain.take(FOREIGN_NAME).collect()
 }
 
 /// The value of one hexadecimal digit, in either case.
@@ -37,6 +46,12 @@ mod tests {
             printable("a\u{1b}[2J\nü\u{85}"),
             "a\u{fffd}[2J\u{fffd}ü\u{fffd}"
         );
+    }
+
+    #[test]
+    fn a_foreign_name_is_one_short_word() {
+        assert_eq!(foreign_name("zot\n-\u{1b}1 ü"), "zot-1");
+        assert_eq!(foreign_name(&"x".repeat(1 << 20)).len(), FOREIGN_NAME);
     }
 
     #[test]

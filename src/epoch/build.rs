@@ -1,7 +1,7 @@
 //! From a configuration, and the epoch before if there is one, to an epoch.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -41,7 +41,7 @@ impl Epoch {
             upstreams,
             standings,
             leavers: leavers.into(),
-            asked: (0..parties).map(|_| AtomicBool::new(false)).collect(),
+            asked: (0..parties).map(|_| AtomicU8::new(0)).collect(),
             asked_one: Notify::new(),
             others: ArcSwap::default(),
             writes: Writes::default(),

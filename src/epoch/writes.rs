@@ -43,6 +43,10 @@ impl Writes {
         self.retired.store(true, Ordering::SeqCst);
     }
 
+    pub(super) fn are_over(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
     pub(super) fn are_under_way(&self) -> bool {
         self.under_way.load(Ordering::SeqCst) > 0 || now() < self.aftermath.load(Ordering::SeqCst)
     }

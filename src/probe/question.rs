@@ -10,7 +10,8 @@ use rustls::AlertDescription;
 use super::Checks;
 use crate::config::ProbePath;
 use crate::epoch::Party;
-use crate::upstream::{Asker, Load, question};
+use crate::text;
+use crate::upstream::{Asker, Load, cause, question};
 use crate::wire::{self, MemberState};
 
 /// What came of asking a party for its state.
@@ -121,7 +122,8 @@ impl Checks {
                 if told.member == expected {
                     Answer::State(Box::new(told))
                 } else {
-                    Answer::Failed(format!("{} answers at its address", told.member))
+                    let who = text::foreign_name(&told.member);
+                    Answer::Failed(format!("{who} answers at its address"))
                 }
             }
             Err(Some(error)) if turns_us_away(&error) => Answer::TurnedAway,
@@ -225,9 +227,11 @@ fn brief(error: &Error) -> String {
         ErrorType::TLSHandshakeFailure => {
             format!("the TLS handshake failed: {}", error.root_cause())
         }
-        other => match &error.context {
+        // Our own words. The framework's may quote what was received.
+        ErrorType::Custom(_) | ErrorType::CustomCode(..) => match &error.context {
             Some(context) => context.as_str().to_owned(),
-            None => other.as_str().to_owned(),
+            None => error.etype().as_str().to_owned(),
         },
+        _ => cause(error),
     }
 }

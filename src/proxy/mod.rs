@@ -40,7 +40,7 @@ use crate::metrics::Upstream;
 use crate::respond::{Failure, REQUEST_ID_HEADER, Severity};
 use crate::shard::{Arrival, Plan};
 use crate::state::State;
-use crate::upstream::PEER_GRACE;
+use crate::upstream::{PEER_GRACE, cause};
 use crate::wire;
 
 /// The proxy behind one listener.
@@ -326,6 +326,7 @@ impl Proxy {
 /// More than the client is told, for the operator, under the same request id.
 fn report(failure: &Failure, error: &Error, ctx: &Exchange) {
     let (request_id, reason) = (ctx.request_id.as_str(), failure.reason());
+    let error = cause(error);
     match failure.answer().severity {
         Severity::Debug => tracing::debug!(request_id, reason, %error, "request failed"),
         Severity::Info => tracing::info!(request_id, reason, %error, "request failed"),

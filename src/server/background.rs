@@ -27,10 +27,10 @@ impl Background {
         self.watch_health(&mut tasks, &config.registry.address, &config.probes, epoch);
         let (state, certificates) = (self.state.clone(), self.certificates.clone());
         let alarm = self.state.alarm();
-        let files = super::certificates::files(config);
+        let (files, in_use) = (super::certificates::files(config), certificates.in_use());
         tasks.spawn(async move {
             let _alarm = alarm;
-            tls::watch(files, tls::RELOAD_INTERVAL, |change| {
+            tls::watch(files, in_use, tls::RELOAD_INTERVAL, |change| {
                 certificates.take(&state, change);
             })
             .await;

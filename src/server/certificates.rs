@@ -57,6 +57,12 @@ impl Certificates {
         &self.trust
     }
 
+    /// What is shown now.
+    pub(super) fn in_use(&self) -> TlsMaterial {
+        let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        in_use.clone()
+    }
+
     /// Has the listeners show these, and let in the members of this list.
     ///
     /// # Errors

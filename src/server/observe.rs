@@ -222,7 +222,7 @@ impl Observed for Observer {
             ),
             check(
                 "peers",
-                epoch.parties().all(|party| epoch.was_asked(party)),
+                epoch.parties().all(|party| epoch.was_tried(party)),
                 "not every peer has been asked for its view yet",
             ),
             check(

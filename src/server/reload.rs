@@ -90,8 +90,8 @@ impl Reloader {
         let stamp = self.stamp_now().await;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
         let outcome = match self.read().await {
-            // Its requests in flight keep their epoch, and no other would ever serve one. To change its view in its
-            // last second would only confuse its peers.
+            // Its requests in flight keep their epoch, and no other would ever serve one. To change
+            // its view in its last second would only confuse its peers.
             Ok(_) if self.state.phase() == Phase::Closing => Err(vec![CLOSING.to_owned()]),
             Ok(ready) => self.take(ready),
             Err(problems) => Err(problems),
@@ -237,10 +237,11 @@ impl Reloader {
         if let Err(error) = self.certificates.admit(&material, config.view.members()) {
             tracing::error!(%error, "the members' certificates cannot be checked");
         }
-        epoch.tell_news();
         certificates::report_expiry(&self.state, &material);
         // The checks of the epoch before end first: nobody is asked twice.
         self.end();
+        // Now: a question of theirs that ended half-way would have taken the news with it.
+        epoch.tell_news();
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =
             self.background.begin(&config, &epoch);
         if let Some(doors) = self.doors.get() {

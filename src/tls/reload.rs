@@ -57,15 +57,22 @@ impl TlsFiles {
     }
 }
 
-/// Compares the files for ever and hands what has changed to `apply`: the new material, or why the
-/// new files are of no use (then the old ones stay in force). Each change is reported once.
+/// Compares the files for ever and hands what has changed since `in_use` was read to `apply`: the
+/// new material, or why the new files are of no use (then the old ones stay in force). Each change
+/// is reported once.
 pub async fn watch(
     files: TlsFiles,
+    in_use: TlsMaterial,
     interval: Duration,
     mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
 ) {
     let paths: Vec<PathBuf> = files.paths().cloned().collect();
     let mut seen = stamp_in_background(paths.clone()).await;
+    // They may have changed before the stamp was taken.
+    let now = files.load();
+    if !matches!(&now, Ok(now) if *now == in_use) {
+        apply(now);
+    }
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -74,6 +81,32 @@ pub async fn watch(
         if now != seen {
             seen = now;
             apply(files.load());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_before_the_first_look_is_seen() {
+        let gone = || PathBuf::from("/nowhere/at.all");
+        let files = TlsFiles {
+            client: Some((gone(), gone())),
+            cluster: None,
+        };
+        let in_use = TlsMaterial {
+            client: None,
+            cluster: None,
+        };
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let watching = watch(files, in_use, Duration::from_secs(3600), |change| {
+            tell.send(change.is_ok()).unwrap();
+        });
+        tokio::select! {
+            () = watching => unreachable!("it watches for ever"),
+            taken = told.recv() => assert_eq!(taken, Some(false)),
         }
     }
 }

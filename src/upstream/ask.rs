@@ -81,6 +81,19 @@ impl Asker {
     }
 }
 
+/// What went wrong, for a log: never what was sent or received, which the framework's own words
+/// quote and which may hold tokens.
+pub fn cause(error: &Error) -> String {
+    let what = error.etype().as_str();
+    let whose = error.esource().as_str();
+    let root = error.root_cause();
+    if root.is::<Error>() {
+        format!("{whose} {what}").trim_start().to_owned()
+    } else {
+        format!("{whose} {what}: {root}").trim_start().to_owned()
+    }
+}
+
 /// The head of a small question.
 ///
 /// # Errors
@@ -90,4 +103,21 @@ pub fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
     request.insert_header(HOST, host)?;
     request.insert_header(USER_AGENT, concat!("shardlet/", env!("CARGO_PKG_VERSION")))?;
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_quotes_nothing_that_was_received() {
+        let quoted = "buf: Location: /v2/a/blobs/uploads/1?_state=secret";
+        let mut error = Error::explain(ErrorType::InvalidHTTPHeader, quoted).into_up();
+        assert_eq!(cause(&error), "Upstream InvalidHTTPHeader");
+        error = Error::because(ErrorType::WriteError, quoted, error).into_down();
+        assert_eq!(cause(&error), "Downstream WriteError");
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let error = Error::because(ErrorType::ReadError, quoted, reset).into_up();
+        assert_eq!(cause(&error), "Upstream ReadError: connection reset");
+    }
 }

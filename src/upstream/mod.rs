@@ -11,7 +11,7 @@ mod target;
 mod trust;
 
 pub use admission::{Admission, Permit};
-pub use ask::{Asker, question};
+pub use ask::{Asker, cause, question};
 pub use breaker::{Breaker, Pass};
 pub use target::{Credentials, DialError, PEER_GRACE};
 pub use trust::Trust;

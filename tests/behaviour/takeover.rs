@@ -1,5 +1,6 @@
 //! Repositories that move to another owner, or to another replica: nobody writes while there is doubt.
 
+use crate::cluster::link::{Before, Flow, Way};
 use crate::cluster::{Cluster, End, Gate, Plan, Step, eventually};
 use crate::moves::{pinned_to, put, serves};
 
@@ -207,20 +208,17 @@ async fn what_a_member_told_counts_when_its_address_changes() {
     assert_eq!(refused.refused(), (503, "views_differ".into()));
 }
 
-/// Its replica has not died with it, and may still be at work.
-#[tokio::test]
-async fn what_a_member_that_died_was_writing_is_waited_for() {
+/// A cluster in which the first member has died under one view and is back with the one that the second has by now.
+async fn back_from_the_dead(before: &str, after: &str) -> Cluster {
     let timeouts = "idle: 10s, aftermath: 1h, drain: 0s, drain_delay: 0s";
     let plan = Plan::of(2)
         .eager_probes()
         .set("timeouts", timeouts)
-        .set("cluster", &pinned_to("zot-1"));
+        .set("cluster", before);
     let mut cluster = Cluster::start(plan).await;
     eventually("all to agree", async || peers_agree(&cluster)).await;
     cluster.stop(0).await;
-    let reloaded = cluster
-        .reload(1, |plan| plan.set("cluster", &pinned_to("zot-2")))
-        .await;
+    let reloaded = cluster.reload(1, |plan| plan.set("cluster", after)).await;
     assert!(reloaded.taken);
     cluster.restart(0).await;
     let told = |cluster: &Cluster| {
@@ -233,8 +231,53 @@ async fn what_a_member_that_died_was_writing_is_waited_for() {
         told(&cluster)
     })
     .await;
+    cluster
+}
+
+/// Its replica has not died with it, and may still be at work.
+#[tokio::test]
+async fn what_a_member_that_died_was_writing_is_waited_for() {
+    let cluster = back_from_the_dead(&pinned_to("zot-1"), &pinned_to("zot-2")).await;
     let refused = cluster.at(1).ask(put("moved/app")).await;
     assert_eq!(refused.refused(), (503, "views_differ".into()));
     let steady = cluster.repository_of(1);
     assert_eq!(cluster.at(0).ask(put(&steady)).await.status, 201);
+}
+
+/// Its new process agrees, and does not know what the old one was writing.
+#[tokio::test]
+async fn what_a_member_that_died_with_another_key_was_writing_is_waited_for() {
+    let [before, after] = ["00", "0f"].map(|byte| format!("hash_key: {}", byte.repeat(16)));
+    let cluster = back_from_the_dead(&before, &after).await;
+    let repository = cluster.repository_of(1);
+    let refused = cluster.at(1).ask(put(&repository)).await;
+    assert_eq!(refused.refused(), (503, "views_differ".into()));
+    assert_eq!(cluster.replica(1).requests().len(), 0);
+}
+
+/// It may be writing under whatever view it has.
+#[tokio::test]
+async fn a_peer_that_is_there_and_cannot_be_asked_counts_as_alive() {
+    let plan = Plan::of(2)
+        .eager_probes()
+        .link(Before::Peers(1))
+        .set("cluster", &pinned_to("zot-1"));
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let steady = cluster.repository_of(0);
+    let link = cluster.link(Before::Peers(1));
+    // Connections are taken, and end in the handshake.
+    link.flows(Way::Back, Flow::Ended);
+    link.tears();
+    let reloaded = cluster
+        .reload(0, |plan| plan.set("cluster", &pinned_to("zot-2")))
+        .await;
+    assert!(reloaded.taken);
+    let refused = cluster.at(0).ask(put(&steady)).await;
+    assert_eq!(refused.refused(), (503, "starting".into()));
+    cluster.link(Before::Peers(1)).flows(Way::Back, Flow::Free);
+    eventually("writes to be taken", async || {
+        cluster.at(0).ask(put(&steady)).await.status == 201
+    })
+    .await;
 }

@@ -118,6 +118,11 @@ impl Plan {
         self
     }
 
+    /// Whether members may not know each other by theirs.
+    pub fn has_strange_certificates(&self) -> bool {
+        !self.certificate_names.is_empty()
+    }
+
     /// Whom one member lists, instead of everybody.
     pub fn lists_at(mut self, index: usize, members: &[usize]) -> Self {
         self.lists.insert(index, members.to_vec());

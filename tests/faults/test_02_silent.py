@@ -132,7 +132,7 @@ def test_a_peer_is_a_black_hole(
     background.assert_unharmed(row)
 
 
-@pytest.mark.row(5, "the owner refuses (RST)", "503 or fallback < 50 ms")
+@pytest.mark.row(5, "the owner refuses (RST)", "503 or fallback < 50 ms, the replica's share not counted")
 def test_a_peer_refuses(
     make_cluster: MakeCluster, network_of_three: Network | None, scale: Scale, row: Row, tmp_path: Path
 ) -> None:

@@ -65,7 +65,8 @@ def test_heads_that_never_end(make_cluster: MakeCluster, scale: Scale, row: Row,
         row.saw(f"{name}: {len(connections)} closed after {slowest:.1f} s at most, deadline {DEADLINE}")
         assert slowest <= DEADLINE_SECONDS + DEADLINE_SLACK_SECONDS, name
     statuses = {name: {one["status"] for one in done[name]} for name in ("clients", "admin")}
-    row.saw(f"statuses {statuses}; {watched.said(count)}")
+    seen = "; ".join(f"{name} saw {_words(statuses[name])}" for name in statuses)
+    row.saw(f"{seen}; {watched.said(count)}")
     assert statuses["clients"] == {408}
     # The admin listener takes 256 connections, and tells or closes the others.
     assert statuses["admin"] <= {0, 408, 503}
@@ -198,6 +199,10 @@ class Watched:
     def said(self, connections: int) -> str:
         each = f", {self.grown / connections / 1024:.0f} KiB for each connection" if connections else ""
         return f"memory +{self.grown / MIB:.1f} MiB{each}"
+
+
+def _words(statuses: set[int]) -> str:
+    return ", ".join(str(status) if status else "a close" for status in sorted(statuses))
 
 
 def _half_an_upload(cluster: Cluster, arrival: Member, repository: str) -> str:

@@ -12,6 +12,7 @@ use crate::shard::members::{Host, Member, MemberAddress, MemberId, MemberIndex, 
 use crate::shard::pins::{Pin, Pins};
 use crate::shard::placement::{HashKey, Placement};
 use crate::shard::repository::Repository;
+use crate::text;
 
 /// Everything that a view's owners depend on; of the hash key only a check value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,7 @@ pub struct OtherView {
     /// None if its owners cannot be computed here: another hash key, a version that we do not know.
     view: Option<Box<View>>,
     difference: String,
+    past: bool,
 }
 
 impl View {
@@ -70,6 +72,7 @@ impl View {
         OtherView {
             view: view.map(Box::new),
             difference: difference(&self.describe(), other),
+            past: false,
         }
     }
 
@@ -92,6 +95,7 @@ impl OtherView {
         Self {
             view: None,
             difference: "a view that it does not describe".to_owned(),
+            past: false,
         }
     }
 
@@ -101,15 +105,22 @@ impl OtherView {
         Self {
             view: None,
             difference: "a view in which this member is none".to_owned(),
+            past: false,
         }
     }
 }
 
 impl OtherView {
-    /// Whether its owners can be computed here. Else only who has it can tell them.
+    /// The same view of a process that is no more, but whose writes may be.
     #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.view.is_some()
+    pub fn of_the_past(self) -> Self {
+        Self { past: true, ..self }
+    }
+
+    /// Whether its owners cannot be computed here, but be had from the member that has it.
+    #[must_use]
+    pub fn must_be_asked_for(&self) -> bool {
+        self.view.is_none() && !self.past
     }
 }
 
@@ -120,9 +131,8 @@ impl fmt::Display for OtherView {
     }
 }
 
-/// What is shown of another view: so many members, and so many characters of each.
+/// What is shown of another view: so many members.
 const SHOWN_MEMBERS: usize = 32;
-const SHOWN_CHARS: usize = 63;
 
 /// None for anything that is not a view as this release knows them.
 fn rebuild(description: &Description, key: &HashKey) -> Option<View> {
@@ -173,16 +183,14 @@ fn difference(ours: &Description, other: &Description) -> String {
         parts.push("another hash key".to_owned());
     }
     if *placement != ours.placement || *version != ours.version {
-        parts.push(format!("placement {placement} version {version}"));
+        parts.push(format!(
+            "placement {} version {version}",
+            text::foreign_name(placement)
+        ));
     }
     if *members != ours.members {
-        // As they came; only what may stand in a log, and not without end.
         let ids = members.iter().take(SHOWN_MEMBERS);
-        let plain = |(id, _): &(String, _)| -> String {
-            let plain = id.chars().filter(char::is_ascii_graphic);
-            plain.take(SHOWN_CHARS).collect()
-        };
-        let ids: Vec<String> = ids.map(plain).collect();
+        let ids: Vec<String> = ids.map(|(id, _)| text::foreign_name(id)).collect();
         parts.push(format!(
             "members {} (or their order or weights)",
             ids.join(", ")

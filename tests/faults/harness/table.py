@@ -49,7 +49,7 @@ def write_into(document: Path, rows: list[Row], scale: str) -> None:
     assert rest and after, f"{document} lacks {BEGIN} or {END}"
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     table = [
-        f"Seen on {today}, {scale} size, {os.cpu_count()} cores, Linux {platform.release()}:",
+        f"Seen on {today}, {scale} size, {os.cpu_count()} cores, Linux {'.'.join(platform.release().split('.')[:2])}:",
         "",
         "| row | fault | required | seen |",
         "|---|---|---|---|",
