@@ -28,7 +28,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Questions that a party may leave unanswered before it counts as asked: one may get lost, and who
 /// is really gone must not keep everybody from writing. Whoever is there and cannot be asked (its
-/// certificate is wrong, it has no connection to spare) may be writing, and does.
+/// certificate is wrong, it has no connection to spare) may be writing, so it never does.
 const ATTEMPTS: u32 = 3;
 
 /// What the checks of one epoch work with.
@@ -45,6 +45,7 @@ pub struct Checks {
 /// How the asking of one party for its view comes along.
 #[derive(Default)]
 struct Asking {
+    // Since the last time that somebody was there.
     silences: u32,
     failures: u32,
 }
@@ -58,6 +59,7 @@ enum Progress {
 }
 
 impl Asking {
+    /// `silent`: nobody seems to be there.
     fn note(&mut self, answer: &Answer, silent: bool) -> Progress {
         match answer {
             Answer::State(_) | Answer::TurnedAway | Answer::Unreadable(_) => {
@@ -65,10 +67,8 @@ impl Asking {
             }
             Answer::Silent(_) => self.silences = self.silences.saturating_add(1),
             Answer::Failed(_) => {
-                *self = Self {
-                    silences: 0,
-                    failures: self.failures.saturating_add(1),
-                }
+                self.silences = 0;
+                self.failures = self.failures.saturating_add(1);
             }
             Answer::Unresolved if silent && self.silences == 0 => return Progress::Asked,
             Answer::Unresolved => {}

@@ -121,9 +121,8 @@ impl Standing {
         }
         if let Some(before) = before.filter(|before| before.start != told.start) {
             let until = Instant::now() + aftermath;
-            let views = before.description.iter().chain(&before.also);
             let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
-            for view in views {
+            for view in before.views() {
                 outlived.retain(|(known, _)| known != view);
                 outlived.push((view.clone(), until));
             }
@@ -145,10 +144,8 @@ impl Standing {
         }
         let own = ours.describe();
         let still_told = |view: &Description| {
-            let told = told
-                .iter()
-                .flat_map(|told| told.description.iter().chain(&told.also));
-            told.into_iter().any(|told| told == view)
+            told.as_ref()
+                .is_some_and(|told| told.views().any(|now| now == view))
         };
         let views = outlived.iter().map(|(view, _)| view);
         // Who is there now knows nothing of what its predecessor was writing, so it cannot be asked.
@@ -223,6 +220,11 @@ impl Told {
             lists_us: true,
             start: String::new(),
         }
+    }
+
+    /// All that it described.
+    fn views(&self) -> impl Iterator<Item = &Description> {
+        self.description.iter().chain(&self.also)
     }
 
     /// The views among these that are not ours.

@@ -164,7 +164,22 @@ mod tests {
         })
     }
 
-    /// `+` is a good result, `-` a bad one; the verdicts after each: `?`, `U`, `D`.
+    /// What is to be seen after each result: `+` is a good one, `-` a bad one.
+    fn after_each(
+        tracker: &mut Tracker,
+        results: &str,
+        shown: impl Fn(&Tracker) -> char,
+    ) -> String {
+        let seen = results.chars().map(|result| {
+            let before = tracker.health();
+            let changed = tracker.record(result == '+');
+            assert_eq!(changed.is_some(), tracker.health() != before, "{results}");
+            shown(tracker)
+        });
+        seen.collect()
+    }
+
+    /// The verdicts: `?`, `U`, `D`.
     #[test]
     fn verdicts_follow_results_in_a_row() {
         for (rise, fall, results, verdicts) in [
@@ -178,20 +193,12 @@ mod tests {
             (255, 1, "-+", "DD"),
         ] {
             let mut tracker = tracker(rise, fall);
-            let seen: String = results
-                .chars()
-                .map(|result| {
-                    let before = tracker.health();
-                    let changed = tracker.record(result == '+');
-                    assert_eq!(changed.is_some(), tracker.health() != before, "{results}");
-                    match tracker.health() {
-                        Health::Unknown => '?',
-                        Health::Up => 'U',
-                        Health::Draining => 'd',
-                        Health::Down => 'D',
-                    }
-                })
-                .collect();
+            let seen = after_each(&mut tracker, results, |tracker| match tracker.health() {
+                Health::Unknown => '?',
+                Health::Up => 'U',
+                Health::Draining => 'd',
+                Health::Down => 'D',
+            });
             assert_eq!(seen, verdicts, "rise {rise} fall {fall} results {results}");
         }
     }
@@ -207,13 +214,9 @@ mod tests {
             (2, 3, "---+-++", "......*"),
         ] {
             let mut tracker = tracker(rise, fall);
-            let seen: String = results
-                .chars()
-                .map(|result| {
-                    tracker.record(result == '+');
-                    if tracker.is_back() { '*' } else { '.' }
-                })
-                .collect();
+            let seen = after_each(&mut tracker, results, |tracker| {
+                if tracker.is_back() { '*' } else { '.' }
+            });
             assert_eq!(seen, back, "rise {rise} fall {fall} results {results}");
         }
         let mut tracker = tracker(1, 1);

@@ -84,14 +84,15 @@ impl Asker {
 /// What went wrong, for a log: never what was sent or received, which the framework's own words
 /// quote and which may hold tokens.
 pub fn cause(error: &Error) -> String {
-    let what = error.etype().as_str();
-    let whose = error.esource().as_str();
+    let (whose, what) = (error.esource().as_str(), error.etype().as_str());
+    let said = format!("{whose} {what}");
     let root = error.root_cause();
-    if root.is::<Error>() {
-        format!("{whose} {what}").trim_start().to_owned()
+    let root = if root.is::<Error>() {
+        String::new()
     } else {
-        format!("{whose} {what}: {root}").trim_start().to_owned()
-    }
+        format!(": {root}")
+    };
+    said.trim_start().to_owned() + &root
 }
 
 /// The head of a small question.

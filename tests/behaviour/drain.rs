@@ -3,11 +3,10 @@
 use shardlet::server::Drained;
 use tokio::net::TcpStream;
 
-use crate::cluster::{Cluster, Connection, End, Gate, Plan, Request, Step, eventually};
-use crate::moves::{pinned_to, put};
+use crate::cluster::{Cluster, Connection, End, Plan, Request, Step, eventually};
+use crate::moves::{held_write, pinned_to, put};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
 fn leaves_slowly() -> Plan {
     Plan::of(3)
@@ -57,11 +56,7 @@ async fn a_member_says_first_that_it_is_going_and_goes_on_as_before() {
 async fn peers_are_told_to_the_end_and_send_nothing_more() {
     let mut cluster = Cluster::start(Plan::of(2).eager_probes()).await;
     let repository = cluster.repository_of(0);
-    let gate = Gate::shut();
-    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
-    cluster.replica(0).steps(steps);
-    let mut upload = cluster.at(0).connect().await;
-    upload.send(put(&repository).bytes()).await;
+    let (mut upload, gate) = held_write(&cluster, 0, &repository).await;
     let mut through_peer = cluster.at(1).connect().await;
     through_peer.send(put(&repository).bytes()).await;
     cluster.replica(0).until_requests(2).await;
@@ -149,12 +144,7 @@ async fn reads_of_ones_own_repositories_come_from_a_peers_replica_while_ones_own
 async fn a_member_that_closes_takes_no_other_configuration() {
     let mut cluster = Cluster::start(Plan::of(2)).await;
     let repository = cluster.repository_of(0);
-    let gate = Gate::shut();
-    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
-    cluster.replica(0).steps(steps);
-    let mut writing = cluster.at(0).connect().await;
-    writing.send(put(&repository).bytes()).await;
-    cluster.replica(0).until_requests(1).await;
+    let (mut writing, gate) = held_write(&cluster, 0, &repository).await;
     let leaving = cluster.take(0);
     let (clients, admin) = (leaving.addresses().clients, leaving.addresses().admin);
     let view = *leaving.epoch().view.fingerprint();

@@ -1,6 +1,8 @@
 //! What the tests of reloads, takeovers, drains and circuits have in common.
 
-use crate::cluster::{Cluster, Request};
+use crate::cluster::{Cluster, Connection, Gate, Request, Step};
+
+const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
 /// The inside of `cluster` that gives everything under `moved/` to one member.
 pub fn pinned_to(member: &str) -> String {
@@ -12,6 +14,17 @@ pub fn pinned_to(member: &str) -> String {
 /// A write to a repository.
 pub fn put(repository: &str) -> Request {
     Request::new("PUT", &format!("/v2/{repository}/manifests/latest")).body("x")
+}
+
+/// A write that has reached the member's own replica, which answers when the gate opens.
+pub async fn held_write(cluster: &Cluster, at: usize, repository: &str) -> (Connection, Gate) {
+    let gate = Gate::shut();
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
+    cluster.replica(at).steps(steps);
+    let mut connection = cluster.at(at).connect().await;
+    connection.send(put(repository).bytes()).await;
+    cluster.replica(at).until_requests(1).await;
+    (connection, gate)
 }
 
 /// Whose replica serves a read of a repository through one member.

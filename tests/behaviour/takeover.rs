@@ -1,10 +1,8 @@
 //! Repositories that move to another owner, or to another replica: nobody writes while there is doubt.
 
 use crate::cluster::link::{Before, Flow, Way};
-use crate::cluster::{Cluster, End, Gate, Plan, Step, eventually};
-use crate::moves::{pinned_to, put, serves};
-
-const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+use crate::cluster::{Cluster, End, Plan, eventually};
+use crate::moves::{held_write, pinned_to, put, serves};
 
 fn peers_agree(cluster: &Cluster) -> bool {
     (0..cluster.plan().size()).all(|at| {
@@ -23,12 +21,7 @@ async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
             .set("cluster", &pinned_to("zot-1")),
     )
     .await;
-    let gate = Gate::shut();
-    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
-    cluster.replica(0).steps(steps);
-    let mut slow = cluster.at(0).connect().await;
-    slow.send(put("moved/app").bytes()).await;
-    cluster.replica(0).until_requests(1).await;
+    let (mut slow, gate) = held_write(&cluster, 0, "moved/app").await;
 
     for at in [0, 1] {
         let reloaded = cluster
@@ -159,12 +152,7 @@ async fn a_dead_member_can_be_taken_off_the_list() {
 async fn another_replica_writes_nothing_before_the_one_before_it_is_done() {
     let cluster = Cluster::start(Plan::of(2)).await;
     let repository = cluster.repository_of(0);
-    let gate = Gate::shut();
-    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(CREATED)];
-    cluster.replica(0).steps(steps);
-    let mut slow = cluster.at(0).connect().await;
-    slow.send(put(&repository).bytes()).await;
-    cluster.replica(0).until_requests(1).await;
+    let (mut slow, gate) = held_write(&cluster, 0, &repository).await;
 
     let file = &cluster.at(0).file;
     let text = std::fs::read_to_string(file).unwrap();

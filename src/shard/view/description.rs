@@ -35,6 +35,7 @@ pub struct OtherView {
     /// None if its owners cannot be computed here: another hash key, a version that we do not know.
     view: Option<Box<View>>,
     difference: String,
+    /// Nobody is left who could tell its owners.
     past: bool,
 }
 
