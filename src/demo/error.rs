@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::Problems;
-use crate::server::StartError;
+use crate::run::StartError;
 use crate::shard::repository::NameError;
 
 /// Why the demo ended without having shown everything.

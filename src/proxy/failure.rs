@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::gate::TooSlow;
-use crate::respond::{Failure, Malformed};
+use crate::http::TooSlow;
+use crate::http::respond::{Failure, Malformed};
 
 /// What an error means for the request it ended.
 pub fn classify(error: &Error) -> Failure {

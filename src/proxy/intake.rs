@@ -10,13 +10,13 @@ use pingora::proxy::Session;
 
 use super::{Exchange, headers};
 use crate::config::Timeouts;
-use crate::epoch::Epoch;
-use crate::gate::head;
-use crate::request_id::{RequestId, TraceParent};
-use crate::respond::{Failure, Malformed, REQUEST_ID_HEADER};
+use crate::http::head;
+use crate::http::request_id::{RequestId, TraceParent};
+use crate::http::respond::{Failure, Malformed, REQUEST_ID_HEADER};
+use crate::member::generation::Generation;
+use crate::member::state::{Phase, State};
+use crate::peers::wire;
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
-use crate::state::{Phase, State};
-use crate::wire;
 
 /// W3C Trace Context, level 1.
 pub const TRACE_HEADER: &str = "traceparent";
@@ -51,13 +51,17 @@ pub fn leave_time_to_read(session: &mut Session) {
 }
 
 /// Who is at the other end of a client connection.
-pub fn downstream(epoch: &Epoch, session: &Session) -> headers::Downstream {
+pub fn downstream(generation: &Generation, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
         tls: is_tls(session),
-        trusted: address
-            .is_some_and(|ip| epoch.trusted_proxies.iter().any(|net| net.contains(&ip))),
+        trusted: address.is_some_and(|ip| {
+            generation
+                .trusted_proxies
+                .iter()
+                .any(|net| net.contains(&ip))
+        }),
     }
 }
 
@@ -142,8 +146,8 @@ fn question(method: &Method, path: &[u8]) -> Option<Taken> {
 
 fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), Failure> {
     let request = session.req_header();
-    let (epoch, arrival) = (ctx.epoch.clone(), ctx.arrival);
-    let view = &epoch.view;
+    let (generation, arrival) = (ctx.generation.clone(), ctx.arrival);
+    let view = &generation.view;
     let method = request.method.as_str();
     let access = Access::of(method);
     ctx.operation = route.operation(method);
@@ -154,7 +158,7 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
     }
     let sticky = match route {
         Route::Session | Route::Registry(_) if arrival == Arrival::Client => {
-            headers::sticky_member(request, &epoch.sticky.cookie, view)
+            headers::sticky_member(request, &generation.sticky.cookie, view)
         }
         Route::Session | Route::Registry(_) | Route::Repository { .. } | Route::Private => None,
     };
@@ -169,8 +173,8 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
             fallback: request.headers.contains_key(wire::FALLBACK),
         },
         view,
-        &epoch.policy,
-        |member| epoch.health_of(member),
+        &generation.policy,
+        |member| generation.health_of(member),
     );
     ctx.plan = Some(plan);
     let handed_over = matches!(plan, Plan::Forward(_)) && sticky.is_some();
@@ -183,19 +187,19 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
         | Plan::Fallback { .. }
         | Plan::PeerFallback { .. }
         | Plan::Spread { .. } => Ok(()),
-        Plan::Reject(reject) => Err(failure_of(reject, &epoch)),
+        Plan::Reject(reject) => Err(failure_of(reject, &generation)),
     }
 }
 
-fn failure_of(reject: Reject, epoch: &Epoch) -> Failure {
-    let members = epoch.view.members();
+fn failure_of(reject: Reject, generation: &Generation) -> Failure {
+    let members = generation.view.members();
     match reject {
         Reject::OwnerDown { owner } => Failure::OwnerDown {
             owner: members.get(owner).id.clone(),
         },
         Reject::Misdirected { owner } => Failure::Misdirected {
             owner: members.get(owner).id.clone(),
-            view: *epoch.view.fingerprint(),
+            view: *generation.view.fingerprint(),
         },
         Reject::ReplicaDown => Failure::ReplicaDown,
         Reject::Private => Failure::Private,

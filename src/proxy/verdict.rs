@@ -10,11 +10,11 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::{Exchange, circuit, failure, give_up};
-use crate::metrics::Upstream;
-use crate::respond::Failure;
+use crate::http::respond::Failure;
+use crate::member::state::State;
+use crate::observe::metrics::Upstream;
+use crate::peers::wire;
 use crate::shard::{self, Plan};
-use crate::state::State;
-use crate::wire;
 
 /// Whom the plan calls.
 pub fn upstream_of(ctx: &Exchange) -> Upstream {
@@ -41,7 +41,7 @@ pub fn on_response(
         Some(Plan::Forward(owner))
             if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
         {
-            let owner = ctx.epoch.view.members().get(owner).id.clone();
+            let owner = ctx.generation.view.members().get(owner).id.clone();
             return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
         }
         // A member of a release that knows no stand-ins.
@@ -149,14 +149,14 @@ fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
     if ctx.has_second || !is_untouched_read(session, ctx) {
         return None;
     }
-    let epoch = &ctx.epoch;
-    let health = |member| epoch.health_of(member);
+    let generation = &ctx.generation;
+    let health = |member| generation.health_of(member);
     shard::second(
         ctx.plan?,
         ctx.arrival,
         ctx.owner,
-        &epoch.view,
-        &epoch.policy,
+        &generation.view,
+        &generation.policy,
         health,
     )
 }
@@ -168,7 +168,11 @@ fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error:
     let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
         return false;
     };
-    let tries = ctx.epoch.upstreams.member(member).expect_other_name(peer);
+    let tries = ctx
+        .generation
+        .upstreams
+        .member(member)
+        .expect_other_name(peer);
     if tries.is_ok() {
         ctx.try_elsewhere(plan);
     }

@@ -4,6 +4,7 @@
 //! Everything TLS of this crate goes through rustls with the `ring` provider, named explicitly, so
 //! that a second provider elsewhere in the dependency tree can never be picked up by accident.
 
+pub mod content_digest;
 mod files;
 mod members;
 mod reload;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Authority, KeyPair, TlsFileError};
-use crate::stamp::stamp_in_background;
+use crate::tls::content_digest::content_digest_in_background;
 
 /// How often the files are compared.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -67,8 +67,8 @@ pub async fn watch(
     mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
 ) {
     let paths: Vec<PathBuf> = files.paths().cloned().collect();
-    let mut seen = stamp_in_background(paths.clone()).await;
-    // They may have changed before the stamp was taken.
+    let mut seen = content_digest_in_background(paths.clone()).await;
+    // They may have changed before the content_digest was taken.
     let now = files.load();
     if !matches!(&now, Ok(now) if *now == in_use) {
         apply(now);
@@ -77,7 +77,7 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = stamp_in_background(paths.clone()).await;
+        let now = content_digest_in_background(paths.clone()).await;
         if now != seen {
             seen = now;
             apply(files.load());
