@@ -23,17 +23,20 @@
 //! upstream → response, or an answer of our own. No step goes back up. The words are explained in
 //! `docs/architecture.md`; what single-writer safety rests on is told in [`shard`].
 
+// What nothing outside needs is `pub(crate)`, so that the compiler sees what is dead.
+#![warn(unreachable_pub)]
+
 pub mod cli;
 pub mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub mod http;
 pub mod member;
-pub mod observe;
-pub mod operate;
-pub mod peers;
+pub(crate) mod observe;
+pub(crate) mod operate;
+pub(crate) mod peers;
 pub mod proxy;
 pub mod run;
 pub mod shard;
-pub mod tls;
-pub mod upstream;
+pub(crate) mod tls;
+pub(crate) mod upstream;

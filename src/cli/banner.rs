@@ -9,7 +9,7 @@ use crate::shard::text::printable;
 const MAX_MEMBERS: usize = 12;
 
 /// Renders the start banner.
-pub fn render(status: &Status) -> String {
+pub(crate) fn render(status: &Status) -> String {
     let mut rows: Vec<[String; 2]> = status
         .listeners
         .iter()

@@ -27,7 +27,7 @@ const RESOLVE_THREADS: usize = 16;
 
 /// Whether a command needs to know which member this machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub(crate) enum Identity {
     /// It does; looks at this machine's addresses if nothing names the member.
     Needed,
     /// It works anywhere; the first member stands in if nothing names one.
@@ -40,7 +40,7 @@ pub enum Identity {
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
-pub fn load(
+pub(crate) fn load(
     source: &SourceName,
     member: Option<&str>,
     identity: Identity,

@@ -8,7 +8,7 @@ use crate::shard::repository::NameError;
 
 /// Why the demo ended without having shown everything.
 #[derive(Debug)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// A file or folder cannot be written.
     Folder {
         /// Which.

@@ -19,7 +19,7 @@ mod pace;
 mod patience;
 mod refusal;
 pub mod request_id;
-pub mod respond;
+pub(crate) mod respond;
 mod stream;
 
 pub use connection::{Gate, GateLimits};

@@ -11,8 +11,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use failure::{Failure, Malformed};
-pub use table::{Answer, Connection, REASONS, Severity};
+pub(crate) use failure::{Failure, Malformed};
+pub(crate) use table::{Connection, REASONS, Severity};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -20,10 +20,10 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYP
 use serde::Serialize;
 
 /// Header that carries the request id in both directions.
-pub const REQUEST_ID_HEADER: &str = "x-request-id";
+pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// Methods that a registry knows; what a 405 answer lists.
-pub const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+pub(crate) const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// The error document of the OCI distribution specification, section "Error codes".
 #[derive(Serialize)]

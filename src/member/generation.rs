@@ -55,7 +55,7 @@ pub struct Generation {
     /// Whom we call.
     pub upstreams: Upstreams,
     /// Counts by member.
-    pub metrics: MemberMetrics,
+    pub(crate) metrics: MemberMetrics,
     peer_states: Box<[Arc<PeerState>]>,
     /// Members of views before this one that may not know yet that they are members no more.
     former_members: Box<[FormerMember]>,

@@ -20,24 +20,24 @@ pub struct State {
     /// Epochs before this one, as long as writes that they admitted may be under way.
     past: Mutex<Vec<Arc<Generation>>>,
     /// Asks peers small questions.
-    pub asker: Asker,
+    pub(crate) asker: Asker,
     /// Another one after each start.
-    pub start: String,
+    pub(crate) start: String,
     /// What we count.
-    pub metrics: Metrics,
+    pub(crate) metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
-    pub access_log: AccessLog,
+    pub(crate) access_log: AccessLog,
     /// Requests under way, but for the peers' questions: what a drain waits for.
-    pub work: TaskTracker,
+    pub(crate) work: TaskTracker,
     /// The certificates in use, and when they expire, in seconds since 1970.
-    pub certificates: ArcSwap<Vec<(Certificate, i64)>>,
+    pub(crate) certificates: ArcSwap<Vec<(Certificate, i64)>>,
     phase: AtomicU8,
     drain_wanted: Notify,
     broken: Arc<Notify>,
 }
 
 /// Held by a task that must not end by itself: rings if it panics.
-pub struct Alarm(Arc<Notify>);
+pub(crate) struct Alarm(Arc<Notify>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
@@ -50,7 +50,7 @@ impl Drop for Alarm {
 /// How far a member is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// It takes work.
     Serving,
     /// It says that it is going, to load balancers and peers, and goes on as before until they have
@@ -62,7 +62,7 @@ pub enum Phase {
 
 impl State {
     /// A member that serves under this generation.
-    pub fn new(
+    pub(crate) fn new(
         generation: Arc<Generation>,
         asker: Asker,
         metrics: Metrics,
@@ -92,13 +92,13 @@ impl State {
     }
 
     /// The same, once a change that is under way is done.
-    pub fn next_generation(&self) -> Arc<Generation> {
+    pub(crate) fn next_generation(&self) -> Arc<Generation> {
         let _past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         self.generation.load_full()
     }
 
     /// Whether an generation before this one may still be writing by another replica.
-    pub fn has_other_replica_writing(&self, generation: &Generation) -> bool {
+    pub(crate) fn has_other_replica_writing(&self, generation: &Generation) -> bool {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = past
             .iter()
@@ -108,7 +108,7 @@ impl State {
 
     /// Puts another generation in force. Writes that the old one has admitted go on; peers hear of its
     /// view until they are done.
-    pub fn replace_generation(&self, next: Arc<Generation>) {
+    pub(crate) fn replace_generation(&self, next: Arc<Generation>) {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.generation.load_full();
         // In this order: a write that comes too late for `views` to see it sees the retirement.
@@ -120,7 +120,7 @@ impl State {
 
     /// What a peer has to know of our views: the generation in force, and every other view under which
     /// a write may still be under way.
-    pub fn views(&self) -> (Arc<Generation>, Vec<Description>) {
+    pub(crate) fn views(&self) -> (Arc<Generation>, Vec<Description>) {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.generation.load_full();
         past.retain(|generation| generation.is_writing());
@@ -137,7 +137,7 @@ impl State {
 
     /// Whom we take for a repository's owner: by the generation in force, and by every other under which
     /// a write may still be under way.
-    pub fn owners(&self, repository: &Repository<'_>) -> Vec<String> {
+    pub(crate) fn owners(&self, repository: &Repository<'_>) -> Vec<String> {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.generation.load_full();
         let writing = past.iter().filter(|generation| generation.is_writing());
@@ -147,7 +147,7 @@ impl State {
     }
 
     /// How far this member is on its way out.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Serving,
             1 => Phase::Leaving,
@@ -161,29 +161,29 @@ impl State {
     }
 
     /// Goes a step further on the way out, never back, and tells the peers at once.
-    pub fn enter_phase(&self, phase: Phase) {
+    pub(crate) fn enter_phase(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
         self.metrics.draining(self.is_draining());
         self.generation().tell_news();
     }
 
     /// Asks whoever runs this member to drain it.
-    pub fn ask_for_drain(&self) {
+    pub(crate) fn ask_for_drain(&self) {
         self.drain_wanted.notify_one();
     }
 
     /// Waits until somebody asks for a drain.
-    pub async fn drain_asked(&self) {
+    pub(crate) async fn drain_asked(&self) {
         self.drain_wanted.notified().await;
     }
 
     /// For a task that this member cannot be without.
-    pub fn alarm(&self) -> Alarm {
+    pub(crate) fn alarm(&self) -> Alarm {
         Alarm(self.broken.clone())
     }
 
     /// Waits until such a task has panicked.
-    pub async fn has_broken(&self) {
+    pub(crate) async fn has_broken(&self) {
         self.broken.notified().await;
     }
 }

@@ -26,7 +26,7 @@ const MAX_TEXT: usize = 128;
 
 /// What is known about a request when it has ended.
 #[derive(Clone, Copy, Debug)]
-pub struct AccessRecord<'a> {
+pub(crate) struct AccessRecord<'a> {
     /// When its head came.
     pub time: SystemTime,
     /// The id in the answer and in error details.
@@ -75,14 +75,14 @@ pub struct AccessRecord<'a> {
 
 /// The access log of one member; cheap to clone.
 #[derive(Clone)]
-pub struct AccessLog {
+pub(crate) struct AccessLog {
     output: Option<(LineSender, Format)>,
     dropped: IntCounter,
 }
 
 impl AccessLog {
     /// A log to `sender`, which counts dropped lines in `dropped`.
-    pub fn new(sender: LineSender, format: Format, dropped: IntCounter) -> Self {
+    pub(crate) fn new(sender: LineSender, format: Format, dropped: IntCounter) -> Self {
         Self {
             output: Some((sender, format)),
             dropped,
@@ -90,7 +90,7 @@ impl AccessLog {
     }
 
     /// A log that is switched off.
-    pub fn off(dropped: IntCounter) -> Self {
+    pub(crate) fn off(dropped: IntCounter) -> Self {
         Self {
             output: None,
             dropped,
@@ -98,7 +98,7 @@ impl AccessLog {
     }
 
     /// Writes one line; never waits.
-    pub fn write(&self, record: &AccessRecord<'_>) {
+    pub(crate) fn write(&self, record: &AccessRecord<'_>) {
         let Some((sender, format)) = &self.output else {
             return;
         };

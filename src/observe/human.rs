@@ -2,13 +2,13 @@
 
 mod time;
 
-pub use time::{day, push_rfc3339, rfc3339};
+pub(crate) use time::{day, push_rfc3339, rfc3339};
 
 use std::fmt::{self, Display, Formatter};
 
 /// A number of bytes: `1.4 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
+pub(crate) struct Bytes(pub u64);
 
 impl Display for Bytes {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -30,7 +30,7 @@ impl Display for Bytes {
 }
 
 /// A time in its two greatest units: `3d 4h`, `2m 5s`.
-pub fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -41,12 +41,12 @@ pub fn duration(seconds: u64) -> String {
 }
 
 /// A share between 0 and 1: `33.3%`.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
 }
 
 /// Rows as columns that line up, two spaces apart and without trailing ones.
-pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let mut out = String::new();

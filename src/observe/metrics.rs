@@ -9,14 +9,14 @@ mod groups;
 mod labels;
 mod members;
 mod process;
-pub mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-pub use labels::{
+pub(crate) use labels::{
     Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, arrival_text,
 };
-pub use members::MemberMetrics;
+pub(crate) use members::MemberMetrics;
 
 use crate::http::respond::{Failure, REASONS};
 use crate::shard::plan::Arrival;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The metrics of one member.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     started: Instant,
     traffic: Traffic,
@@ -43,7 +43,7 @@ pub struct Metrics {
 
 /// How a request ended, for the counters.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestEnd {
+pub(crate) struct RequestEnd {
     /// Which listener it came in by.
     pub arrival: Arrival,
     /// What it asked for.
@@ -62,7 +62,7 @@ pub struct RequestEnd {
 
 /// Sums over all labels since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Requests that ended.
     pub ended: u64,
     /// Failures that were answered or ended a response.
@@ -76,7 +76,7 @@ pub struct Totals {
 /// Counts itself as long as it lives: a request in flight, a connection, a place in the queue.
 #[derive(Debug)]
 #[must_use = "the gauge falls again when this is dropped"]
-pub struct Held(IntGauge);
+pub(crate) struct Held(IntGauge);
 
 impl Held {
     fn hold(gauge: &IntGauge) -> Self {
@@ -93,7 +93,7 @@ impl Drop for Held {
 
 impl Metrics {
     /// Registers everything. The configuration counts as taken now.
-    pub fn new() -> prometheus::Result<Self> {
+    pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let make = Maker(&registry);
         let metrics = Self {
@@ -113,19 +113,19 @@ impl Metrics {
 
     /// Shows this view and its members from now on: series of members that are gone go, those of
     /// members that stayed go on. What happens to members is told to the result.
-    pub fn members(&self, view: &View) -> MemberMetrics {
+    pub(crate) fn members(&self, view: &View) -> MemberMetrics {
         self.cluster.show(view)
     }
 
     /// `registry.max_in_flight` is so many.
-    pub fn replica_limit(&self, limit: usize) {
+    pub(crate) fn replica_limit(&self, limit: usize) {
         self.replica
             .limit
             .set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
 
     /// A new configuration was taken or refused.
-    pub fn config_reload(&self, taken: bool) {
+    pub(crate) fn config_reload(&self, taken: bool) {
         self.own.config_reloads[usize::from(taken)].inc();
         self.own.config_last_ok.set(i64::from(taken));
         if taken {
@@ -141,12 +141,12 @@ impl Metrics {
     }
 
     /// A request has begun; hold the result until it ends.
-    pub fn request_begins(&self, arrival: Arrival) -> Held {
+    pub(crate) fn request_begins(&self, arrival: Arrival) -> Held {
         Held::hold(&self.traffic.in_flight[arrival as usize])
     }
 
     /// A request has ended, whichever way.
-    pub fn request_ends(&self, end: &RequestEnd) {
+    pub(crate) fn request_ends(&self, end: &RequestEnd) {
         let RequestEnd {
             arrival,
             operation,
@@ -179,7 +179,7 @@ impl Metrics {
     }
 
     /// A failure was answered, or ended a response that had begun.
-    pub fn reject(&self, failure: &Failure) {
+    pub(crate) fn reject(&self, failure: &Failure) {
         let reason = failure.reason();
         if let Some(index) = REASONS.iter().position(|known| *known == reason) {
             self.traffic.rejects[index].inc();
@@ -187,43 +187,43 @@ impl Metrics {
     }
 
     /// The head of an upstream's response came.
-    pub fn first_byte(&self, upstream: Upstream, after: Duration) {
+    pub(crate) fn first_byte(&self, upstream: Upstream, after: Duration) {
         self.traffic.first_byte[upstream as usize].observe(after.as_secs_f64());
     }
 
     /// A second attempt was made.
-    pub fn retry(&self, upstream: Upstream) {
+    pub(crate) fn retry(&self, upstream: Upstream) {
         self.traffic.retries[upstream as usize].inc();
     }
 
     /// Body bytes passed between us and an upstream.
-    pub fn upstream_bytes(&self, upstream: Upstream, direction: Direction, bytes: u64) {
+    pub(crate) fn upstream_bytes(&self, upstream: Upstream, direction: Direction, bytes: u64) {
         self.traffic.upstream_bytes[upstream as usize][direction as usize].inc_by(bytes);
     }
 
     /// A request got its upstream connection.
-    pub fn upstream_connection(&self, upstream: Upstream, reused: bool) {
+    pub(crate) fn upstream_connection(&self, upstream: Upstream, reused: bool) {
         self.sockets.upstream[upstream as usize][usize::from(reused)].inc();
     }
 
     /// A connection was accepted; hold the result until it closes.
-    pub fn connection_opens(&self, listener: Listener) -> Held {
+    pub(crate) fn connection_opens(&self, listener: Listener) -> Held {
         self.sockets.accepted[listener as usize].inc();
         Held::hold(&self.sockets.open[listener as usize])
     }
 
     /// A connection was closed before its first request.
-    pub fn connection_refused(&self, listener: Listener, why: Refusal) {
+    pub(crate) fn connection_refused(&self, listener: Listener, why: Refusal) {
         self.sockets.refused[listener as usize][why as usize].inc();
     }
 
     /// Connections that are open on a listener.
-    pub fn connections_open(&self, listener: Listener) -> u64 {
+    pub(crate) fn connections_open(&self, listener: Listener) -> u64 {
         u64::try_from(self.sockets.open[listener as usize].get()).unwrap_or(0)
     }
 
     /// Requests that have begun and not ended, over both arrivals.
-    pub fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         let sum = self
             .traffic
             .in_flight
@@ -234,7 +234,7 @@ impl Metrics {
     }
 
     /// Sums for the status page.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let sum = |counters: &[IntCounter]| counters.iter().map(IntCounter::get).sum();
         let traffic = &self.traffic;
         Totals {
@@ -251,49 +251,49 @@ impl Metrics {
     }
 
     /// The local replica's verdict changed.
-    pub fn replica_up(&self, up: bool) {
+    pub(crate) fn replica_up(&self, up: bool) {
         self.replica.up.set(i64::from(up));
     }
 
     /// The local replica works on a request; hold the result until it is done.
-    pub fn replica_works(&self, access: Access) -> Held {
+    pub(crate) fn replica_works(&self, access: Access) -> Held {
         Held::hold(&self.replica.in_flight[access as usize])
     }
 
     /// A request waits for the local replica; hold the result while it does.
-    pub fn queued(&self, access: Access) -> Held {
+    pub(crate) fn queued(&self, access: Access) -> Held {
         Held::hold(&self.replica.depth[access as usize])
     }
 
     /// A request has waited for the local replica.
-    pub fn queue_waited(&self, time: Duration) {
+    pub(crate) fn queue_waited(&self, time: Duration) {
         self.replica.wait.observe(time.as_secs_f64());
     }
 
     /// A changed certificate was taken into use, or could not be.
-    pub fn tls_reload(&self, certificate: Certificate, ok: bool) {
+    pub(crate) fn tls_reload(&self, certificate: Certificate, ok: bool) {
         self.own.tls_reloads[certificate as usize][usize::from(ok)].inc();
     }
 
     /// When the certificate in use expires, in seconds since 1970.
-    pub fn tls_expiry(&self, certificate: Certificate, unix_seconds: i64) {
+    pub(crate) fn tls_expiry(&self, certificate: Certificate, unix_seconds: i64) {
         if let Ok(expiry) = series(&self.own.tls_expiry, [certificate.as_str()]) {
             expiry.set(unix_seconds);
         }
     }
 
     /// Whether this member takes new work.
-    pub fn draining(&self, draining: bool) {
+    pub(crate) fn draining(&self, draining: bool) {
         self.own.draining.set(i64::from(draining));
     }
 
     /// The counter that the access log counts its dropped lines in.
-    pub fn log_dropped(&self) -> IntCounter {
+    pub(crate) fn log_dropped(&self) -> IntCounter {
         self.own.log_dropped.clone()
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         self.own.uptime.set(self.started.elapsed().as_secs_f64());
         self.process.refresh();
         let mut text = String::new();
@@ -303,7 +303,7 @@ impl Metrics {
     }
 
     /// Time since this member started.
-    pub fn uptime(&self) -> Duration {
+    pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 }

@@ -4,9 +4,10 @@
 //! `log` crate (pingora) come the same way; libraries speak from `warn` up unless a filter says
 //! otherwise. Output goes through a [`LineWriter`], so a stopped terminal never stops a request.
 
-pub mod lines;
+pub(crate) mod lines;
 
-pub use lines::{LineSender, LineWriter};
+pub(crate) use lines::LineSender;
+pub use lines::LineWriter;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Format {
 
 /// Why diagnostics could not be set up.
 #[derive(Debug)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// The filter is no list of `target=level`.
     Filter(ParseError),
     /// The writing thread could not be started.
@@ -64,7 +65,7 @@ impl std::error::Error for TelemetryError {}
 
 /// Keeps diagnostics going; dropping it writes what is left.
 #[must_use = "dropping this ends the diagnostics log"]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     writer: LineWriter,
 }
 
@@ -74,7 +75,7 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// See [`TelemetryError`].
-pub fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryError> {
+pub(crate) fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryError> {
     let filter = filter(level).map_err(TelemetryError::Filter)?;
     let writer = LineWriter::start(io::stderr()).map_err(TelemetryError::Thread)?;
     let colour = format == Format::Text && io::stderr().is_terminal();
@@ -104,7 +105,7 @@ fn subscriber(filter: EnvFilter, format: Format, colour: bool, sender: LineSende
 ///
 /// # Errors
 /// If it is neither.
-pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     if level.contains(['=', ',']) {
         return EnvFilter::builder().parse(level);
     }
@@ -113,7 +114,7 @@ pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
 
 impl Telemetry {
     /// Waits until everything said so far is written, for at most `limit`.
-    pub fn flush(&self, limit: Duration) -> bool {
+    pub(crate) fn flush(&self, limit: Duration) -> bool {
         self.writer.flush(limit)
     }
 }

@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Header that repeats the command, so that no form can send one.
-pub const COMMAND_HEADER: &str = "x-shardlet-command";
+pub(crate) const COMMAND_HEADER: &str = "x-shardlet-command";
 /// Where a reload is asked for.
-pub const RELOAD_PATH: &str = "/api/v1/reload";
+pub(crate) const RELOAD_PATH: &str = "/api/v1/reload";
 /// Where a drain is asked for.
-pub const DRAIN_PATH: &str = "/api/v1/drain";
+pub(crate) const DRAIN_PATH: &str = "/api/v1/drain";
 /// Methods that commands take; what a 405 answer lists.
-pub const ALLOWED_METHODS: &str = "POST";
+pub(crate) const ALLOWED_METHODS: &str = "POST";
 
 /// The server, as far as it takes commands.
 #[async_trait]
-pub trait Operated: Observed {
+pub(crate) trait Operated: Observed {
     /// Reads the configuration anew, and takes it if nothing is wrong with it.
     async fn reload(&self) -> Reloaded;
 
@@ -46,14 +46,14 @@ pub struct Reloaded {
 
 /// What becomes of a drain that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Draining {
+pub(crate) struct Draining {
     /// Whether the member takes no new work.
     pub draining: bool,
 }
 
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     /// The other end of the connection.
     pub from: Option<SocketAddr>,
     /// This end of it.
@@ -86,7 +86,7 @@ impl Command {
 }
 
 /// Obeys a command; `None` if the path is none.
-pub async fn obey(
+pub(crate) async fn obey(
     operated: &dyn Operated,
     method: &str,
     path: &str,

@@ -5,23 +5,24 @@
 //! secret; still, the listener is on the loopback address by default. [`command`] is all that
 //! changes anything, through [`Operated`].
 
-pub mod command;
+pub(crate) mod command;
 mod page;
 mod query;
-pub mod serve;
-pub mod status;
-pub mod terminal;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use command::{Operated, Reloaded};
-pub use status::{OwnerAnswer, Status};
+pub(crate) use command::Operated;
+pub use command::Reloaded;
+pub(crate) use status::{OwnerAnswer, Status};
 
 use crate::shard::repository::NameError;
 use std::fmt::Write as _;
 
 /// The server, as far as the admin listener looks into it.
-pub trait Observed: Send + Sync {
+pub(crate) trait Observed: Send + Sync {
     /// Everything about this member.
     fn status(&self) -> Status;
 
@@ -40,7 +41,7 @@ pub trait Observed: Send + Sync {
 
 /// One condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
+pub(crate) struct Check {
     /// A short name: `listeners`, `view`, `replica`, `peers`, `draining`.
     pub name: &'static str,
     /// Whether it holds.
@@ -51,7 +52,7 @@ pub struct Check {
 
 /// An answer of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminResponse {
+pub(crate) struct AdminResponse {
     /// HTTP status.
     pub status: u16,
     /// `Content-Type`.
@@ -69,10 +70,10 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Methods of the admin listener; what a 405 answer lists.
-pub const ALLOWED_METHODS: &str = "GET, HEAD";
+pub(crate) const ALLOWED_METHODS: &str = "GET, HEAD";
 
 /// Answers one request.
-pub fn handle(
+pub(crate) fn handle(
     observed: &dyn Observed,
     method: &str,
     path: &str,

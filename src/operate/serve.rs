@@ -11,13 +11,13 @@ use pingora::protocols::l4::socket::SocketAddr;
 use std::sync::Arc;
 
 /// The admin application of one member; to be wrapped in pingora's `HttpServer`.
-pub struct AdminApp {
+pub(crate) struct AdminApp {
     member: Arc<dyn Operated>,
 }
 
 impl AdminApp {
     /// Shows what the member tells of itself, and tells it what an operator wants.
-    pub fn new(member: Arc<dyn Operated>) -> Self {
+    pub(crate) fn new(member: Arc<dyn Operated>) -> Self {
         Self { member }
     }
 }

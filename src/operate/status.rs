@@ -6,7 +6,7 @@
 
 mod owner;
 
-pub use owner::OwnerAnswer;
+pub(crate) use owner::OwnerAnswer;
 
 use crate::shard::{CircuitState, Health, Member, MemberIndex, View};
 use serde::{Deserialize, Serialize};

@@ -6,11 +6,11 @@ use crate::shard::text::printable;
 use std::fmt;
 
 /// Where the status document is, under the address of an admin listener.
-pub const STATUS_PATH: &str = "/api/v1/status";
+pub(crate) const STATUS_PATH: &str = "/api/v1/status";
 
 /// Why there is no status to show.
 #[derive(Debug)]
-pub enum StatusError<E> {
+pub(crate) enum StatusError<E> {
     /// The member did not answer.
     Fetch(E),
     /// What answered is not an admin listener of shardlet.
@@ -34,13 +34,15 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for StatusError<E> {}
 ///
 /// # Errors
 /// See [`StatusError`].
-pub fn ask<E>(fetch: impl FnOnce(&str) -> Result<String, E>) -> Result<Status, StatusError<E>> {
+pub(crate) fn ask<E>(
+    fetch: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Status, StatusError<E>> {
     let document = fetch(STATUS_PATH).map_err(StatusError::Fetch)?;
     serde_json::from_str(&document).map_err(StatusError::Document)
 }
 
 /// Renders a status as text.
-pub fn render(status: &Status) -> String {
+pub(crate) fn render(status: &Status) -> String {
     let state = match (status.draining, status.ready) {
         (true, _) => "draining",
         (false, true) => "ready",

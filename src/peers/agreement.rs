@@ -12,7 +12,7 @@ use crate::upstream::{Load, question};
 /// Whether all of these take this member for the owner, by every view of theirs. The write in
 /// question must be counted in already: a party that changes its view after its answer asks us, and
 /// is told of it.
-pub async fn is_ours(
+pub(crate) async fn is_ours(
     state: &State,
     generation: &Generation,
     repository: &Repository<'_>,

@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 3;
 
 /// What the checks of one generation work with.
 #[derive(Clone)]
-pub struct Checks {
+pub(crate) struct Checks {
     /// The member.
     pub state: Arc<State>,
     /// The generation that they belong to.
@@ -86,7 +86,7 @@ impl Asking {
 impl Checks {
     /// Checks the local replica for ever: 200 and 401 mean alive (a registry with authentication
     /// answers 401 to `/v2/`), anything else and silence mean dead. Peers hear of a change at once.
-    pub async fn watch_replica(self, host: String) {
+    pub(crate) async fn watch_replica(self, host: String) {
         let peer_state = self.generation.replica().clone();
         let mut tracker = Tracker::resumed(self.probes.thresholds, peer_state.verdict());
         let mut path = ReplicaPath::new(&self.probes.path);
@@ -111,7 +111,7 @@ impl Checks {
 
     /// Checks one peer for ever, through the same listener and certificates as its requests; also
     /// one that is a member no more, which may come back.
-    pub async fn watch_party(self, party: PeerRef) {
+    pub(crate) async fn watch_party(self, party: PeerRef) {
         let peer_state = self.generation.peer_state_of(party).clone();
         let mut tracker = Tracker::resumed(self.probes.thresholds, peer_state.verdict());
         let began = Instant::now();

@@ -4,28 +4,28 @@
 use crate::shard::Description;
 
 /// The sender's view, as the hex of its fingerprint; also in a 421, as the receiver's view.
-pub const VIEW: &str = "x-shardlet-view";
+pub(crate) const VIEW: &str = "x-shardlet-view";
 /// The sender's member id, for the receiver's log.
-pub const MEMBER: &str = "x-shardlet-member";
+pub(crate) const MEMBER: &str = "x-shardlet-member";
 /// In an answer: the metric reason for which the peer itself answered, as opposed to its replica.
-pub const REJECT: &str = "x-shardlet-reject";
+pub(crate) const REJECT: &str = "x-shardlet-reject";
 /// In a question after a member's state: the asker has changed, and wants to be asked back.
-pub const NEWS: &str = "x-shardlet-news";
+pub(crate) const NEWS: &str = "x-shardlet-news";
 /// In a request: a read of a repository whose owner's replica is down, to be served by whoever gets it.
-pub const FALLBACK: &str = "x-shardlet-fallback";
+pub(crate) const FALLBACK: &str = "x-shardlet-fallback";
 /// Every internal header begins so; whatever a client sends under it is dropped.
-pub const PREFIX: &str = "x-shardlet-";
+pub(crate) const PREFIX: &str = "x-shardlet-";
 /// zot's own hop counter: any client can send it, and zot believes it.
-pub const ZOT_HOP_COUNT: &str = "x-zot-cluster-hop-count";
+pub(crate) const ZOT_HOP_COUNT: &str = "x-zot-cluster-hop-count";
 /// Where a peer listener tells its member's state. No registry has such a path.
-pub const STATE_PATH: &str = "/-/shardlet/state";
+pub(crate) const STATE_PATH: &str = "/-/shardlet/state";
 
 /// Where a peer listener tells whom its member takes for the owner of the repository that follows.
-pub const OWNERS_PATH: &str = "/-/shardlet/owners/";
+pub(crate) const OWNERS_PATH: &str = "/-/shardlet/owners/";
 
 /// Whom a member takes for the owner of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Owners {
+pub(crate) struct Owners {
     /// Who says so.
     pub member: String,
     /// Ids: by its view in force, and by every other view under which it still writes.
@@ -34,7 +34,7 @@ pub struct Owners {
 
 /// A member's state as its peers see it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct MemberState {
+pub(crate) struct MemberState {
     /// Its id.
     pub member: String,
     /// Its view's fingerprint.

@@ -7,13 +7,13 @@ use crate::http::respond::Failure;
 use crate::shard::{CircuitState, Outcome};
 
 /// The upstream has answered, whatever: it is there.
-pub fn succeeded(ctx: &mut Exchange) {
+pub(crate) fn succeeded(ctx: &mut Exchange) {
     record(ctx, Outcome::Success);
 }
 
 /// The upstream could not be reached, broke off or was silent for too long, all before the head of
 /// its answer. Anything else that went wrong says nothing of it.
-pub fn failed(ctx: &mut Exchange, error: &Error) {
+pub(crate) fn failed(ctx: &mut Exchange, error: &Error) {
     let counts = matches!(
         failure::classify(error),
         Failure::UpstreamRefused

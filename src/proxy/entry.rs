@@ -25,7 +25,7 @@ const DOWN_CHECK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When there is no place in time, or the client has left.
-pub async fn enter(
+pub(crate) async fn enter(
     state: &State,
     session: &mut Session,
     ctx: &mut Exchange,
@@ -58,7 +58,7 @@ pub async fn enter(
 }
 
 /// The member whose peer_state counts for the plan, with that and the way to it.
-pub fn called(
+pub(crate) fn called(
     generation: &Generation,
     ctx: &Exchange,
 ) -> Option<(MemberIndex, Arc<PeerState>, Arc<Upstream>)> {

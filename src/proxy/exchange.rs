@@ -13,7 +13,7 @@ use crate::shard::{Arrival, MemberIndex, Operation, Plan};
 use crate::upstream::{Pass, Permit};
 
 /// The framework's per-request context.
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// The configuration that it began under, and keeps to its end.
     pub generation: Arc<Generation>,
     /// Which listener it came in by.

@@ -8,7 +8,7 @@ use crate::http::TooSlow;
 use crate::http::respond::{Failure, Malformed};
 
 /// What an error means for the request it ended.
-pub fn classify(error: &Error) -> Failure {
+pub(crate) fn classify(error: &Error) -> Failure {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     match error.esource() {
         ErrorSource::Downstream => cause
@@ -24,7 +24,7 @@ pub fn classify(error: &Error) -> Failure {
 }
 
 /// Whether an upstream was waited for in vain.
-pub fn is_timeout(error: &Error) -> bool {
+pub(crate) fn is_timeout(error: &Error) -> bool {
     classify(error) == Failure::UpstreamTimeout
 }
 

@@ -19,14 +19,19 @@ use crate::peers::wire;
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
 
 /// W3C Trace Context, level 1.
-pub const TRACE_HEADER: &str = "traceparent";
+pub(crate) const TRACE_HEADER: &str = "traceparent";
 
 /// How long a client that is turned away may go on sending its body, which is read and thrown
 /// away: closing at once could take the answer away from it.
 const DRAIN_REJECTED: Duration = Duration::from_secs(2);
 
 /// Idle limits for both directions. The gate has waited for the head; keep-alive is its affair.
-pub fn set_limits(session: &mut Session, timeouts: &Timeouts, arrival: Arrival, phase: Phase) {
+pub(crate) fn set_limits(
+    session: &mut Session,
+    timeouts: &Timeouts,
+    arrival: Arrival,
+    phase: Phase,
+) {
     session.set_read_timeout(Some(timeouts.idle));
     session.set_write_timeout(Some(timeouts.idle));
     session.set_total_drain_timeout(Some(DRAIN_REJECTED));
@@ -45,13 +50,13 @@ pub fn set_limits(session: &mut Session, timeouts: &Timeouts, arrival: Arrival, 
 /// For an answer before the body was read: keeps the connection, within [`DRAIN_REJECTED`], for a
 /// client that is still sending, and closes it at once for one that waits for `100 Continue`, which
 /// may or may not send its body now (RFC 9110 §10.1.1).
-pub fn leave_time_to_read(session: &mut Session) {
+pub(crate) fn leave_time_to_read(session: &mut Session) {
     let waits = session.req_header().headers.contains_key(EXPECT);
     session.set_close_on_response_before_downstream_finish(waits);
 }
 
 /// Who is at the other end of a client connection.
-pub fn downstream(generation: &Generation, session: &Session) -> headers::Downstream {
+pub(crate) fn downstream(generation: &Generation, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
@@ -66,19 +71,19 @@ pub fn downstream(generation: &Generation, session: &Session) -> headers::Downst
 }
 
 /// Whether the client speaks TLS to us.
-pub fn is_tls(session: &Session) -> bool {
+pub(crate) fn is_tls(session: &Session) -> bool {
     let digest = session.digest();
     digest.is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// The address at the other end, as IPv4 where it is one.
-pub fn client_ip(session: &Session) -> Option<IpAddr> {
+pub(crate) fn client_ip(session: &Session) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip().to_canonical())
 }
 
 /// What a request turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// One for an upstream, with a plan.
     Planned,
     /// A peer's question after our state.
@@ -91,7 +96,11 @@ pub enum Taken {
 ///
 /// # Errors
 /// Whatever is to be answered instead of forwarding.
-pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<Taken, Failure> {
+pub(crate) fn take_in(
+    state: &State,
+    session: &Session,
+    ctx: &mut Exchange,
+) -> Result<Taken, Failure> {
     let request = session.req_header();
     let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));

@@ -20,8 +20,8 @@ mod record;
 mod verdict;
 mod writing;
 
-pub use exchange::Exchange;
-pub use record::refused;
+use exchange::Exchange;
+pub(crate) use record::refused;
 
 use intake::Taken;
 
@@ -44,14 +44,14 @@ use crate::shard::{Arrival, Plan};
 use crate::upstream::{PEER_GRACE, cause};
 
 /// The proxy behind one listener.
-pub struct Proxy {
+pub(crate) struct Proxy {
     arrival: Arrival,
     state: Arc<State>,
 }
 
 impl Proxy {
     /// Requests that come in by this listener are of this arrival, whatever they say.
-    pub fn new(arrival: Arrival, state: Arc<State>) -> Self {
+    pub(crate) fn new(arrival: Arrival, state: Arc<State>) -> Self {
         Self { arrival, state }
     }
 }

@@ -15,7 +15,7 @@ use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
 use crate::shard::{Arrival, MemberId, Operation, Plan};
 
 /// A request has ended, well or not.
-pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
+pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
     let end = RequestEnd {
         arrival,
         operation: ctx.operation,
@@ -102,7 +102,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
 }
 
 /// A request was refused before the framework saw it: little is known of it.
-pub fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
+pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
     let status = refused.failure.status();
     state.metrics.reject(refused.failure);
     state.metrics.request_ends(&RequestEnd {

@@ -17,7 +17,7 @@ use crate::peers::wire;
 use crate::shard::{self, Plan};
 
 /// Whom the plan calls.
-pub fn upstream_of(ctx: &Exchange) -> Upstream {
+pub(crate) fn upstream_of(ctx: &Exchange) -> Upstream {
     match ctx.plan {
         Some(Plan::Forward(_) | Plan::PeerFallback { .. }) => Upstream::Peer,
         Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_))
@@ -30,7 +30,7 @@ pub fn upstream_of(ctx: &Exchange) -> Upstream {
 /// # Errors
 /// When the response must not go downstream: because the peer is not the owner after all, or
 /// because the request goes elsewhere.
-pub fn on_response(
+pub(crate) fn on_response(
     session: &Session,
     response: &mut ResponseHeader,
     ctx: &mut Exchange,
@@ -66,7 +66,7 @@ pub fn on_response(
 }
 
 /// No connection, so nothing was sent: a read may still be served by another replica.
-pub fn on_connect_error(
+pub(crate) fn on_connect_error(
     session: &Session,
     peer: &HttpPeer,
     ctx: &mut Exchange,
@@ -80,7 +80,7 @@ pub fn on_connect_error(
 
 /// The connection broke. A read that went into a pooled connection which the upstream was just
 /// closing is sent again; another read may be served by another replica.
-pub fn on_error(
+pub(crate) fn on_error(
     state: &State,
     session: &mut Session,
     ctx: &mut Exchange,
@@ -127,7 +127,7 @@ pub fn on_error(
 
 /// The upstream is not to be called at all: a read goes to the next at once, and once only, since
 /// that one may not be callable either. Says whether it does.
-pub fn divert(session: &Session, ctx: &mut Exchange) -> bool {
+pub(crate) fn divert(session: &Session, ctx: &mut Exchange) -> bool {
     let second = second(session, ctx);
     if second.is_some() {
         ctx.plan = second;

@@ -18,7 +18,11 @@ const GENERATIONS: usize = 3;
 ///
 /// # Errors
 /// What is to be answered instead.
-pub async fn admit(state: &State, session: &Session, ctx: &mut Exchange) -> Result<(), Failure> {
+pub(crate) async fn admit(
+    state: &State,
+    session: &Session,
+    ctx: &mut Exchange,
+) -> Result<(), Failure> {
     for _ in 0..GENERATIONS {
         match begin(state, ctx).await {
             Err(Failure::Reloading) => {

@@ -10,7 +10,7 @@ const IPV6_NETWORK: u128 = !0 << 64;
 
 /// Counts connections, all of them and those of each client address.
 #[derive(Debug)]
-pub struct Caps {
+pub(crate) struct Caps {
     open: Mutex<Open>,
 }
 
@@ -25,14 +25,14 @@ struct Open {
 
 /// One open connection, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     caps: Arc<Caps>,
     address: IpAddr,
 }
 
 impl Caps {
     /// At most `total` connections, and at most `per_address` of one client address.
-    pub fn new(total: NonZeroUsize, per_address: Option<NonZeroUsize>) -> Arc<Self> {
+    pub(crate) fn new(total: NonZeroUsize, per_address: Option<NonZeroUsize>) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::new(Open {
                 limit: total,
@@ -45,14 +45,14 @@ impl Caps {
 
     /// From now on these limits hold. Connections beyond them stay open; no new one is taken
     /// until there are fewer.
-    pub fn set(&self, total: NonZeroUsize, per_address: Option<NonZeroUsize>) {
+    pub(crate) fn set(&self, total: NonZeroUsize, per_address: Option<NonZeroUsize>) {
         let mut open = self.open();
         open.limit = total;
         open.limit_per_address = per_address;
     }
 
     /// A place for a connection from `address`, if there is one.
-    pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = who(address);
         let mut open = self.open();
         let of_address = open.by_address.get(&address).copied().unwrap_or_default();

@@ -15,7 +15,7 @@ const TURN: Duration = Duration::from_secs(2);
 
 /// The places of one listener.
 #[derive(Debug)]
-pub struct Handshakes {
+pub(crate) struct Handshakes {
     places: ArcSwap<Semaphore>,
     /// How many wait for a place.
     waiting: watch::Sender<usize>,
@@ -26,7 +26,7 @@ struct Waiting<'a>(&'a watch::Sender<usize>);
 
 impl Handshakes {
     /// This many at once.
-    pub fn new(places: NonZeroUsize) -> Self {
+    pub(crate) fn new(places: NonZeroUsize) -> Self {
         Self {
             places: ArcSwap::from_pointee(Semaphore::new(places.get())),
             waiting: watch::Sender::new(0),
@@ -34,12 +34,12 @@ impl Handshakes {
     }
 
     /// From now on this many at once, those that are under way not counted.
-    pub fn set(&self, places: NonZeroUsize) {
+    pub(crate) fn set(&self, places: NonZeroUsize) {
         self.places.store(Arc::new(Semaphore::new(places.get())));
     }
 
     /// Goes through with a handshake once there is a place for it; none if it had to make room.
-    pub async fn shake<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn shake<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
         let places = self.places.load_full();
         let _place = match places.try_acquire() {
             Ok(place) => place,

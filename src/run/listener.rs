@@ -36,7 +36,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const GOODBYE_BYTES: u64 = 64 * 1024;
 
 /// What stands behind one listening address.
-pub struct ListenerService<A> {
+pub(crate) struct ListenerService<A> {
     /// Which listener this is, for the metrics.
     pub listener: metrics::Listener,
     /// Serves the connections: each by the gate that stood here when it was accepted.
@@ -58,7 +58,7 @@ pub struct ListenerService<A> {
 ///
 /// # Errors
 /// Those of the operating system.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(
         Domain::for_address(address),
@@ -77,7 +77,7 @@ const BACKLOG: i32 = 4096;
 
 impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
     /// Accepts until the shutdown begins.
-    pub async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
+    pub(crate) async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
         let _alarm = self.state.alarm();
         // The drain waits for this loop too, or it could miss the last connection.
         let _accepting = self.tasks.token();

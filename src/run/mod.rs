@@ -26,8 +26,10 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::member::state::{Phase, State};
-use crate::observe::telemetry::{Format, LineSender};
-use crate::operate::{Observed, Reloaded, Status};
+use crate::observe::telemetry::LineSender;
+pub use crate::observe::telemetry::{Format, LineWriter};
+pub use crate::operate::Reloaded;
+use crate::operate::{Observed, Status};
 use listeners::Tasks;
 use reload::Reloader;
 
@@ -112,6 +114,11 @@ impl Server {
     /// Everything about it, as the admin listener tells it.
     pub fn status(&self) -> Status {
         self.observer.status()
+    }
+
+    /// Its metrics in the Prometheus text format.
+    pub fn metrics(&self) -> String {
+        self.observer.metrics()
     }
 
     /// Reads the configuration anew and takes it, if nothing is wrong with it.

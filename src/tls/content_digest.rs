@@ -12,7 +12,7 @@ use ring::digest::{Context, SHA256};
 const MOST: u64 = 2 * 1024 * 1024;
 
 /// What the files hold now. One that cannot be read counts as empty. May block.
-pub fn content_digest(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> [u8; 32] {
+pub(crate) fn content_digest(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     for path in paths {
         let mut content = Vec::new();
@@ -29,7 +29,7 @@ pub fn content_digest(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> [u8;
 }
 
 /// The same, away from the tasks that serve requests: a file system may hang.
-pub async fn content_digest_in_background(paths: Vec<PathBuf>) -> [u8; 32] {
+pub(crate) async fn content_digest_in_background(paths: Vec<PathBuf>) -> [u8; 32] {
     let content_digest = tokio::task::spawn_blocking(move || content_digest(&paths));
     content_digest.await.unwrap_or_default()
 }

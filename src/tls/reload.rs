@@ -8,11 +8,11 @@ use super::{Authority, KeyPair, TlsFileError};
 use crate::tls::content_digest::content_digest_in_background;
 
 /// How often the files are compared.
-pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The TLS files of one member.
 #[derive(Debug, Clone, Default)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// Certificate and key of the client listener, when it speaks TLS.
     pub client: Option<(PathBuf, PathBuf)>,
     /// Authority, certificate and key between members, unless the cluster is insecure.
@@ -21,7 +21,7 @@ pub struct TlsFiles {
 
 /// What [`TlsFiles`] hold, parsed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TlsMaterial {
+pub(crate) struct TlsMaterial {
     /// The client listener's pair.
     pub client: Option<KeyPair>,
     /// The cluster's authority and this member's pair.
@@ -33,7 +33,7 @@ impl TlsFiles {
     ///
     /// # Errors
     /// The first file that is of no use, with its fault.
-    pub fn load(&self) -> Result<TlsMaterial, TlsFileError> {
+    pub(crate) fn load(&self) -> Result<TlsMaterial, TlsFileError> {
         let client = self
             .client
             .as_ref()
@@ -47,7 +47,7 @@ impl TlsFiles {
     }
 
     /// Every path among them.
-    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         let cluster = self
             .cluster
@@ -60,7 +60,7 @@ impl TlsFiles {
 /// Compares the files for ever and hands what has changed since `in_use` was read to `apply`: the
 /// new material, or why the new files are of no use (then the old ones stay in force). Each change
 /// is reported once.
-pub async fn watch(
+pub(crate) async fn watch(
     files: TlsFiles,
     in_use: TlsMaterial,
     interval: Duration,

@@ -7,15 +7,15 @@
 mod admission;
 mod ask;
 mod breaker;
-pub mod resolve;
+pub(crate) mod resolve;
 mod target;
 mod trust;
 
-pub use admission::{Admission, Permit};
-pub use ask::{Asker, cause, question};
-pub use breaker::{Breaker, Pass};
-pub use target::{Credentials, DialError, PEER_GRACE};
-pub use trust::Trust;
+pub(crate) use admission::{Admission, Permit};
+pub(crate) use ask::{Asker, cause, question};
+pub(crate) use breaker::{Breaker, Pass};
+pub(crate) use target::{Credentials, DialError, PEER_GRACE};
+pub(crate) use trust::Trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Keeps one address up to date: calls `found` with every new one, and `failed` for every look-up
 /// that brought none. An address that is known stays in use while look-ups fail.
-pub async fn keep(
+pub(crate) async fn keep(
     address: MemberAddress,
     interval: Duration,
     found: impl Fn(SocketAddr) + Send + Sync,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde_json::Value;
-use shardlet::observe::telemetry::{Format, LineWriter};
+use shardlet::run::{Format, LineWriter};
 use tokio::sync::watch;
 
 use super::within;

@@ -136,7 +136,7 @@ impl Member {
 
     /// All metrics.
     pub fn metrics(&self) -> String {
-        self.server.state().metrics.render()
+        self.server.metrics()
     }
 
     /// One series, by its name and labels as rendered; 0 if it is not there.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use shardlet::operate::Reloaded;
+use shardlet::run::Reloaded;
 use shardlet::shard::Repository;
 
 use authority::Authority;

@@ -219,7 +219,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub const REASONS: [&str; 47] = [
+pub(crate) const REASONS: [&str; 47] = [
     "route",
     "request_line",
     "bare_line_feed",

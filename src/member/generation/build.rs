@@ -16,7 +16,7 @@ use crate::upstream::{Admission, Breaker, Upstreams};
 impl Generation {
     /// Puts an generation together. What the one before knows of members that stay is kept: verdicts,
     /// circuits, addresses, and what they last told of their views.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         upstreams: Upstreams,
         metrics: &Metrics,

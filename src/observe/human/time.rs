@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// Appends a time as RFC 3339 in UTC with milliseconds.
-pub fn push_rfc3339(time: SystemTime, out: &mut String) {
+pub(crate) fn push_rfc3339(time: SystemTime, out: &mut String) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (
         since.as_secs() / SECONDS_A_DAY,
@@ -35,14 +35,14 @@ pub fn push_rfc3339(time: SystemTime, out: &mut String) {
 }
 
 /// A time as RFC 3339 in UTC with milliseconds.
-pub fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let mut out = String::new();
     push_rfc3339(time, &mut out);
     out
 }
 
 /// The day of a Unix time, in UTC: `2026-11-22`. Days before 1970 are shown as its first.
-pub fn day(unix_seconds: i64) -> String {
+pub(crate) fn day(unix_seconds: i64) -> String {
     let (year, month, day) = date(u64::try_from(unix_seconds).unwrap_or(0) / SECONDS_A_DAY);
     format!("{year:04}-{month:02}-{day:02}")
 }

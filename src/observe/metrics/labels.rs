@@ -7,12 +7,12 @@ macro_rules! label {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant),* }
+        pub(crate) enum $name { $($(#[$vdoc])* $variant),* }
         impl $name {
             /// All values, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),*];
             /// The label's text.
-            pub const fn as_str(self) -> &'static str {
+            pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
             }
         }
@@ -68,7 +68,7 @@ label! {
 
 impl StatusClass {
     /// The class of a status code.
-    pub const fn of(status: u16) -> Self {
+    pub(crate) const fn of(status: u16) -> Self {
         match status / 100 {
             1 => Self::Informational,
             2 => Self::Success,
@@ -136,7 +136,7 @@ label! {
 }
 
 /// The text of the `access` label.
-pub const fn access_text(access: Access) -> &'static str {
+pub(crate) const fn access_text(access: Access) -> &'static str {
     match access {
         Access::Read => "read",
         Access::Write => "write",
@@ -144,7 +144,7 @@ pub const fn access_text(access: Access) -> &'static str {
 }
 
 /// The text of the `arrival` label.
-pub const fn arrival_text(arrival: Arrival) -> &'static str {
+pub(crate) const fn arrival_text(arrival: Arrival) -> &'static str {
     match arrival {
         Arrival::Client => "client",
         Arrival::Peer => "peer",

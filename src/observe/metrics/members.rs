@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const NONE: [&str; 0] = [];
 
 /// The metrics of the members of one view. Every index must be one of that view.
-pub struct MemberMetrics {
+pub(crate) struct MemberMetrics {
     cluster: Arc<Cluster>,
     /// In the order of the view; `None` only if a series could not be made.
     members: Box<[Option<Series>]>,
@@ -66,22 +66,22 @@ struct Present {
 
 impl MemberMetrics {
     /// A peer's verdict changed.
-    pub fn peer_up(&self, peer: MemberIndex, up: bool) {
+    pub(crate) fn peer_up(&self, peer: MemberIndex, up: bool) {
         self.tell(peer, &self.cluster.up, up);
     }
 
     /// A peer told its view's fingerprint.
-    pub fn peer_view_same(&self, peer: MemberIndex, same: bool) {
+    pub(crate) fn peer_view_same(&self, peer: MemberIndex, same: bool) {
         self.tell(peer, &self.cluster.view_same, same);
     }
 
     /// A peer told whether it drains.
-    pub fn peer_draining(&self, peer: MemberIndex, draining: bool) {
+    pub(crate) fn peer_draining(&self, peer: MemberIndex, draining: bool) {
         self.tell(peer, &self.cluster.draining, draining);
     }
 
     /// A peer's host name did not resolve.
-    pub fn resolve_error(&self, peer: MemberIndex) {
+    pub(crate) fn resolve_error(&self, peer: MemberIndex) {
         if let Some(peer) = self.peer(peer) {
             peer.resolve_errors.inc();
         }
@@ -89,17 +89,17 @@ impl MemberMetrics {
 
     /// A peer works on a request of ours; hold the result until it is done. `None` for the local
     /// member, whose replica has metrics of its own.
-    pub fn peer_works(&self, peer: MemberIndex) -> Option<Held> {
+    pub(crate) fn peer_works(&self, peer: MemberIndex) -> Option<Held> {
         Some(Held::hold(&self.peer(peer)?.in_flight))
     }
 
     /// A request waits for a place at a peer; hold the result while it does.
-    pub fn peer_queued(&self, peer: MemberIndex) -> Option<Held> {
+    pub(crate) fn peer_queued(&self, peer: MemberIndex) -> Option<Held> {
         Some(Held::hold(&self.peer(peer)?.queue_depth))
     }
 
     /// A circuit is no longer closed; the local member's is that of its replica.
-    pub fn circuit_opens(&self, member: MemberIndex) {
+    pub(crate) fn circuit_opens(&self, member: MemberIndex) {
         if let Some(member) = self.series(member) {
             member.circuit_open.set(1);
             member.circuit_opened.inc();
@@ -107,7 +107,7 @@ impl MemberMetrics {
     }
 
     /// A circuit is closed again.
-    pub fn circuit_closes(&self, member: MemberIndex) {
+    pub(crate) fn circuit_closes(&self, member: MemberIndex) {
         if let Some(member) = self.series(member) {
             member.circuit_open.set(0);
         }

@@ -5,7 +5,7 @@
 
 /// One metric as it is exported and documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// Full name, with the unit as its suffix.
     pub name: &'static str,
     /// Prometheus type.
@@ -18,7 +18,7 @@ pub struct Spec {
 
 /// Prometheus metric types that are used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows.
     Counter,
     /// Goes both ways.
@@ -27,9 +27,10 @@ pub enum Kind {
     Histogram,
 }
 
+#[cfg(test)]
 impl Kind {
     /// As in a `# TYPE` line.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
@@ -39,7 +40,7 @@ impl Kind {
 }
 
 /// Upper bounds of all duration histograms, in seconds: from a cached manifest to a large layer.
-pub const SECONDS: [f64; 15] = [
+pub(crate) const SECONDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
 
@@ -76,7 +77,8 @@ macro_rules! metrics {
     ($($id:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
         $(pub(super) const $id: Spec = $kind($name, &$labels, $help);)*
         /// All metrics, in the order of the documentation.
-        pub const TABLE: &[Spec] = &[$($id),*];
+        #[cfg(test)]
+        pub(crate) const TABLE: &[Spec] = &[$($id),*];
     };
 }
 
@@ -185,7 +187,8 @@ metrics! {
 }
 
 /// The table in Markdown, as it stands in the documentation.
-pub fn markdown() -> String {
+#[cfg(test)]
+pub(crate) fn markdown() -> String {
     let mut out = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for spec in TABLE {
         let labels: Vec<_> = spec

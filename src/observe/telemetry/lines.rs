@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes that may wait for a slow output: some thousand lines.
-pub const BUFFER_LIMIT: usize = 1 << 20;
+pub(crate) const BUFFER_LIMIT: usize = 1 << 20;
 /// How long lines gather before one write takes them all.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long an exit waits for a slow output.

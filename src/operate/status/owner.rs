@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The document under `/api/v1/owner`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnerAnswer {
+pub(crate) struct OwnerAnswer {
     /// As asked.
     pub repository: String,
     /// Id of its owner.
@@ -29,7 +29,7 @@ impl OwnerAnswer {
     ///
     /// # Errors
     /// If that is no repository name.
-    pub fn of(
+    pub(crate) fn of(
         view: &View,
         name: &str,
         health: impl Fn(MemberIndex) -> Health,
