@@ -35,7 +35,7 @@ pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, ME
 pub use identity::{Identified, Surroundings};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Config, KeyPairPaths, Limits, Listen, Log,
+    AdminListener, ClientListener, ClusterTls, Config, Hold, KeyPairPaths, Limits, Listen, Log,
     LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress,
     RegistryTls, Reload, Resolve, Sticky, Timeouts,
 };
@@ -61,14 +61,14 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         let root = Section::open(&schema::ROOT, &tree, &mut out);
         let listen = network::listen(&root, &mut out);
         let registry = network::registry(&root, &mut out);
+        let hold = tuning::hold(&root, &mut out);
         let reads = tuning::reads(&root, &mut out);
         let sticky = tuning::sticky(&root, &mut out);
-        let timeouts = tuning::timeouts(&root, &mut out);
         let limits = tuning::limits(&root, &mut out);
         let circuit = tuning::circuit(&root, &mut out);
         let trusted_proxies = tuning::trusted_proxies(&root, &mut out);
         let log = tuning::log(&root, &mut out);
-        let probes = tuning::probes(&root, &mut out);
+        let (timeouts, probes) = tuning::times(&root, &mut out);
         let resolve = tuning::resolve(&root, &mut out);
         let reload = tuning::reload(&root, &mut out);
         let cluster::Cluster {
@@ -85,6 +85,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             view,
             identified,
             peer_limits,
+            hold,
             reads,
             sticky,
             timeouts,

@@ -12,7 +12,7 @@ use super::settings::{
     AdminListener, ClientListener, KeyPairPaths, Listen, PeerListener, Queue, Registry,
     RegistryAddress, RegistryTls,
 };
-use super::values::{duration, number, parsed, path, socket_address};
+use super::values::{boolean, duration, number, parsed, path, socket_address};
 use super::yaml::Node;
 use crate::shard::{Host, MemberAddress, Members};
 
@@ -177,6 +177,7 @@ pub(super) fn registry(root: &Section<'_>, out: &mut Findings<'_>) -> Registry {
         tls,
         max_in_flight: in_flight(&registry, MAX_IN_FLIGHT, out),
         queue: queue(&registry, &schema::REGISTRY_QUEUE, out),
+        reads_write: registry.or("reads_write", out, false, boolean),
     }
 }
 

@@ -20,13 +20,13 @@ macro_rules! schemas {
 }
 
 schemas! {
-    ROOT "" ["member", "listen", "registry", "cluster", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "reload"];
+    ROOT "" ["member", "listen", "registry", "cluster", "writes", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "reload"];
     LISTEN "listen" ["clients", "peers", "admin"];
     LISTEN_CLIENTS "listen.clients" ["address", "tls"];
     LISTEN_CLIENTS_TLS "listen.clients.tls" ["cert", "key"];
     LISTEN_PEERS "listen.peers" ["address"];
     LISTEN_ADMIN "listen.admin" ["address"];
-    REGISTRY "registry" ["address", "tls", "max_in_flight", "queue"];
+    REGISTRY "registry" ["address", "tls", "max_in_flight", "queue", "reads_write"];
     REGISTRY_TLS "registry.tls" ["ca", "server_name"];
     REGISTRY_QUEUE "registry.queue" ["limit", "timeout"];
     CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "pins", "max_in_flight", "queue"];
@@ -34,6 +34,7 @@ schemas! {
     CLUSTER_QUEUE "cluster.queue" ["limit", "timeout"];
     MEMBER "cluster.members[]" ["id", "address", "weight"];
     PIN "cluster.pins[]" ["prefix", "member"];
+    WRITES "writes" ["hold", "limit"];
     READS "reads" ["blobs", "owner_down"];
     STICKY "sticky" ["cookie", "path"];
     TIMEOUTS "timeouts" ["connect", "request_header", "keepalive", "idle", "commit", "aftermath", "drain", "drain_delay"];

@@ -30,6 +30,8 @@ pub struct Config {
     pub identified: Identified,
     /// How much work is sent to each of the other members.
     pub peer_limits: PeerLimits,
+    /// How long a write may wait for its owner.
+    pub hold: Hold,
     /// Which reads may be served by another replica than the owner's.
     pub reads: Policy,
     /// The cookie that keeps a browser session on one member.
@@ -111,6 +113,9 @@ pub struct Registry {
     pub max_in_flight: NonZeroUsize,
     /// Where requests beyond `max_in_flight` wait.
     pub queue: Queue,
+    /// Whether reading a manifest may write, as with zot's on-demand sync or download statistics:
+    /// such reads then count as writes. Default: no.
+    pub reads_write: bool,
 }
 
 /// Where the replica listens.
@@ -165,6 +170,16 @@ pub enum ClusterTls {
     Insecure,
 }
 
+/// How requests wait for their owner instead of being refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// How long one of them may wait; zero turns waiting off. Default 20 s, below the 30 s after
+    /// which containerd gives up a commit.
+    pub time: Duration,
+    /// How many may wait at a time, in all of this member. Default 4,096.
+    pub limit: usize,
+}
+
 /// The sticky cookie, for routes without a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
@@ -191,7 +206,8 @@ pub struct Timeouts {
     pub commit: Duration,
     /// How long a replica may go on with a write after nobody waits for it any more. Repositories
     /// that move to another owner wait for that long where a write ended without an answer, or
-    /// where their old owner fell silent. Default 30 s.
+    /// where their old owner fell silent; so do all after a start, if no other member knows what
+    /// may be under way. Default 30 s.
     pub aftermath: Duration,
     /// How long requests in flight may take to finish once a drain closed the doors. Default 30 s.
     pub drain: Duration,

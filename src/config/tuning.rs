@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::schema;
 use super::section::{Section, scalar};
 use super::settings::{
-    Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sticky, Timeouts,
+    Hold, Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sticky, Timeouts,
 };
 use super::values::{
     boolean, choice, duration, log_filter, network, number, probe_path, size, spelled, token,
@@ -57,9 +57,59 @@ pub(super) fn sticky(root: &Section<'_>, out: &mut Findings<'_>) -> Sticky {
     }
 }
 
-/// Reads `timeouts`.
-pub(super) fn timeouts(root: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
-    let timeouts = root.section("timeouts", &schema::TIMEOUTS, out);
+/// Reads `writes`.
+pub(super) fn hold(root: &Section<'_>, out: &mut Findings<'_>) -> Hold {
+    let writes = root.section("writes", &schema::WRITES, out);
+    Hold {
+        time: writes.or(
+            "hold",
+            out,
+            20 * SECOND,
+            duration(Duration::ZERO..=5 * MINUTE),
+        ),
+        limit: writes.or("limit", out, 4096, number(1..=1_000_000)),
+    }
+}
+
+/// Reads `timeouts` and `probes`, and holds their numbers together.
+pub(super) fn times(root: &Section<'_>, out: &mut Findings<'_>) -> (Timeouts, Probes) {
+    let written = root.section("timeouts", &schema::TIMEOUTS, out);
+    let timeouts = timeouts(&written, out);
+    let probed = root.section("probes", &schema::PROBES, out);
+    let probes = probes(&probed, out);
+    let (aftermath, commit, interval) = (timeouts.aftermath, timeouts.commit, probes.interval);
+    // Silence is made of unanswered questions: one alone says nothing.
+    if let Some(node) = written.node("aftermath").or(probed.node("interval"))
+        && !aftermath.is_zero()
+        && interval >= aftermath
+    {
+        let message = format!(
+            "`timeouts.aftermath` ({}) is not longer than `probes.interval` ({})",
+            spelled(aftermath),
+            spelled(interval)
+        );
+        let help = "a member that is asked so seldom would be taken for gone after one question; \
+                    ask more often, or wait longer";
+        out.problem(&node.mark, message, Some(help.into()));
+    }
+    if let Some(node) = written.node("aftermath")
+        && !aftermath.is_zero()
+        && aftermath < commit
+        && written.node("commit").is_some()
+    {
+        let message = format!(
+            "`aftermath` ({}) is shorter than `commit` ({})",
+            spelled(aftermath),
+            spelled(commit)
+        );
+        let help = "a write that storage takes longer over than `aftermath` is not waited for where its member dies; \
+                    harmless for blobs, not for manifests";
+        out.remark(&node.mark, message, Some(help.into()));
+    }
+    (timeouts, probes)
+}
+
+fn timeouts(timeouts: &Section<'_>, out: &mut Findings<'_>) -> Timeouts {
     let mut of = |key, default: Duration, range: RangeInclusive<Duration>| {
         timeouts.or(key, out, default, duration(range))
     };
@@ -198,9 +248,7 @@ pub(super) fn trusted_proxies(root: &Section<'_>, out: &mut Findings<'_>) -> Vec
     networks
 }
 
-/// Reads `probes`.
-pub(super) fn probes(root: &Section<'_>, out: &mut Findings<'_>) -> Probes {
-    let probes = root.section("probes", &schema::PROBES, out);
+fn probes(probes: &Section<'_>, out: &mut Findings<'_>) -> Probes {
     let times =
         |text: &str| number(1..=100_u8)(text).map(|times| NonZeroU8::MIN.saturating_add(times - 1));
     let two = NonZeroU8::MIN.saturating_add(1);

@@ -1,6 +1,8 @@
-//! One member at run time: the configuration at work, how its peers stand, and what lives as long
-//! as the process.
+//! One member at run time: the configuration at work, how its peers stand, who may write now, and
+//! what lives as long as the process.
 
 pub mod generation;
-pub mod peer_state;
+pub(crate) mod peer_state;
+pub(crate) mod replica;
 pub mod state;
+pub(crate) mod writes;

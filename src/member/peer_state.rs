@@ -1,15 +1,15 @@
-//! How one member stands with us: the verdict of the probes, what it last told, and the way in to
-//! it. For the local member all of that is about its replica. Outlives reloads, as long as the
-//! member stays at its address, since the party at the other end does.
+//! How one member stands with us: the verdict of the probes, and the way in to it. For the local
+//! member all of that is about its replica. Outlives reloads, as long as the member stays at its
+//! address, since the party at the other end does.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
-use crate::shard::{Description, Fingerprint, Health, OtherView, View};
+use crate::shard::ownership::Moment;
+use crate::shard::{Fingerprint, Health};
 use crate::upstream::{Admission, Breaker};
 
 /// One member as we know it. Written by the probes, read by every request.
@@ -17,36 +17,20 @@ use crate::upstream::{Admission, Breaker};
 pub struct PeerState {
     verdict: AtomicU8,
     draining: AtomicBool,
-    told: ArcSwapOption<Told>,
-    /// What an earlier process there told, and until when its replica may still act on it.
-    outlived: Mutex<Vec<(Description, Instant)>>,
-    /// When it last answered.
-    heard: Mutex<Option<Instant>>,
+    has_told: AtomicBool,
+    /// When a request of its came last, in milliseconds and one more; zero: never.
+    last_request: AtomicU64,
+    /// The beginning of the view that it was last known by.
+    view: AtomicU64,
     /// Stops asking while asking is of no use.
-    pub breaker: Arc<Breaker>,
+    pub(crate) breaker: Arc<Breaker>,
     /// Bounds what we send there at a time.
     pub places: Admission,
     wake: Notify,
-    news: AtomicBool,
+    changed: AtomicBool,
+    /// Whether it knows that we are closing.
+    told_closing: AtomicBool,
 }
-
-/// What a peer last told of its views.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The view in force there; none if nothing is known of it but that it is another.
-    pub view: Option<Fingerprint>,
-    /// The same in words; none if it did not say.
-    pub description: Option<Description>,
-    /// Views under which it still writes.
-    pub also: Vec<Description>,
-    /// Whether it takes us for a member.
-    pub lists_us: bool,
-    /// Which process said so; empty if it did not say.
-    pub start: String,
-}
-
-/// Views of one member that are looked at, beside the one in force there.
-const VIEWS: usize = 16;
 
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
@@ -54,23 +38,24 @@ const DOWN: u8 = 2;
 
 impl PeerState {
     /// Nothing is known yet.
-    pub fn new(breaker: Breaker, places: Admission) -> Arc<Self> {
+    pub(crate) fn new(breaker: Breaker, places: Admission) -> Arc<Self> {
         Arc::new(Self {
             verdict: AtomicU8::new(UNKNOWN),
             draining: AtomicBool::new(false),
-            told: ArcSwapOption::empty(),
-            outlived: Mutex::default(),
-            heard: Mutex::default(),
+            has_told: AtomicBool::new(false),
+            last_request: AtomicU64::new(0),
+            view: AtomicU64::new(0),
             breaker: Arc::new(breaker),
             places,
             wake: Notify::new(),
             // The first question says that somebody is new here.
-            news: AtomicBool::new(true),
+            changed: AtomicBool::new(true),
+            told_closing: AtomicBool::new(false),
         })
     }
 
     /// The probes' verdict alone.
-    pub fn verdict(&self) -> Health {
+    pub(crate) fn verdict(&self) -> Health {
         match self.verdict.load(Ordering::Relaxed) {
             UP => Health::Up,
             DOWN => Health::Down,
@@ -79,7 +64,7 @@ impl PeerState {
     }
 
     /// Records the probes' verdict.
-    pub fn set_verdict(&self, health: Health) {
+    pub(crate) fn set_verdict(&self, health: Health) {
         let value = match health {
             Health::Unknown => UNKNOWN,
             Health::Up | Health::Draining => UP,
@@ -89,7 +74,7 @@ impl PeerState {
     }
 
     /// Whether requests may be sent there now: by the verdict, by the circuit, and by what it told.
-    pub fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         let verdict = self.verdict();
         if !self.breaker.admits() {
             return Health::Down;
@@ -98,152 +83,87 @@ impl PeerState {
     }
 
     /// Records whether it takes new work. Says whether that is new.
-    pub fn set_draining(&self, draining: bool) -> bool {
+    pub(crate) fn set_draining(&self, draining: bool) -> bool {
+        self.has_told.store(true, Ordering::Relaxed);
         self.draining.swap(draining, Ordering::Relaxed) != draining
     }
 
     /// Whether it said that it is on its way out.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// What it last told of its views.
-    pub fn told(&self) -> Option<Arc<Told>> {
-        self.told.load_full()
+    /// Whether it ever told its state.
+    pub(crate) fn has_told(&self) -> bool {
+        self.has_told.load(Ordering::Relaxed)
     }
 
-    /// Records what it told. Says whether that is new. If another process answers than before, what
-    /// that one told counts for `aftermath` longer: it may have died, but its replica has not.
-    pub fn set_told(&self, told: Told, aftermath: Duration) -> bool {
-        let before = self.told.load_full();
-        if before.as_deref() == Some(&told) {
-            return false;
-        }
-        if let Some(before) = before.filter(|before| before.start != told.start) {
-            let until = Instant::now() + aftermath;
-            let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
-            for view in before.views() {
-                outlived.retain(|(known, _)| known != view);
-                outlived.push((view.clone(), until));
-            }
-        }
-        self.told.store(Some(Arc::new(told)));
-        true
+    /// A request of its came, with this view. Says whether that view is neither ours nor known to
+    /// be its.
+    pub(crate) fn note_request(
+        &self,
+        now: Moment,
+        view: Option<&Fingerprint>,
+        ours: &Fingerprint,
+    ) -> bool {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.last_request
+            .store(now.saturating_add(1), Ordering::Relaxed);
+        view.is_some_and(|view| {
+            view != ours && beginning(view) != self.view.load(Ordering::Relaxed)
+        })
     }
 
-    /// The views that count with this member and are not ours.
-    pub fn others(&self, ours: &View) -> Vec<OtherView> {
-        let told = self.told();
-        let mut others = told
-            .as_ref()
-            .map_or_else(Vec::new, |told| told.others(ours));
-        let mut outlived = self.outlived.lock().unwrap_or_else(PoisonError::into_inner);
-        outlived.retain(|(_, until)| Instant::now() < *until);
-        if outlived.is_empty() {
-            return others;
-        }
-        let own = ours.describe();
-        let still_told = |view: &Description| {
-            told.as_ref()
-                .is_some_and(|told| told.views().any(|now| now == view))
-        };
-        let views = outlived.iter().map(|(view, _)| view);
-        // Who is there now knows nothing of what its predecessor was writing, so it cannot be asked.
-        let past = views.filter(|view| **view != own && !still_told(view));
-        others.extend(past.map(|view| ours.compare(view).of_the_past()));
-        others
+    /// When a request of its came last.
+    pub(crate) fn last_request(&self) -> Option<Moment> {
+        let at = self.last_request.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_millis(at))
     }
 
-    /// Knows what another peer_state knows of this member's views.
-    pub fn inherit(&self, other: &Self) {
-        self.told.store(other.told.load_full());
-        let outlived = other
-            .outlived
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *self.outlived.lock().unwrap_or_else(PoisonError::into_inner) = outlived.clone();
-    }
-
-    /// Records that it answered, whatever.
-    pub fn is_heard(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// For how long it has not answered; none if it never did.
-    pub fn silence(&self) -> Option<Duration> {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map(|heard| heard.elapsed())
+    /// Records the view that it is known by.
+    pub(crate) fn set_view(&self, view: &Fingerprint) {
+        self.view.store(beginning(view), Ordering::Relaxed);
     }
 
     /// Has it asked at once.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
     /// Has it asked at once, and told that we have changed, so that it asks back.
-    pub fn tell_news(&self) {
-        self.news.store(true, Ordering::Relaxed);
+    pub(crate) fn tell_change(&self) {
+        self.changed.store(true, Ordering::Relaxed);
         self.wake.notify_one();
     }
 
-    /// A question that brought news was lost: the next one brings it.
-    pub fn keep_news(&self) {
-        self.news.store(true, Ordering::Relaxed);
+    /// A question that told of a change was lost: the next one tells it.
+    pub(crate) fn keep_change(&self) {
+        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Waits until somebody wants it asked.
-    pub async fn woken(&self) {
+    pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
 
-    /// Whether the next question brings news; asked once for each question.
-    pub fn take_news(&self) -> bool {
-        self.news.swap(false, Ordering::Relaxed)
+    /// Whether the next question tells of a change; asked once for each question.
+    pub(crate) fn take_change(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// It was told that we are closing.
+    pub(crate) fn set_told_closing(&self) {
+        self.told_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it knows that we are closing.
+    pub(crate) fn knows_closing(&self) -> bool {
+        self.told_closing.load(Ordering::Relaxed)
     }
 }
 
-impl Told {
-    /// It takes us for no member.
-    pub fn turned_away() -> Self {
-        Self {
-            lists_us: false,
-            ..Self::unreadable()
-        }
-    }
-
-    /// What it said cannot be read.
-    pub fn unreadable() -> Self {
-        Self {
-            view: None,
-            description: None,
-            also: Vec::new(),
-            lists_us: true,
-            start: String::new(),
-        }
-    }
-
-    /// All that it described.
-    fn views(&self) -> impl Iterator<Item = &Description> {
-        self.description.iter().chain(&self.also)
-    }
-
-    /// The views among these that are not ours.
-    pub fn others(&self, ours: &View) -> Vec<OtherView> {
-        let mut others = Vec::new();
-        match (&self.view, &self.description) {
-            (None, _) if !self.lists_us => others.push(OtherView::without_us()),
-            (Some(view), _) if view == ours.fingerprint() => {}
-            (Some(_), Some(told)) => others.push(ours.compare(told)),
-            (Some(_) | None, None) | (None, Some(_)) => others.push(OtherView::unknown()),
-        }
-        if self.also.len() > VIEWS {
-            others.push(OtherView::unknown());
-        }
-        if !self.also.is_empty() {
-            let own = ours.describe();
-            let also = self.also.iter().take(VIEWS).filter(|also| **also != own);
-            others.extend(also.map(|also| ours.compare(also)));
-        }
-        others
-    }
+/// Enough of a fingerprint to see that it has changed.
+fn beginning(view: &Fingerprint) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *view.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

@@ -1,28 +1,29 @@
 //! What lives as long as the process: the generation in force, what is counted and logged, and whether
 //! this member is on its way out.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::member::generation::Generation;
+use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Certificate, Metrics};
-use crate::shard::{Description, Repository};
+use crate::shard::ownership::{Effect, Event, Holds, Note, ProcessId};
 use crate::upstream::Asker;
 
 /// One member at run time.
 pub struct State {
     generation: ArcSwap<Generation>,
-    /// Epochs before this one, as long as writes that they admitted may be under way.
-    past: Mutex<Vec<Arc<Generation>>>,
+    /// Who may write now.
+    pub(crate) writes: Writes,
     /// Asks peers small questions.
     pub(crate) asker: Asker,
     /// Another one after each start.
-    pub(crate) start: String,
+    pub(crate) process: ProcessId,
     /// What we count.
     pub(crate) metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
@@ -31,10 +32,17 @@ pub struct State {
     pub(crate) work: TaskTracker,
     /// The certificates in use, and when they expire, in seconds since 1970.
     pub(crate) certificates: ArcSwap<Vec<(Certificate, i64)>>,
+    /// Counts what may let a held request go.
+    changes: watch::Sender<u64>,
+    /// Requests that wait for their owner.
+    held: AtomicUsize,
     phase: AtomicU8,
     drain_wanted: Notify,
     broken: Arc<Notify>,
 }
+
+/// The place of a request that waits for its owner; given back when dropped.
+pub(crate) struct HeldPlace(Arc<State>);
 
 /// Held by a task that must not end by itself: rings if it panics.
 pub(crate) struct Alarm(Arc<Notify>);
@@ -56,8 +64,11 @@ pub(crate) enum Phase {
     /// It says that it is going, to load balancers and peers, and goes on as before until they have
     /// heard it.
     Leaving,
-    /// It takes nothing new and finishes what is in flight.
+    /// It takes no new client connection, and finishes what is in flight. Peers are told to send
+    /// nothing more, and are served until they know.
     Closing,
+    /// It takes nothing new from peers either.
+    Closed,
 }
 
 impl State {
@@ -68,17 +79,19 @@ impl State {
         metrics: Metrics,
         access_log: AccessLog,
     ) -> Self {
+        let process = ProcessId::new(crate::http::request_id::RequestId::make().as_str());
+        let (view, replica) = (generation.view.clone(), generation.replica_id());
         Self {
+            writes: Writes::new(process.clone(), view, replica, generation.rules()),
             generation: ArcSwap::new(generation),
-            past: Mutex::default(),
             asker,
-            start: crate::http::request_id::RequestId::make()
-                .as_str()
-                .to_owned(),
+            process,
             metrics,
             access_log,
             work: TaskTracker::new(),
             certificates: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            held: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Serving as u8),
             drain_wanted: Notify::new(),
             broken: Arc::default(),
@@ -93,57 +106,68 @@ impl State {
 
     /// The same, once a change that is under way is done.
     pub(crate) fn next_generation(&self) -> Arc<Generation> {
-        let _past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let _rules = self.writes.rules();
         self.generation.load_full()
     }
 
-    /// Whether an generation before this one may still be writing by another replica.
-    pub(crate) fn has_other_replica_writing(&self, generation: &Generation) -> bool {
-        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut others = past
-            .iter()
-            .filter(|other| other.replica_address != generation.replica_address);
-        others.any(|other| other.is_writing())
-    }
-
-    /// Puts another generation in force. Writes that the old one has admitted go on; peers hear of its
-    /// view until they are done.
+    /// Puts another generation in force. Writes that the old one has admitted go on; peers hear of
+    /// its view until they are done.
     pub(crate) fn replace_generation(&self, next: Arc<Generation>) {
-        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.generation.load_full();
-        // In this order: a write that comes too late for `views` to see it sees the retirement.
-        old.retire();
-        past.push(old);
-        past.retain(|generation| generation.is_writing());
-        self.generation.store(next);
+        let event = Event::ViewTaken {
+            generation: next.number,
+            view: next.view.clone(),
+            replica: next.replica_id(),
+            rules: next.rules(),
+        };
+        let effects = self.writes.step(event, || self.generation.store(next));
+        self.carry_out(effects);
     }
 
-    /// What a peer has to know of our views: the generation in force, and every other view under which
-    /// a write may still be under way.
-    pub(crate) fn views(&self) -> (Arc<Generation>, Vec<Description>) {
-        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.generation.load_full();
-        past.retain(|generation| generation.is_writing());
-        let mut told = vec![*current.view.fingerprint()];
-        let mut also = Vec::new();
-        for generation in past.iter() {
-            if !told.contains(generation.view.fingerprint()) {
-                told.push(*generation.view.fingerprint());
-                also.push(generation.view.describe());
+    /// Takes what has happened, as far as it bears on who may write.
+    pub(crate) fn step(&self, event: Event) {
+        let effects = self.writes.step(event, || ());
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
+        let generation = self.generation();
+        for effect in effects {
+            match effect {
+                Effect::Publish(snapshot) => {
+                    self.metrics.writes_ready(snapshot.is_settled());
+                    self.note_change();
+                }
+                Effect::Ask(party) => {
+                    if let Some(party) = generation.party_of(&party) {
+                        generation.peer_state_of(party).wake();
+                    }
+                }
+                Effect::TellAll => generation.tell_change(),
+                Effect::Note(note) => log_note(&note),
             }
         }
-        (current, also)
     }
 
-    /// Whom we take for a repository's owner: by the generation in force, and by every other under which
-    /// a write may still be under way.
-    pub(crate) fn owners(&self, repository: &Repository<'_>) -> Vec<String> {
-        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.generation.load_full();
-        let writing = past.iter().filter(|generation| generation.is_writing());
-        let views = writing.chain([&current]).map(|generation| &generation.view);
-        let owners = views.map(|view| view.members().get(view.owner(repository)).id.to_string());
-        owners.collect()
+    /// Something has changed that may let a held request go.
+    pub(crate) fn note_change(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells of such changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A place for a request that waits for its owner, if fewer than `limit` wait.
+    pub(crate) fn hold(self: &Arc<Self>, limit: usize) -> Option<HeldPlace> {
+        let before = self.held.fetch_add(1, Ordering::Relaxed);
+        // Made before the look, so that it is given back whatever comes.
+        let place = HeldPlace(self.clone());
+        (before < limit).then_some(place)
     }
 
     /// How far this member is on its way out.
@@ -151,7 +175,8 @@ impl State {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Serving,
             1 => Phase::Leaving,
-            _ => Phase::Closing,
+            2 => Phase::Closing,
+            _ => Phase::Closed,
         }
     }
 
@@ -164,7 +189,8 @@ impl State {
     pub(crate) fn enter_phase(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
         self.metrics.draining(self.is_draining());
-        self.generation().tell_news();
+        self.generation().tell_change();
+        self.note_change();
     }
 
     /// Asks whoever runs this member to drain it.
@@ -185,5 +211,53 @@ impl State {
     /// Waits until such a task has panicked.
     pub(crate) async fn has_broken(&self) {
         self.broken.notified().await;
+    }
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn log_note(note: &Note) {
+    match note {
+        Note::Complete => {
+            tracing::info!("it is known what other members may be writing: writes are taken")
+        }
+        Note::WasAway(time) => tracing::warn!(
+            seconds = time.as_secs_f64(),
+            "this process was stopped for long, and others may have taken it for dead: writes wait until they are asked again"
+        ),
+        Note::Differs {
+            member,
+            difference,
+            earlier: true,
+        } => tracing::info!(%member, %difference,
+            "a peer has taken our view and finishes writes under an earlier one: writes to those repositories wait"),
+        Note::Differs {
+            member,
+            difference,
+            earlier: false,
+        } => tracing::error!(%member, %difference,
+            "a peer has another view: writes to the repositories on which they disagree wait, then are refused; \
+             give all members the same configuration"),
+        Note::Agrees(member) => tracing::info!(%member, "a peer agrees with our view now"),
+        Note::Gone(member) => {
+            tracing::info!(%member, "a member that was taken off the list is gone")
+        }
+        Note::Closed {
+            member,
+            reason,
+            holds: Holds::Everything,
+        } => tracing::error!(%member, %reason,
+            "cannot read the peer's view, and nobody else knows it: no repository is written here until it can be \
+             asked, or nobody is there"),
+        Note::Closed {
+            member,
+            reason,
+            holds: Holds::LastKnown,
+        } => tracing::error!(%member, %reason,
+            "cannot read the peer's view: holding writes that it could own by the view that is last known"),
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct AccessRecord<'a> {
     pub total: Duration,
     /// From the choice of the upstream to the head of its response.
     pub upstream_time: Option<Duration>,
+    /// How long it waited for its owner.
+    pub held: Duration,
     /// Second attempts.
     pub retries: u32,
     /// Why it ended early, if it did.
@@ -138,6 +140,7 @@ struct Line<'a> {
     sent_bytes: u64,
     total_ms: f64,
     upstream_ms: Option<f64>,
+    held_ms: f64,
     retries: u32,
     ended: &'static str,
     http: &'a str,
@@ -169,6 +172,7 @@ fn json_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
         sent_bytes: record.sent_bytes,
         total_ms: milliseconds(record.total),
         upstream_ms: record.upstream_time.map(milliseconds),
+        held_ms: milliseconds(record.held),
         retries: record.retries,
         ended: ended(record),
         http: record.http,
@@ -208,6 +212,9 @@ fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
     );
     if let Some(client) = record.client {
         let _ = write!(scratch, " {client}");
+    }
+    if !record.held.is_zero() {
+        let _ = write!(scratch, " held {:.1} ms", milliseconds(record.held));
     }
     if record.retries > 0 {
         let _ = write!(scratch, " retries {}", record.retries);

@@ -14,7 +14,8 @@ pub(crate) mod table;
 mod tests;
 
 pub(crate) use labels::{
-    Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, arrival_text,
+    Certificate, Direction, HoldEnd, Listener, PlanKind, Refusal, StatusClass, Upstream,
+    arrival_text,
 };
 pub(crate) use members::MemberMetrics;
 
@@ -280,6 +281,26 @@ impl Metrics {
         if let Ok(expiry) = series(&self.own.tls_expiry, [certificate.as_str()]) {
             expiry.set(unix_seconds);
         }
+    }
+
+    /// Whether it is known what others may be writing.
+    pub(crate) fn writes_ready(&self, ready: bool) {
+        self.own.writes_ready.set(i64::from(ready));
+    }
+
+    /// A request waits for its owner; hold the result while it does.
+    pub(crate) fn request_held(&self) -> Held {
+        Held::hold(&self.own.held)
+    }
+
+    /// A request has waited for its owner.
+    pub(crate) fn hold_ends(&self, end: HoldEnd, time: Duration) {
+        self.own.hold[end as usize].observe(time.as_secs_f64());
+    }
+
+    /// Requests that wait for their owner.
+    pub(crate) fn held(&self) -> u64 {
+        u64::try_from(self.own.held.get()).unwrap_or(0)
     }
 
     /// Whether this member takes new work.

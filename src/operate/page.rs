@@ -40,7 +40,7 @@ impl Page {
         self.header(status)?;
         self.refused(&status.configuration)?;
         self.warnings(status)?;
-        self.requests(&status.requests, &status.replica)?;
+        self.requests(&status.requests, &status.replica, &status.writes.held)?;
         self.members(status)?;
         if !live {
             self.owner_form();
@@ -120,7 +120,12 @@ impl Page {
         Ok(())
     }
 
-    fn requests(&mut self, requests: &RequestTotals, replica: &ReplicaStatus) -> fmt::Result {
+    fn requests(
+        &mut self,
+        requests: &RequestTotals,
+        replica: &ReplicaStatus,
+        held: &u64,
+    ) -> fmt::Result {
         let RequestTotals {
             in_flight,
             ended,
@@ -132,6 +137,7 @@ impl Page {
         let numbers = [
             ("in flight", in_flight),
             ("waiting", &replica.queued),
+            ("held", held),
             ("ended", ended),
             ("rejected", rejected),
             ("fallbacks", fallbacks),

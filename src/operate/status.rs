@@ -30,6 +30,9 @@ pub struct Status {
     pub view: ViewStatus,
     /// The local replica.
     pub replica: ReplicaStatus,
+    /// Who may write, as far as this member knows.
+    #[serde(default)]
+    pub writes: WritesStatus,
     /// What it did since it started.
     pub requests: RequestTotals,
     /// The configuration in force.
@@ -41,6 +44,20 @@ pub struct Status {
     /// What an operator should look at, one sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// Whether writes are taken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WritesStatus {
+    /// Whether this member knows what others may be writing. If not, writes to its repositories
+    /// wait.
+    pub ready: bool,
+    /// Requests that wait for their owner.
+    pub held: u64,
+    /// How many may.
+    pub held_limit: u64,
+    /// How long each may, in seconds.
+    pub hold_seconds: f64,
 }
 
 /// One socket.

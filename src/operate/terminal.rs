@@ -1,6 +1,6 @@
 //! The status document for terminals: what `shardlet status` prints.
 
-use super::status::{CircuitStatus, MemberStatus, ReloadStatus, Status};
+use super::status::{CircuitStatus, MemberStatus, ReloadStatus, Status, WritesStatus};
 use crate::observe::human::{columns, day, duration, percent};
 use crate::shard::text::printable;
 use std::fmt;
@@ -138,6 +138,21 @@ fn members(status: &Status) -> Vec<[String; 6]> {
     std::iter::once(heading).chain(rows).collect()
 }
 
+fn writes(writes: &WritesStatus) -> String {
+    let WritesStatus {
+        ready,
+        held,
+        held_limit,
+        hold_seconds,
+    } = writes;
+    let taken = if *ready {
+        "taken"
+    } else {
+        "WAIT: it is not known yet what others may be writing"
+    };
+    format!("{taken}; {held} of {held_limit} wait for their owner, each up to {hold_seconds} s")
+}
+
 fn details(status: &Status) -> Vec<[String; 2]> {
     let (replica, requests) = (&status.replica, &status.requests);
     let mut rows = vec![
@@ -156,6 +171,7 @@ fn details(status: &Status) -> Vec<[String; 2]> {
                 replica.queue_limit
             ),
         ),
+        ("writes".to_owned(), writes(&status.writes)),
         (
             "requests".to_owned(),
             format!(

@@ -1,5 +1,6 @@
-//! What members say to each other: the words, the questions, the answers.
+//! What members say to each other: the words, the questions, the answers. What follows from them
+//! for who may write is decided in [`crate::shard::ownership`].
 
-pub(crate) mod agreement;
+pub(crate) mod answer;
 pub(crate) mod probe;
 pub(crate) mod wire;

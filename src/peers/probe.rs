@@ -1,21 +1,25 @@
 //! Active checks of the local replica and of every peer, one task each. A verdict changes after
 //! several results in a row; requests read the verdicts and never wait for a check.
 //!
-//! A check is not only due by the clock: a party that has news (it has just started, its replica
-//! has died, it drains) says so with its own question, and is asked back at once.
+//! A check is not only due by the clock: a party that has changed (it has just started, its replica
+//! has died, it drains) says so with its own question, and is asked back at once. So the clock may
+//! be slow in a large cluster: a member asks [`QUESTIONS_PER_INTERVAL`] parties in each interval,
+//! and a peer that requests are forwarded to is watched by these themselves.
 
 mod question;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::config::Probes;
 use crate::member::generation::{Generation, PeerRef};
-use crate::member::peer_state::{PeerState, Told};
+use crate::member::peer_state::PeerState;
 use crate::member::state::State;
-use crate::peers::wire::MemberState;
+use crate::shard::ownership::{Event, NoAnswer, PartyId, Reply};
 use crate::shard::{Health, Tracker};
-use question::{Answer, ReplicaPath};
+use question::{Heard, ReplicaPath};
 
 /// How far an interval may be off, as a part of it: members that start together must not probe
 /// in step for ever.
@@ -25,202 +29,175 @@ const JITTER: f64 = 0.1;
 const HASTE: u32 = 4;
 /// The least time between two checks of one party, whatever calls for them.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
-
-/// Questions that a party may leave unanswered before it counts as asked: one may get lost, and who
-/// is really gone must not keep everybody from writing. Whoever is there and cannot be asked (its
-/// certificate is wrong, it has no connection to spare) may be writing, so it never does.
-const ATTEMPTS: u32 = 3;
+/// So many parties are asked in each interval; where there are more, each is asked less often.
+const QUESTIONS_PER_INTERVAL: u32 = 64;
+/// So many questions are under way at once.
+const QUESTIONS_AT_ONCE: usize = 64;
+/// A name that was never resolved counts as nobody's after so many look-ups.
+const LOOKUPS: u32 = 3;
+/// An answer that is later than its time by so much was not waited for: we were stopped ourselves.
+const STOPPED: Duration = Duration::from_secs(1);
 
 /// What the checks of one generation work with.
 #[derive(Clone)]
 pub(crate) struct Checks {
-    /// The member.
-    pub state: Arc<State>,
-    /// The generation that they belong to.
-    pub generation: Arc<Generation>,
-    /// How often, how patiently, and what.
-    pub probes: Probes,
-}
-
-/// How the asking of one party for its view comes along.
-#[derive(Default)]
-struct Asking {
-    // Since the last time that somebody was there.
-    silences: u32,
-    failures: u32,
-}
-
-enum Progress {
-    None,
-    /// Somebody is there, may be writing, and does not tell.
-    Tried,
-    /// It has told, or nobody is there.
-    Asked,
-}
-
-impl Asking {
-    /// `silent`: nobody seems to be there.
-    fn note(&mut self, answer: &Answer, silent: bool) -> Progress {
-        match answer {
-            Answer::State(_) | Answer::TurnedAway | Answer::Unreadable(_) => {
-                return Progress::Asked;
-            }
-            Answer::Silent(_) => self.silences = self.silences.saturating_add(1),
-            Answer::Failed(_) => {
-                self.silences = 0;
-                self.failures = self.failures.saturating_add(1);
-            }
-            Answer::Unresolved if silent && self.silences == 0 => return Progress::Asked,
-            Answer::Unresolved => {}
-        }
-        if self.silences >= ATTEMPTS {
-            Progress::Asked
-        } else if self.failures >= ATTEMPTS {
-            Progress::Tried
-        } else {
-            Progress::None
-        }
-    }
+    state: Arc<State>,
+    generation: Arc<Generation>,
+    probes: Probes,
+    turn: Arc<Semaphore>,
 }
 
 impl Checks {
+    /// How often, how patiently, and what.
+    pub(crate) fn new(state: Arc<State>, generation: Arc<Generation>, probes: Probes) -> Self {
+        Self {
+            state,
+            generation,
+            probes,
+            turn: Arc::new(Semaphore::new(QUESTIONS_AT_ONCE)),
+        }
+    }
+
     /// Checks the local replica for ever: 200 and 401 mean alive (a registry with authentication
     /// answers 401 to `/v2/`), anything else and silence mean dead. Peers hear of a change at once.
     pub(crate) async fn watch_replica(self, host: String) {
-        let peer_state = self.generation.replica().clone();
-        let mut tracker = Tracker::resumed(self.probes.thresholds, peer_state.verdict());
+        let replica = self.generation.replica().clone();
+        let mut tracker = Tracker::resumed(self.probes.thresholds, replica.verdict());
         let mut path = ReplicaPath::new(&self.probes.path);
         loop {
             let result = self.ask_replica(&mut path, &host).await;
             let verdict = tracker.record(result.is_ok());
             if tracker.is_back() {
-                peer_state.breaker.retry_soon();
+                replica.breaker.retry_soon();
             }
             if let Some(verdict) = verdict {
-                peer_state.set_verdict(verdict);
+                replica.set_verdict(verdict);
                 self.state.metrics.replica_up(verdict == Health::Up);
                 match result {
                     Ok(()) => tracing::info!("the local replica is up"),
                     Err(reason) => tracing::warn!(%reason, "the local replica is down"),
                 }
-                self.generation.tell_news();
+                self.generation.tell_change();
+                self.state.note_change();
             }
-            self.pause(&peer_state, &tracker).await;
+            self.pause(&replica, &tracker, 1).await;
         }
     }
 
-    /// Checks one peer for ever, through the same listener and certificates as its requests; also
-    /// one that is a member no more, which may come back.
+    /// Checks one peer, through the same listener and certificates as its requests, for ever; one
+    /// that is a member no more as long as it counts.
     pub(crate) async fn watch_party(self, party: PeerRef) {
-        let peer_state = self.generation.peer_state_of(party).clone();
-        let mut tracker = Tracker::resumed(self.probes.thresholds, peer_state.verdict());
-        let began = Instant::now();
-        let mut asking = Asking::default();
+        let peer = self.generation.peer_state_of(party).clone();
+        let id = PartyId::of(self.generation.member_of(party));
+        let mut tracker = Tracker::resumed(self.probes.thresholds, peer.verdict());
         loop {
-            let answer = self.ask_party(party).await;
-            let silent = match answer {
-                // Its name may only be late, and then nobody was asked.
-                Answer::Unresolved => {
-                    self.generation.upstream_of(party).failed_lookups() >= ATTEMPTS
-                }
-                Answer::Silent(_) => true,
-                Answer::State(_)
-                | Answer::TurnedAway
-                | Answer::Unreadable(_)
-                | Answer::Failed(_) => {
-                    peer_state.is_heard();
-                    false
-                }
+            let round = self.state.writes.snapshot().round;
+            let (asked, asked_at) = (Instant::now(), self.state.writes.now());
+            let heard = {
+                // Closed never: it lives as long as we do.
+                let _turn = self.turn.acquire().await;
+                self.ask_party(party, &id).await
             };
-            let progress = asking.note(&answer, silent);
-            self.take(party, answer, &mut tracker);
-            self.note_progress(party, progress);
-            self.count_silence(party, silent, began.elapsed());
-            if self.generation.was_tried(party) {
-                self.pause(&peer_state, &tracker).await;
+            let stopped = asked.elapsed() > self.probes.timeout.saturating_mul(2) + STOPPED;
+            self.judge(party, &heard, &mut tracker);
+            self.take(&id, round, asked_at, heard, stopped, &peer);
+            let (is_party, was_asked) = {
+                let rules = self.state.writes.rules();
+                (rules.is_party(&id), rules.was_asked(&id))
+            };
+            if let (PeerRef::Former(_), false) = (party, is_party) {
+                return;
+            }
+            if was_asked {
+                self.pause(&peer, &tracker, self.stretch()).await;
             } else {
                 tokio::time::sleep(jittered(LEAST_PAUSE)).await;
             }
         }
     }
 
-    fn note_progress(&self, party: PeerRef, progress: Progress) {
-        match progress {
-            Progress::None => {}
-            Progress::Asked => self.generation.set_asked(party),
-            Progress::Tried if self.generation.set_tried(party) => {
-                let member = &self.generation.member_of(party).id;
-                tracing::error!(%member, "somebody is at this peer's address and cannot be asked for its view: no \
-                    repository is written here until it can be, or nobody is there");
-            }
-            Progress::Tried => {}
-        }
-    }
-
-    /// A member that was taken off the list counts no more once it, and whatever its replica had in
-    /// hand, has been silent for long enough.
-    fn count_silence(&self, party: PeerRef, silent: bool, asked_for: Duration) {
-        let PeerRef::FormerMember(at) = party else {
-            return;
+    /// Hands on what bears on who may write.
+    fn take(
+        &self,
+        id: &PartyId,
+        round: u64,
+        asked_at: Duration,
+        heard: Heard,
+        stopped: bool,
+        peer: &PeerState,
+    ) {
+        let told = |reply| Event::Told {
+            party: id.clone(),
+            round,
+            reply,
         };
-        let former_member = &self.generation.former_members()[at];
-        let peer_state = self.generation.peer_state_of(party);
-        // One that was never heard counts from our first question on.
-        let silence = peer_state.silence().unwrap_or(asked_for);
-        let gone = silent && silence >= self.generation.timeouts.aftermath;
-        if gone != former_member.is_gone() && (gone || !silent) {
-            let member = &former_member.member.id;
-            if gone {
-                tracing::info!(%member, "a member that was taken off the list is silent now");
-            } else {
-                tracing::warn!(%member, "a member that was taken off the list is back");
+        let no_answer = |why| Event::Unanswered {
+            party: id.clone(),
+            round,
+            asked_at,
+            last_request: peer.last_request(),
+            why,
+        };
+        let event = match heard {
+            Heard::State(state) => {
+                if let Ok(view) = state.report.view.parse() {
+                    peer.set_view(&view);
+                }
+                told(Reply::Report(Box::new(state.report)))
             }
-            self.generation.set_gone(party, gone);
+            Heard::WithoutUs => told(Reply::WithoutUs),
+            Heard::Unreadable(_) => told(Reply::Unreadable),
+            Heard::Closed(reason) => no_answer(NoAnswer::Closed(reason)),
+            Heard::Replaced(_) => no_answer(NoAnswer::Replaced),
+            Heard::Silent(_) if stopped => no_answer(NoAnswer::NotAsked),
+            Heard::Silent(_) => no_answer(NoAnswer::Silent),
+            Heard::NotAsked(_) => no_answer(NoAnswer::NotAsked),
+        };
+        self.state.step(event);
+        if let Some(PeerRef::Peer(member)) = self.generation.party_of(id) {
+            let same = self.state.writes.rules().tells_our_view(id);
+            if let Some(same) = same {
+                self.generation.metrics.peer_view_same(member, same);
+            }
         }
     }
 
-    /// Notes what a party said, or that it said nothing.
-    fn take(&self, party: PeerRef, answer: Answer, tracker: &mut Tracker) {
-        let (verdict, reason) = match answer {
-            Answer::State(told) => {
-                let (up, closing) = (told.replica_up, told.closing);
-                self.take_state(party, *told);
-                if closing {
-                    (tracker.conclude(Health::Down), "it is closing".to_owned())
-                } else if up {
-                    (tracker.record(true), String::new())
+    /// What the answer says of whether requests can be sent there.
+    fn judge(&self, party: PeerRef, heard: &Heard, tracker: &mut Tracker) {
+        let peer = self.generation.peer_state_of(party);
+        let member = &self.generation.member_of(party).id;
+        let (verdict, reason) = match heard {
+            Heard::State(told) => {
+                self.note_draining(party, told.draining);
+                if told.closing {
+                    (tracker.conclude(Health::Down), "it is closing")
+                } else if told.replica_up {
+                    (tracker.record(true), "")
                 } else {
                     // It has made sure already.
-                    (
-                        tracker.conclude(Health::Down),
-                        "its replica is down".to_owned(),
-                    )
+                    (tracker.conclude(Health::Down), "its replica is down")
                 }
             }
-            Answer::TurnedAway => {
-                self.take_told(party, Told::turned_away());
+            Heard::WithoutUs => {
                 let reason = "it takes our certificate for none of a member's";
-                (tracker.record(false), reason.to_owned())
-            }
-            Answer::Unreadable(reason) => {
-                self.take_told(party, Told::unreadable());
                 (tracker.record(false), reason)
             }
-            Answer::Failed(reason) | Answer::Silent(reason) => (tracker.record(false), reason),
-            Answer::Unresolved => (
-                tracker.record(false),
-                "its name does not resolve".to_owned(),
-            ),
+            // No fault of its own.
+            Heard::NotAsked(_) if tracker.is_undecided() => (None, ""),
+            Heard::Unreadable(reason)
+            | Heard::Closed(reason)
+            | Heard::Replaced(reason)
+            | Heard::Silent(reason)
+            | Heard::NotAsked(reason) => (tracker.record(false), reason.as_str()),
         };
-        let peer_state = self.generation.peer_state_of(party);
         if tracker.is_back() {
-            peer_state.breaker.retry_soon();
+            peer.breaker.retry_soon();
+            self.state.note_change();
         }
         let Some(health) = verdict else {
             return;
         };
-        peer_state.set_verdict(health);
-        let member = &self.generation.member_of(party).id;
+        peer.set_verdict(health);
         if health == Health::Up {
             tracing::info!(%member, "peer is up");
         } else {
@@ -229,94 +206,41 @@ impl Checks {
         if let PeerRef::Peer(peer) = party {
             self.generation.metrics.peer_up(peer, health == Health::Up);
         }
+        self.state.note_change();
     }
 
-    fn take_state(&self, party: PeerRef, told: MemberState) {
+    fn note_draining(&self, party: PeerRef, draining: bool) {
+        if !self.generation.peer_state_of(party).set_draining(draining) {
+            return;
+        }
         let member = &self.generation.member_of(party).id;
-        if self
-            .generation
-            .peer_state_of(party)
-            .set_draining(told.draining)
-        {
-            if let PeerRef::Peer(peer) = party {
-                self.generation.metrics.peer_draining(peer, told.draining);
-            }
-            if told.draining {
-                tracing::info!(%member, "peer drains: it gets no reads that others can serve");
-            }
-        }
-        let Ok(view) = told.view.parse() else {
-            // Of a release that we do not know.
-            return self.take_told(party, Told::unreadable());
-        };
-        let ours = &self.generation.view;
-        // It describes its view only where it is not ours.
-        let same = view == *ours.fingerprint();
-        let description = if same {
-            Some(ours.describe())
-        } else {
-            told.description
-        };
-        let also = told.also;
-        self.take_told(
-            party,
-            Told {
-                view: Some(view),
-                description,
-                also,
-                lists_us: true,
-                start: told.start,
-            },
-        );
-    }
-
-    /// Notes a party's views, and where they differ from ours.
-    fn take_told(&self, party: PeerRef, told: Told) {
-        let (generation, peer_state) = (&self.generation, self.generation.peer_state_of(party));
-        let same = told.view == Some(*generation.view.fingerprint());
-        let known = generation.others();
-        peer_state.set_told(told, generation.timeouts.aftermath);
-        let others = peer_state.others(&generation.view);
-        generation.set_others(party, &others);
-        let known: Vec<String> = known
-            .iter()
-            .filter(|(known, _)| *known == party)
-            .map(|(_, difference)| difference.to_string())
-            .collect();
-        // What an generation has inherited is new to the log: it may be our view that has changed.
-        let told_before = known
-            .iter()
-            .cloned()
-            .eq(others.iter().map(ToString::to_string));
-        let new = !(told_before && generation.was_asked(party));
         if let PeerRef::Peer(peer) = party {
-            generation.metrics.peer_view_same(peer, same);
+            self.generation.metrics.peer_draining(peer, draining);
         }
-        let member = &generation.member_of(party).id;
-        match others.first() {
-            Some(difference) if new && same => {
-                tracing::info!(%member, %difference, "a peer still writes under another view than ours");
-            }
-            Some(difference) if new => {
-                tracing::error!(%member, %difference,
-                    "a peer has another view: writes to the repositories on which they disagree are refused");
-            }
-            None if !known.is_empty() => tracing::info!(%member, "a peer agrees with our view now"),
-            Some(_) | None => {}
+        if draining {
+            tracing::info!(%member, "peer drains: it gets no reads that others can serve");
         }
+        self.state.note_change();
     }
 
-    async fn pause(&self, peer_state: &PeerState, tracker: &Tracker) {
+    /// By how much longer than the interval a pause is, so that the questions of all intervals stay
+    /// within their number.
+    fn stretch(&self) -> u32 {
+        let parties = u32::try_from(self.generation.parties().count()).unwrap_or(u32::MAX);
+        parties.div_ceil(QUESTIONS_PER_INTERVAL).max(1)
+    }
+
+    async fn pause(&self, peer: &PeerState, tracker: &Tracker, stretch: u32) {
         let pause = if tracker.is_undecided() {
             jittered(self.probes.interval / HASTE)
         } else {
-            jittered(self.probes.interval)
+            jittered(self.probes.interval.saturating_mul(stretch))
         };
         let least = pause.min(LEAST_PAUSE);
         tokio::time::sleep(least).await;
         tokio::select! {
             () = tokio::time::sleep(pause - least) => {}
-            () = peer_state.woken() => {}
+            () = peer.woken() => {}
         }
     }
 }

@@ -5,10 +5,10 @@ use http::header::CONNECTION;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{Exchange, Proxy, intake, wire};
+use super::{Exchange, Proxy, intake};
 use crate::http::respond::{Connection, Failure};
-use crate::member::state::Phase;
-use crate::shard::{Arrival, Repository};
+use crate::peers::{answer, wire};
+use crate::shard::Arrival;
 
 impl Proxy {
     /// Answers instead of forwarding.
@@ -38,51 +38,10 @@ impl Proxy {
         }
     }
 
-    /// Answers a peer's probe, and asks back if it has news.
+    /// Answers a peer's probe.
     pub(super) async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
-        let (generation, also) = self.state.views();
-        let request = session.req_header();
-        let sent = |name| {
-            request
-                .headers
-                .get(name)
-                .and_then(|sent| sent.to_str().ok())
-        };
-        let asker = sent(wire::MEMBER).and_then(|id| generation.party(&id.parse().ok()?));
-        if let (Some(_), Some(asker)) = (sent(wire::NEWS), asker) {
-            let peer_state = generation.peer_state_of(asker);
-            peer_state.breaker.retry_soon();
-            peer_state.wake();
-        }
-        let members = generation.view.members();
-        let own_view = generation.view.fingerprint().to_string();
-        let knows_it = sent(wire::VIEW) == Some(own_view.as_str());
-        let state = wire::MemberState {
-            member: members.get(members.local()).id.to_string(),
-            replica_up: generation.replica().verdict().is_usable(),
-            draining: self.state.is_draining(),
-            closing: self.state.phase() == Phase::Closing,
-            description: (!knows_it).then(|| generation.view.describe()),
-            view: own_view,
-            start: self.state.start.clone(),
-            also,
-        };
-        tell(session, &state).await
-    }
-
-    /// Answers a peer that cannot compute our view's owners.
-    pub(super) async fn tell_owners(
-        &self,
-        session: &mut Session,
-        name: &str,
-    ) -> pingora::Result<()> {
-        // No name, no owner: nobody may take that for an agreement.
-        let owners = Repository::parse(name).map(|repository| self.state.owners(&repository));
-        let owners = owners.unwrap_or_default();
-        let generation = self.state.generation();
-        let members = generation.view.members();
-        let member = members.get(members.local()).id.to_string();
-        tell(session, &wire::Owners { member, owners }).await
+        let told = answer::state_for(&self.state, &session.req_header().headers);
+        tell(session, &told).await
     }
 }
 

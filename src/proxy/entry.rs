@@ -7,7 +7,7 @@ use http::header::CONTENT_LENGTH;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::{Exchange, give_up};
+use super::{Exchange, client, give_up};
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
 use crate::member::peer_state::PeerState;
@@ -38,6 +38,12 @@ pub(crate) async fn enter(
     let Some(target) = upstream.ready(load) else {
         return Ok(Err(Failure::Unresolved));
     };
+    if let Some(write) = &ctx.write
+        && *write.replica() != generation.replica_id_at(&target)
+    {
+        // Its name has another address since the write was admitted.
+        return Ok(Err(Failure::Reloading));
+    }
     if ctx.permit.is_none() {
         wait_for_place(state, session, ctx, &peer_state, member).await?;
     }
@@ -129,7 +135,7 @@ async fn wait_for_place(
             let waited = tokio::select! {
                 biased;
                 waited = places.wait(access) => Some(waited),
-                () = client_leaves(session) => Some(Err(Failure::ClientGone)),
+                () = client::leaves(session) => Some(Err(Failure::ClientGone)),
                 () = goes_down(peer_state) => None,
             };
             drop(waiting);
@@ -155,14 +161,5 @@ async fn wait_for_place(
 async fn goes_down(peer_state: &PeerState) {
     while peer_state.health().is_usable() {
         tokio::time::sleep(DOWN_CHECK).await;
-    }
-}
-
-/// Returns when nobody waits for the answer any more. Seen only where no body is on its way: to
-/// look behind a body, it would have to be read.
-async fn client_leaves(session: &mut Session) {
-    let gone = session.is_body_empty() && session.read_body_or_idle(true).await.is_err();
-    if !gone {
-        std::future::pending().await
     }
 }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::hold::Holding;
 use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::Failure;
-use crate::member::generation::{Generation, WriteGuard};
+use crate::member::generation::Generation;
+use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Held;
 use crate::shard::{Arrival, MemberIndex, Operation, Plan};
 use crate::upstream::{Pass, Permit};
@@ -27,7 +29,7 @@ pub(crate) struct Exchange {
     /// What is asked for.
     pub operation: Operation,
     /// In which repository.
-    pub repository: Option<Box<str>>,
+    pub repository: Option<Arc<str>>,
     /// Its owner.
     pub owner: Option<MemberIndex>,
     /// What is done with it.
@@ -62,6 +64,14 @@ pub(crate) struct Exchange {
     pub hand_out_cookie: bool,
     /// Whether this was a small question of a peer, which nobody logs.
     pub is_question: bool,
+    /// Its wait for its owner, while that lasts.
+    pub holding: Option<Holding>,
+    /// How long that took.
+    pub held: Duration,
+    /// Generations that have ended under it.
+    pub superseded: u8,
+    /// Why it could not be sent, though nothing is lost yet.
+    pub unsent: Option<Failure>,
 }
 
 impl Exchange {
@@ -91,6 +101,10 @@ impl Exchange {
             resent: false,
             hand_out_cookie: false,
             is_question: false,
+            holding: None,
+            superseded: 0,
+            held: Duration::ZERO,
+            unsent: None,
         }
     }
 
@@ -100,6 +114,10 @@ impl Exchange {
         self.plan = None;
         self.owner = None;
         self.repository = None;
+        self.permit = None;
+        self.pass = None;
+        self.write = None;
+        self.has_second = false;
     }
 
     /// Changes the plan once, for another attempt.

@@ -8,6 +8,7 @@ use http::header::{EXPECT, HOST, RANGE};
 use http::uri::Authority;
 use pingora::proxy::Session;
 
+use super::hold::Denied;
 use super::{Exchange, headers};
 use crate::config::Timeouts;
 use crate::http::head;
@@ -15,7 +16,7 @@ use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::{Failure, Malformed, REQUEST_ID_HEADER};
 use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
-use crate::peers::wire;
+use crate::peers::{answer, wire};
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
 
 /// W3C Trace Context, level 1.
@@ -88,8 +89,6 @@ pub(crate) enum Taken {
     Planned,
     /// A peer's question after our state.
     State,
-    /// A peer's question after the owner of this repository.
-    Owners(String),
 }
 
 /// Routes and plans a request.
@@ -100,11 +99,14 @@ pub(crate) fn take_in(
     state: &State,
     session: &Session,
     ctx: &mut Exchange,
-) -> Result<Taken, Failure> {
+) -> Result<Taken, Denied> {
     let request = session.req_header();
     let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
-    ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
-    ctx.trace = Some(TraceParent::keep_or_make(sent(TRACE_HEADER)));
+    // Kept when it is planned anew.
+    if ctx.trace.is_none() {
+        ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
+        ctx.trace = Some(TraceParent::keep_or_make(sent(TRACE_HEADER)));
+    }
     // The gate has done this for HTTP/1; HTTP/2 comes here directly.
     head::check_method(request.method.as_str())?;
     let authority = request.uri.authority().map(Authority::as_str);
@@ -115,7 +117,7 @@ pub(crate) fn take_in(
         .flatten()
         .any(|host| !head::is_host(host))
     {
-        return Err(Failure::BadRequest(Malformed::HostInvalid));
+        return Err(Failure::BadRequest(Malformed::HostInvalid).into());
     }
     let target = request.raw_path();
     let path = target
@@ -123,16 +125,24 @@ pub(crate) fn take_in(
         .next()
         .unwrap_or_default();
     if ctx.arrival == Arrival::Peer {
-        if let Some(question) = question(&request.method, path) {
+        if request.method == Method::GET && path == wire::STATE_PATH.as_bytes() {
             ctx.is_question = true;
-            return Ok(question);
+            return Ok(Taken::State);
         }
         // Only members send it, and they always do.
         if !request.headers.contains_key(wire::VIEW) {
-            return Err(Failure::BadRequest(Malformed::PeerFields));
+            return Err(Failure::BadRequest(Malformed::PeerFields).into());
         }
-        if state.phase() == Phase::Closing {
-            return Err(Failure::Draining);
+        let text = |name| {
+            request
+                .headers
+                .get(name)
+                .and_then(|sent| sent.to_str().ok())
+        };
+        let view = text(wire::VIEW).and_then(|view| view.parse().ok());
+        answer::note_sender(state, text(wire::MEMBER), view.as_ref());
+        if state.phase() == Phase::Closed {
+            return Err(Failure::Draining.into());
         }
     }
     ctx.work = Some(state.work.token());
@@ -141,24 +151,12 @@ pub(crate) fn take_in(
     Ok(Taken::Planned)
 }
 
-fn question(method: &Method, path: &[u8]) -> Option<Taken> {
-    let path = std::str::from_utf8(path).ok()?;
-    if method != Method::GET {
-        return None;
-    }
-    if path == wire::STATE_PATH {
-        return Some(Taken::State);
-    }
-    let repository = path.strip_prefix(wire::OWNERS_PATH)?;
-    Some(Taken::Owners(repository.to_owned()))
-}
-
-fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), Failure> {
+fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), Denied> {
     let request = session.req_header();
     let (generation, arrival) = (ctx.generation.clone(), ctx.arrival);
     let view = &generation.view;
     let method = request.method.as_str();
-    let access = Access::of(method);
+    let access = generation.access_of(method, route);
     ctx.operation = route.operation(method);
     ctx.reads = access == Access::Read;
     if let Route::Repository { repository, .. } = route {
@@ -196,21 +194,21 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
         | Plan::Fallback { .. }
         | Plan::PeerFallback { .. }
         | Plan::Spread { .. } => Ok(()),
-        Plan::Reject(reject) => Err(failure_of(reject, &generation)),
+        Plan::Reject(reject) => Err(denied(reject, &generation)),
     }
 }
 
-fn failure_of(reject: Reject, generation: &Generation) -> Failure {
+fn denied(reject: Reject, generation: &Generation) -> Denied {
     let members = generation.view.members();
     match reject {
-        Reject::OwnerDown { owner } => Failure::OwnerDown {
+        Reject::OwnerDown { owner } => Denied::Wait(Failure::OwnerDown {
             owner: members.get(owner).id.clone(),
-        },
-        Reject::Misdirected { owner } => Failure::Misdirected {
+        }),
+        Reject::ReplicaDown => Denied::Wait(Failure::ReplicaDown),
+        Reject::Misdirected { owner } => Denied::Now(Failure::Misdirected {
             owner: members.get(owner).id.clone(),
             view: *generation.view.fingerprint(),
-        },
-        Reject::ReplicaDown => Failure::ReplicaDown,
-        Reject::Private => Failure::Private,
+        }),
+        Reject::Private => Denied::Now(Failure::Private),
     }
 }

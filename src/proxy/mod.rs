@@ -11,10 +11,12 @@
 
 mod answer;
 mod circuit;
+mod client;
 mod entry;
 mod exchange;
 mod failure;
 pub mod headers;
+mod hold;
 mod intake;
 mod record;
 mod verdict;
@@ -23,6 +25,7 @@ mod writing;
 use exchange::Exchange;
 pub(crate) use record::refused;
 
+use hold::Denied;
 use intake::Taken;
 
 use std::sync::Arc;
@@ -79,7 +82,6 @@ impl ProxyHttp for Proxy {
         match self.receive(session, ctx).await {
             Ok(Taken::Planned) => return Ok(false),
             Ok(Taken::State) => self.tell_state(session).await?,
-            Ok(Taken::Owners(name)) => self.tell_owners(session, &name).await?,
             Err(failure) => self.reject(session, ctx, failure).await,
         }
         Ok(true)
@@ -95,12 +97,21 @@ impl ProxyHttp for Proxy {
             self.state.metrics.retry(verdict::upstream_of(ctx));
         }
         let peer = loop {
-            match entry::enter(&self.state, session, ctx).await? {
-                Ok(peer) => break peer,
-                Err(_) if verdict::divert(session, ctx) => {}
-                Err(failure) => return Err(give_up(ctx, failure)),
-            }
+            let unsent = match ctx.unsent.take() {
+                Some(unsent) => unsent,
+                None => match entry::enter(&self.state, session, ctx).await? {
+                    Ok(peer) => break peer,
+                    Err(_) if verdict::divert(session, ctx) => continue,
+                    Err(failure) => failure,
+                },
+            };
+            // Nothing was sent: it may wait, and be planned anew.
+            let again = self.receive_after(session, ctx, Denied::Wait(unsent)).await;
+            again.map_err(|failure| give_up(ctx, failure))?;
         };
+        if let Some(holding) = ctx.holding.take() {
+            ctx.held += holding.end(&self.state);
+        }
         ctx.upstream_asked = Some(std::time::Instant::now());
         let mut peer = Box::new((*peer).clone());
         if !ctx.reads {
@@ -124,7 +135,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
         if let Some(write) = &mut ctx.write {
-            write.is_sent();
+            write.mark_sent();
         }
         self.state
             .metrics
@@ -157,6 +168,8 @@ impl ProxyHttp for Proxy {
             request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
             let local = view.members().get(view.members().local());
             request.insert_header(wire::MEMBER, local.id.to_string())?;
+            let left = hold::time_left(ctx).as_millis();
+            request.insert_header(wire::HOLD, left.to_string())?;
         } else {
             headers::drop_cookie(request, &ctx.generation.sticky.cookie)?;
         }
@@ -189,7 +202,7 @@ impl ProxyHttp for Proxy {
         }
         circuit::succeeded(ctx);
         if let Some(write) = &mut ctx.write {
-            write.is_answered();
+            write.mark_answered();
         }
         verdict::on_response(session, response, ctx)
     }
@@ -314,10 +327,41 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
-    async fn receive(&self, session: &Session, ctx: &mut Exchange) -> Result<Taken, Failure> {
+    /// Finds out what a request is and what is to be done with it, as soon as that can be done.
+    async fn receive(&self, session: &mut Session, ctx: &mut Exchange) -> Result<Taken, Failure> {
+        match self.plan(session, ctx) {
+            Ok(taken) => Ok(taken),
+            Err(denied) => self.receive_after(session, ctx, denied).await,
+        }
+    }
+
+    /// The same, after it was denied.
+    async fn receive_after(
+        &self,
+        session: &mut Session,
+        ctx: &mut Exchange,
+        mut denied: Denied,
+    ) -> Result<Taken, Failure> {
+        loop {
+            let waited = hold::wait(&self.state, session, ctx, denied).await;
+            if let Err(failure) = waited {
+                if let Some(holding) = ctx.holding.take() {
+                    ctx.held += holding.end(&self.state);
+                }
+                return Err(failure);
+            }
+            ctx.begin_anew(self.state.next_generation());
+            match self.plan(session, ctx) {
+                Ok(taken) => return Ok(taken),
+                Err(again) => denied = again,
+            }
+        }
+    }
+
+    fn plan(&self, session: &Session, ctx: &mut Exchange) -> Result<Taken, Denied> {
         let taken = intake::take_in(&self.state, session, ctx)?;
         if taken == Taken::Planned {
-            writing::admit(&self.state, session, ctx).await?;
+            writing::admit(&self.state, ctx)?;
         }
         Ok(taken)
     }

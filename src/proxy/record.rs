@@ -1,6 +1,6 @@
 //! The end of every request, for the access log and the metrics.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
@@ -90,6 +90,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
         sent_bytes: end.sent,
         total: end.total,
         upstream_time: ctx.first_byte,
+        held: ctx.held,
         retries: ctx.retries.into(),
         failure: ctx.failure.as_ref(),
         http: version(request.version),
@@ -132,6 +133,7 @@ pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
         sent_bytes: refused.bytes_sent,
         total: refused.elapsed,
         upstream_time: None,
+        held: Duration::ZERO,
         retries: 0,
         failure: Some(refused.failure),
         http: "-",

@@ -73,7 +73,12 @@ pub(crate) fn on_connect_error(
     mut error: Box<Error>,
 ) -> Box<Error> {
     circuit::failed(ctx, &error);
-    let retry = try_second(session, ctx) || try_other_name(session, peer, ctx, &error);
+    let mut retry = try_second(session, ctx) || try_other_name(session, peer, ctx, &error);
+    if !retry && session.body_bytes_read() == 0 {
+        // It waits, if it may, before the next attempt.
+        ctx.unsent = waits_after(&failure::classify(&error));
+        retry = ctx.unsent.is_some();
+    }
     error.set_retry(retry);
     error
 }
@@ -177,6 +182,15 @@ fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error:
         ctx.try_elsewhere(plan);
     }
     tries.is_ok()
+}
+
+/// Failures to connect that end when the other side is back.
+fn waits_after(failure: &Failure) -> Option<Failure> {
+    matches!(
+        failure,
+        Failure::UpstreamRefused | Failure::UpstreamConnectTimeout
+    )
+    .then(|| failure.clone())
 }
 
 /// Whether the request can be sent again: it reads, and nothing of a body was consumed.

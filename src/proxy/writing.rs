@@ -1,65 +1,57 @@
 //! Whether a write may be carried out here: the one place where a member becomes a writer.
 
-use std::sync::Arc;
-
-use pingora::proxy::Session;
-
-use super::{Exchange, intake};
+use super::Exchange;
+use super::hold::Denied;
 use crate::http::respond::Failure;
 use crate::member::state::State;
-use crate::peers::agreement;
+use crate::member::writes::Admission;
+use crate::shard::ownership::{Verdict, Wait};
 use crate::shard::{Plan, Repository};
 
-/// Epochs that may end under one request before it is turned away.
-const GENERATIONS: usize = 3;
-
-/// Admits the planned request if it is a write to a repository of ours; others need no leave. If
-/// the generation ends meanwhile, the request begins anew under the next.
+/// Admits the planned request if it is a write to a repository of ours, or one that would be
+/// forwarded for nothing. Others need no leave.
 ///
 /// # Errors
-/// What is to be answered instead.
-pub(crate) async fn admit(
-    state: &State,
-    session: &Session,
-    ctx: &mut Exchange,
-) -> Result<(), Failure> {
-    for _ in 0..GENERATIONS {
-        match begin(state, ctx).await {
-            Err(Failure::Reloading) => {
-                let next = state.next_generation();
-                if Arc::ptr_eq(&next, &ctx.generation) {
-                    break;
-                }
-                ctx.begin_anew(next);
-                intake::take_in(state, session, ctx)?;
-            }
-            begun => return begun,
-        }
-    }
-    Err(Failure::Reloading)
-}
-
-async fn begin(state: &State, ctx: &mut Exchange) -> Result<(), Failure> {
-    let (Some(Plan::Local), false, Some(name)) = (ctx.plan, ctx.reads, ctx.repository.clone())
-    else {
+/// What is to be answered instead, unless waiting helps.
+pub(crate) fn admit(state: &State, ctx: &mut Exchange) -> Result<(), Denied> {
+    let (false, Some(name)) = (ctx.reads, ctx.repository.clone()) else {
         return Ok(());
     };
     let Ok(repository) = Repository::parse(&name) else {
-        return Err(Failure::Internal);
+        return Err(Denied::Now(Failure::Internal));
     };
-    let generation = ctx.generation.clone();
-    if !generation.is_settled() {
-        generation.settle().await;
+    match ctx.plan {
+        Some(Plan::Local) => {
+            let generation = &ctx.generation;
+            let aftermath = generation.aftermath();
+            let writes = &state.writes;
+            match writes.admit(generation.number, &name, &repository, aftermath) {
+                Admission::Admitted(write) => {
+                    ctx.write = Some(write);
+                    Ok(())
+                }
+                Admission::Superseded => Err(Denied::Superseded),
+                Admission::Hold(wait) => Err(Denied::Wait(failure_of(&wait))),
+                Admission::Refuse(wait) => Err(Denied::Now(failure_of(&wait))),
+            }
+        }
+        // It would come back, and its body would be gone by then.
+        Some(Plan::Forward(_)) => {
+            let snapshot = state.writes.snapshot();
+            match snapshot.dispute(&repository, state.writes.now()) {
+                None | Some(Verdict::Admit) => Ok(()),
+                Some(Verdict::Hold(wait)) => Err(Denied::Wait(failure_of(&wait))),
+                Some(Verdict::Refuse(wait)) => Err(Denied::Now(failure_of(&wait))),
+            }
+        }
+        _ => Ok(()),
     }
-    // Counted in before anybody is asked: who changes its view from now on hears of this write.
-    let write = generation.begin_write()?;
-    if state.has_other_replica_writing(&generation) {
-        return Err(Failure::Reloading);
+}
+
+fn failure_of(wait: &Wait) -> Failure {
+    match wait {
+        Wait::Starting | Wait::Asking | Wait::Paused => Failure::Starting,
+        Wait::OwnReplica => Failure::Reloading,
+        Wait::Others(_) => Failure::ViewsDiffer,
     }
-    let doubts = generation.doubts(&repository)?;
-    if !agreement::is_ours(state, &generation, &repository, &doubts).await {
-        return Err(Failure::ViewsDiffer);
-    }
-    ctx.write = Some(write);
-    Ok(())
 }

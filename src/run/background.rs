@@ -2,17 +2,28 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::certificates::Certificates;
 use crate::config::{Config, Probes, RegistryAddress, Resolve};
 use crate::member::generation::Generation;
+use crate::member::replica::replica_id;
 use crate::member::state::State;
 use crate::peers::probe::Checks;
 use crate::shard::MemberAddress;
+use crate::shard::ownership::Event;
 use crate::tls;
 use crate::upstream::resolve;
 use crate::upstream::{DialError, Upstream};
+
+/// How often the rules of ownership look at the clock: so many times in `timeouts.aftermath`,
+/// within these bounds.
+const TICKS: u32 = 16;
+const SHORTEST_TICK: Duration = Duration::from_millis(20);
+const LONGEST_TICK: Duration = Duration::from_secs(1);
 
 /// What the work of every generation needs.
 pub(super) struct Background {
@@ -30,6 +41,7 @@ impl Background {
             &config.resolve,
             generation,
         );
+        self.tick(&mut tasks, generation.aftermath());
         self.watch_health(
             &mut tasks,
             &config.registry.address,
@@ -49,6 +61,21 @@ impl Background {
         tasks
     }
 
+    /// Has the rules of ownership see the time pass.
+    fn tick(&self, tasks: &mut JoinSet<()>, aftermath: Duration) {
+        let (state, alarm) = (self.state.clone(), self.state.alarm());
+        let mut ticks =
+            tokio::time::interval((aftermath / TICKS).clamp(SHORTEST_TICK, LONGEST_TICK));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tasks.spawn(async move {
+            let _alarm = alarm;
+            loop {
+                ticks.tick().await;
+                state.step(Event::Tick);
+            }
+        });
+    }
+
     fn keep_addresses(
         &self,
         tasks: &mut JoinSet<()>,
@@ -58,8 +85,22 @@ impl Background {
     ) {
         if let RegistryAddress::Tcp(address) = replica {
             let upstream = generation.upstreams.replica().clone();
-            self.keep(tasks, address, resolve, upstream, |error| {
-                tracing::debug!(%error, "the replica's name does not resolve");
+            let (state, address, interval) =
+                (self.state.clone(), address.clone(), resolve.interval);
+            let replica = RegistryAddress::Tcp(address.clone());
+            let alarm = self.state.alarm();
+            tasks.spawn(async move {
+                let _alarm = alarm;
+                let found = |at| {
+                    // First: a write that was admitted for the replica before goes to that one, or waits.
+                    state.step(Event::ReplicaMoved(replica_id(&replica, Some(at))));
+                    log_dial_error(upstream.set_address(at));
+                    state.note_change();
+                };
+                resolve::keep(address, interval, found, |error| {
+                    tracing::debug!(%error, "the replica's name does not resolve");
+                })
+                .await;
             });
         }
         for party in generation.parties() {
@@ -82,9 +123,13 @@ impl Background {
         failed: impl Fn(&std::io::Error) + Send + Sync + 'static,
     ) {
         let (name, interval, alarm) = (name.clone(), resolve.interval, self.state.alarm());
+        let state = self.state.clone();
         tasks.spawn(async move {
             let _alarm = alarm;
-            let found = |at| log_dial_error(upstream.set_address(at));
+            let found = |at| {
+                log_dial_error(upstream.set_address(at));
+                state.note_change();
+            };
             resolve::keep(name, interval, found, failed).await;
         });
     }
@@ -96,11 +141,7 @@ impl Background {
         probes: &Probes,
         generation: &Arc<Generation>,
     ) {
-        let checks = Checks {
-            state: self.state.clone(),
-            generation: generation.clone(),
-            probes: probes.clone(),
-        };
+        let checks = Checks::new(self.state.clone(), generation.clone(), probes.clone());
         let host = match replica {
             RegistryAddress::Tcp(address) => address.to_string(),
             RegistryAddress::Unix(_) => "localhost".to_owned(),

@@ -40,6 +40,10 @@ pub type LogOutput = (LineSender, Format);
 /// write that meets a connection just being closed may or may not have arrived, and cannot be sent
 /// again.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// The same at most, for peers that are there and do not ask.
+const LONGEST_GOODBYE: Duration = Duration::from_secs(2);
+/// How often it is looked whether all peers know.
+const GOODBYE_LOOK: Duration = Duration::from_millis(20);
 /// How long peers' idle connections may take to close at the end.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
 
@@ -145,7 +149,6 @@ impl Server {
     /// The same without the delay.
     pub async fn close(self) -> Drained {
         self.state.enter_phase(Phase::Closing);
-        let goodbye = tokio::time::Instant::now() + GOODBYE;
         // No receiver left means that nothing is being served.
         let _ = self.close_clients.send(true);
         let (work, Tasks { clients, peers }) = (&self.state.work, &self.connections);
@@ -153,6 +156,7 @@ impl Server {
         clients.close();
         peers.close();
         let finished = async {
+            self.say_goodbye().await;
             clients.wait().await;
             work.wait().await;
         };
@@ -163,12 +167,31 @@ impl Server {
                 requests: work.len(),
             },
         };
-        // Peers have been told, and send nothing more; what was on its way is answered.
-        tokio::time::sleep_until(goodbye).await;
         let _ = self.close_peers.send(true);
         // Only idle ones are left, and answers that are just being taken.
         let _ = tokio::time::timeout(LAST_CONNECTIONS, peers.wait()).await;
         drained
+    }
+
+    /// Serves peers until all that can be reached know that nothing more is taken, and what they had
+    /// sent by then has come: it would be refused otherwise, and cannot be sent again.
+    async fn say_goodbye(&self) {
+        let told = async {
+            let generation = self.state.generation();
+            let peers = || {
+                generation
+                    .parties()
+                    .map(|party| generation.peer_state_of(party))
+            };
+            while !peers().all(|peer| peer.knows_closing() || !peer.verdict().is_usable()) {
+                tokio::time::sleep(GOODBYE_LOOK).await;
+            }
+        };
+        let (_, ()) = tokio::join!(
+            tokio::time::timeout(LONGEST_GOODBYE, told),
+            tokio::time::sleep(GOODBYE)
+        );
+        self.state.enter_phase(Phase::Closed);
     }
 
     /// Ends at once and tells nobody: as a crash looks to others.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use super::Addresses;
 use super::reload::Reloader;
 use crate::config::{ClusterTls, Config, RegistryAddress};
-use crate::member::generation::{FormerMember, Generation};
+use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Listener;
 use crate::operate::status::{
     CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
+    WritesStatus,
 };
 use crate::operate::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
+use crate::shard::ownership::PartyId;
 use crate::shard::repository::NameError;
 use crate::shard::{Access, Health, MemberIndex};
 
@@ -88,7 +90,6 @@ impl Observer {
         let local = member == generation.view.members().local();
         let address = generation.upstreams.member(member).address();
         let peer_state = generation.peer_state(member);
-        let told = peer_state.told().and_then(|told| told.view);
         MemberFacts {
             // What the circuit does is told apart.
             health: peer_state.verdict(),
@@ -98,13 +99,23 @@ impl Observer {
             } else {
                 peer_state.is_draining()
             },
-            same_view: told.map(|view| view == *generation.view.fingerprint()),
+            same_view: self
+                .state
+                .writes
+                .rules()
+                .tells_our_view(&PartyId::of(generation.view.members().get(member))),
             resolved: address
                 .iter()
                 .filter(|_| !local)
                 .map(ToString::to_string)
                 .collect(),
         }
+    }
+
+    fn everybody_was_asked(&self) -> bool {
+        let rules = self.state.writes.rules();
+        let mut parties = rules.asked_parties();
+        parties.all(|party| rules.was_asked(party))
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
@@ -129,29 +140,29 @@ impl Observer {
         .collect()
     }
 
-    fn warnings(&self, generation: &Generation) -> Vec<String> {
-        let others = generation.others();
-        let differing = others.iter().map(|(party, other)| {
-            let member = &generation.member_of(*party).id;
-            format!("{member} has another view ({other}): writes in dispute are refused")
+    fn warnings(&self) -> Vec<String> {
+        let rules = self.state.writes.rules();
+        let leaving: Vec<String> = rules
+            .former_members()
+            .map(|member| {
+                format!(
+                    "{member} is listed no more and not known to be gone: stop it, or list it again"
+                )
+            })
+            .collect();
+        drop(rules);
+        let snapshot = self.state.writes.snapshot();
+        let starting = (!snapshot.is_settled()).then(|| {
+            "it is not known yet what other members may be writing: writes wait".to_owned()
         });
-        let is_listed = |former_member: &FormerMember| {
-            generation
-                .view
-                .members()
-                .find(&former_member.member.id)
-                .is_some()
-        };
-        let leaving = generation.former_members().iter();
-        let leaving =
-            leaving.filter(|former_member| !former_member.is_gone() && !is_listed(former_member));
-        let leaving = leaving.map(|former_member| {
-            let member = &former_member.member.id;
-            format!("{member} is listed no more and still answers: stop it, or list it again")
-        });
+        let differing = snapshot.disputes();
         let report = self.reloader.report.load();
         let remarks = report.shown.remarks.iter().cloned();
-        remarks.chain(differing).chain(leaving).collect()
+        remarks
+            .chain(starting)
+            .chain(differing)
+            .chain(leaving)
+            .collect()
     }
 }
 
@@ -193,6 +204,12 @@ impl Observed for Observer {
                 queued: (places.waiting(Access::Read) + places.waiting(Access::Write)) as u64,
                 queue_limit: places.queue_limit() as u64,
             },
+            writes: WritesStatus {
+                ready: state.writes.snapshot().is_settled(),
+                held: state.metrics.held(),
+                held_limit: generation.hold.limit as u64,
+                hold_seconds: generation.hold.time.as_secs_f64(),
+            },
             requests: RequestTotals {
                 in_flight: state.metrics.in_flight(),
                 ended: totals.ended,
@@ -202,7 +219,7 @@ impl Observed for Observer {
             },
             configuration: report.status(),
             certificates: certificates.collect(),
-            warnings: self.warnings(&generation),
+            warnings: self.warnings(),
         }
     }
 
@@ -231,9 +248,7 @@ impl Observed for Observer {
             ),
             check(
                 "peers",
-                generation
-                    .parties()
-                    .all(|party| generation.was_tried(party)),
+                self.everybody_was_asked(),
                 "not every peer has been asked for its view yet",
             ),
             check(

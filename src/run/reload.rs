@@ -16,6 +16,7 @@ use crate::member::state::{Phase, State};
 use crate::observe::human;
 use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
+use crate::shard::ownership::PartyId;
 use crate::tls::TlsMaterial;
 use crate::tls::content_digest::{content_digest, content_digest_in_background};
 use crate::upstream::Upstreams;
@@ -227,7 +228,9 @@ impl Reloader {
             // Its authority may have changed.
             self.certificates.forget_connections();
         }
-        let generation = Arc::new(Generation::new(&config, upstreams, metrics, Some(&before)));
+        let counts = |party: &PartyId| self.state.writes.rules().is_party(party);
+        let generation = Generation::new(&config, upstreams, metrics, Some(&before), counts);
+        let generation = Arc::new(generation);
         if let Err(error) = self.certificates.show(&material, &generation) {
             // Read and checked a moment ago.
             tracing::error!(%error, "a certificate cannot be shown to peers");
@@ -241,7 +244,7 @@ impl Reloader {
         // The checks of the generation before end first: nobody is asked twice.
         self.end();
         // Now: a question of theirs that ended half-way would have taken the news with it.
-        generation.tell_news();
+        generation.tell_change();
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =
             self.background.begin(&config, &generation);
         if let Some(open_listeners) = self.listeners.get() {

@@ -152,7 +152,7 @@ fn state(
         None,
     );
     let upstreams = upstreams.map_err(StartError::Dial)?;
-    let generation = Generation::new(config, upstreams, &metrics, None);
+    let generation = Generation::new(config, upstreams, &metrics, None, |_| true);
     let dropped = metrics.log_dropped();
     let access_log = match log.filter(|_| config.log.requests) {
         Some((sender, format)) => AccessLog::new(sender, format, dropped),

@@ -32,6 +32,7 @@
 pub mod circuit;
 pub mod health;
 pub mod members;
+pub mod ownership;
 pub mod pins;
 pub mod placement;
 pub mod plan;

@@ -14,7 +14,7 @@ use crate::shard::{Circuit, CircuitLimits, CircuitState, Outcome};
 
 /// The circuit breaker before one party.
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     started: Instant,
     circuit: Mutex<Circuit>,
     /// One more than the circuit's generation, or [`TROUBLED`]. It tells all that a request needs
@@ -28,14 +28,14 @@ const TROUBLED: u64 = 0;
 /// Leave for one request. Dropped without a verdict, it says nothing of the party.
 #[derive(Debug)]
 #[must_use = "dropped at once it lets the next request have the trial"]
-pub struct Pass {
+pub(crate) struct Pass {
     breaker: Arc<Breaker>,
     pass: Option<circuit::Pass>,
 }
 
 impl Breaker {
     /// Starts closed.
-    pub fn new(limits: CircuitLimits) -> Self {
+    pub(crate) fn new(limits: CircuitLimits) -> Self {
         let circuit = Circuit::new(limits);
         Self {
             started: Instant::now(),
@@ -45,7 +45,7 @@ impl Breaker {
     }
 
     /// Lets a request through, if it may pass.
-    pub fn enter(self: &Arc<Self>) -> Option<Pass> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Pass> {
         let pass = match self.calm.load(Ordering::Relaxed) {
             TROUBLED => self.change(Circuit::enter)?,
             calm => circuit::Pass::while_closed(calm - 1),
@@ -57,12 +57,12 @@ impl Breaker {
     }
 
     /// Whether [`Breaker::enter`] would let a request through. Claims nothing.
-    pub fn admits(&self) -> bool {
+    pub(crate) fn admits(&self) -> bool {
         self.calm.load(Ordering::Relaxed) != TROUBLED || self.circuit().admits(self.now())
     }
 
     /// What happens to a request that comes now.
-    pub fn state(&self) -> CircuitState {
+    pub(crate) fn state(&self) -> CircuitState {
         match self.calm.load(Ordering::Relaxed) {
             TROUBLED => self.circuit().state(self.now()),
             _ => CircuitState::Closed,
@@ -70,12 +70,12 @@ impl Breaker {
     }
 
     /// An active probe has seen the party come back: see [`Circuit::retry_soon`].
-    pub fn retry_soon(&self) {
+    pub(crate) fn retry_soon(&self) {
         self.change(Circuit::retry_soon);
     }
 
     /// Takes other limits.
-    pub fn set_limits(&self, limits: CircuitLimits) {
+    pub(crate) fn set_limits(&self, limits: CircuitLimits) {
         self.change(|circuit, _| circuit.set_limits(limits));
     }
 
@@ -117,13 +117,13 @@ fn calm_of(circuit: &Circuit) -> u64 {
 }
 
 impl Pass {
-    /// Whether this request is the trial of an open circuit.
-    pub fn is_trial(&self) -> bool {
+    #[cfg(test)]
+    fn is_trial(&self) -> bool {
         self.pass.as_ref().is_some_and(circuit::Pass::is_trial)
     }
 
     /// Says what became of the request. Gives the new state if that opened or closed the circuit.
-    pub fn record(mut self, outcome: Outcome) -> Option<CircuitState> {
+    pub(crate) fn record(mut self, outcome: Outcome) -> Option<CircuitState> {
         let pass = self.pass.take()?;
         self.breaker.record(pass, outcome)
     }

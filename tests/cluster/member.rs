@@ -134,6 +134,21 @@ impl Member {
         self.ask(Request::get(target)).await
     }
 
+    /// Whether it knows what others may be writing.
+    pub fn takes_writes(&self) -> bool {
+        self.server.status().writes.ready
+    }
+
+    /// Whether it is ready for clients, but for that.
+    pub fn has_asked(&self) -> bool {
+        self.server.status().ready
+    }
+
+    /// What it warns its operator of.
+    pub fn warnings(&self) -> String {
+        self.server.status().warnings.join("\n")
+    }
+
     /// All metrics.
     pub fn metrics(&self) -> String {
         self.server.metrics()

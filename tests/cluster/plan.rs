@@ -7,9 +7,10 @@ use std::path::Path;
 
 use super::link::{Before, Link};
 
-/// Timeouts that a healthy test never meets and a broken one does not wait for long.
+/// Timeouts that a healthy test never meets and a broken one does not wait for long. A replica of the
+/// tests dies with its member: nobody waits for it after a start.
 const TIMEOUTS: &str =
-    "connect: 10s, request_header: 10s, idle: 10s, aftermath: 300ms, drain_delay: 0s, drain: 10s";
+    "connect: 10s, request_header: 10s, idle: 10s, aftermath: 0s, drain_delay: 0s, drain: 10s";
 /// No verdict by probes: attempts alone tell who is up.
 const QUIET_PROBES: &str = "interval: 1h, timeout: 60s, fall: 100";
 /// Verdicts by probes, soon.
@@ -44,6 +45,7 @@ impl Plan {
         let sections = [
             ("timeouts", TIMEOUTS),
             ("probes", QUIET_PROBES),
+            ("writes", "hold: 0s"),
             ("reload", "watch: false"),
             ("circuit", "failures: 1000"),
             ("cluster", "hash_key: 000102030405060708090a0b0c0d0e0f"),
@@ -265,8 +267,8 @@ impl Plan {
             members.join(", ")
         );
         for key in [
-            "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log", "circuit",
-            "reload",
+            "writes", "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log",
+            "circuit", "reload",
         ] {
             if let Some(text) = self.section(index, key) {
                 let _ = writeln!(yaml, "{key}: {{ {text} }}");

@@ -22,6 +22,7 @@ fn forwarded() -> AccessRecord<'static> {
         sent_bytes: 0,
         total: Duration::from_micros(81_234),
         upstream_time: Some(Duration::from_micros(79_001)),
+        held: Duration::ZERO,
         retries: 0,
         failure: None,
         http: "HTTP/1.1",
@@ -76,6 +77,7 @@ fn text_lines_are_pinned() {
         target: b"/v2/app/web/manifests/latest",
         plan: PlanKind::Fallback,
         upstream: Some("replica"),
+        held: Duration::from_millis(1500),
         retries: 1,
         ..forwarded()
     };

@@ -6,8 +6,8 @@
 
 use super::cells::{Cells, Maker, each, series};
 use super::labels::{
-    Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, access_text,
-    arrival_text,
+    Certificate, Direction, HoldEnd, Listener, PlanKind, Refusal, StatusClass, Upstream,
+    access_text, arrival_text,
 };
 use super::table;
 use crate::http::respond::REASONS;
@@ -151,12 +151,16 @@ pub(super) struct Own {
     pub(super) config_loaded: Gauge,
     pub(super) log_dropped: IntCounter,
     pub(super) uptime: Gauge,
+    pub(super) writes_ready: IntGauge,
+    pub(super) held: IntGauge,
+    pub(super) hold: Vec<Histogram>,
 }
 
 impl Own {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
         let reloads = make.int_counter(table::TLS_RELOADS)?;
         let config_reloads = make.int_counter(table::CONFIG_RELOADS)?;
+        let hold = make.histogram(table::HOLD_SECONDS)?;
         series(
             &make.int_gauge(table::BUILD_INFO)?,
             [env!("CARGO_PKG_VERSION")],
@@ -168,6 +172,9 @@ impl Own {
                     series(&reloads, [c.as_str(), result])
                 })
             })?,
+            writes_ready: series(&make.int_gauge(table::WRITES_READY)?, NONE)?,
+            held: series(&make.int_gauge(table::HELD)?, NONE)?,
+            hold: each(HoldEnd::ALL, |end| series(&hold, [end.as_str()]))?,
             tls_expiry: make.int_gauge(table::TLS_EXPIRY)?,
             draining: series(&make.int_gauge(table::DRAINING)?, NONE)?,
             config_reloads: each(&["refused", "taken"], |result| {

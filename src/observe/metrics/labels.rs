@@ -126,6 +126,20 @@ label! {
 }
 
 label! {
+    /// How a request's wait for its owner has ended.
+    HoldEnd {
+        /// It went on.
+        Released = "released",
+        /// `writes.hold` was over.
+        TimedOut = "timed_out",
+        /// The client left.
+        ClientGone = "client_gone",
+        /// It was refused at once: `writes.limit` others wait.
+        Full = "full",
+    }
+}
+
+label! {
     /// Which certificate is meant.
     Certificate {
         /// The one that clients see.

@@ -125,6 +125,14 @@ metrics! {
     QUEUE_SECONDS = histogram "shardlet_queue_wait_seconds" [],
         "Time that requests waited for the local replica, if they had to.";
 
+    // Who may write.
+    WRITES_READY = gauge "shardlet_writes_ready" [],
+        "1 if this member knows what others may be writing; 0 while every write to its repositories waits.";
+    HELD = gauge "shardlet_requests_held" [],
+        "Requests that wait for their owner.";
+    HOLD_SECONDS = histogram "shardlet_hold_seconds" ["ended"],
+        "Time that requests waited for their owner, by how that ended.";
+
     // Members and the view.
     PEER_UP = gauge "shardlet_peer_up" ["member"],
         "1 if the peer answers its probes, else 0.";

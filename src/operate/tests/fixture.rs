@@ -120,6 +120,12 @@ pub(crate) fn sample() -> Status {
             queued: 0,
             queue_limit: 1024,
         },
+        writes: WritesStatus {
+            ready: true,
+            held: 3,
+            held_limit: 4096,
+            hold_seconds: 20.0,
+        },
         requests: RequestTotals {
             in_flight: 14,
             ended: 81_264,

@@ -7,27 +7,30 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use rustls::AlertDescription;
 
-use super::Checks;
+use super::{Checks, LOOKUPS};
 use crate::config::ProbePath;
 use crate::member::generation::PeerRef;
 use crate::peers::wire::{self, MemberState};
+use crate::shard::ownership::PartyId;
 use crate::shard::text;
 use crate::upstream::{Asker, Load, cause, question};
 
 /// What came of asking a party for its state.
-pub(super) enum Answer {
+pub(super) enum Heard {
     /// It said so.
     State(Box<MemberState>),
     /// It is there and takes us for no member: its view is another.
-    TurnedAway,
+    WithoutUs,
     /// It is there, and its view may be any.
     Unreadable(String),
     /// Somebody is there, and tells nothing of its view, and why.
-    Failed(String),
+    Closed(String),
+    /// Another member is there.
+    Replaced(String),
     /// Nobody seems to be there, and why.
     Silent(String),
-    /// Its name has no address.
-    Unresolved,
+    /// The question never went out, for a reason of our own.
+    NotAsked(String),
 }
 
 /// Where zot says whether it is ready; it answers `/v2/` before that.
@@ -115,39 +118,38 @@ impl Checks {
     }
 
     /// Asks a party for its state.
-    pub(super) async fn ask_party(&self, party: PeerRef) -> Answer {
-        match self.state_of(party).await {
+    pub(super) async fn ask_party(&self, party: PeerRef, id: &PartyId) -> Heard {
+        match self.state_of(party, id).await {
+            Ok(told) if told.member == id.member.as_str() => Heard::State(Box::new(told)),
             Ok(told) => {
-                let expected = self.generation.member_of(party).id.to_string();
-                if told.member == expected {
-                    Answer::State(Box::new(told))
+                let who = text::foreign_name(&told.member);
+                let reason = format!("{who} answers at its address");
+                let other = told.member.parse().ok();
+                let is_listed = |id| self.generation.view.members().find(&id).is_some();
+                if other.is_some_and(is_listed) {
+                    Heard::Replaced(reason)
                 } else {
-                    let who = text::foreign_name(&told.member);
-                    Answer::Failed(format!("{who} answers at its address"))
+                    Heard::Closed(reason)
                 }
             }
-            Err(Some(error)) if turns_us_away(&error) => Answer::TurnedAway,
-            Err(Some(error))
-                if *error.etype() == UNREADABLE || *error.etype() == Asker::TOO_LARGE =>
-            {
-                Answer::Unreadable(brief(&error))
+            Err(Some(error)) => heard_of(&error),
+            Err(None) if self.generation.upstream_of(party).failed_lookups() >= LOOKUPS => {
+                Heard::Silent("its name does not resolve".to_owned())
             }
-            Err(Some(error))
-                if matches!(error.etype(), ErrorType::TLSHandshakeFailure | &REFUSED) =>
-            {
-                Answer::Failed(brief(&error))
-            }
-            Err(Some(error)) => Answer::Silent(brief(&error)),
-            Err(None) => Answer::Unresolved,
+            Err(None) => Heard::NotAsked("its name has no address yet".to_owned()),
         }
     }
 
-    async fn state_of(&self, party: PeerRef) -> Result<MemberState, Option<Box<Error>>> {
+    async fn state_of(
+        &self,
+        party: PeerRef,
+        id: &PartyId,
+    ) -> Result<MemberState, Option<Box<Error>>> {
         let upstream = self.generation.upstream_of(party);
         let target = upstream.ready(Load::Small).ok_or(None)?;
-        let peer_state = self.generation.peer_state_of(party);
-        let news = peer_state.take_news();
-        let told = match self.exchange(party, &target, news).await {
+        let peer = self.generation.peer_state_of(party);
+        let changed = peer.take_change();
+        let told = match self.exchange(party, id, &target, changed).await {
             Err(error)
                 if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) =>
             {
@@ -156,12 +158,12 @@ impl Checks {
                     tracing::error!(%error, "a peer cannot be called");
                 }
                 let target = upstream.ready(Load::Small).ok_or(None)?;
-                self.exchange(party, &target, news).await
+                self.exchange(party, id, &target, changed).await
             }
             told => told,
         };
-        if news && told.is_err() {
-            peer_state.keep_news();
+        if changed && told.is_err() {
+            peer.keep_change();
         }
         told.map_err(Some)
     }
@@ -169,8 +171,9 @@ impl Checks {
     async fn exchange(
         &self,
         party: PeerRef,
+        id: &PartyId,
         target: &HttpPeer,
-        news: bool,
+        changed: bool,
     ) -> pingora::Result<MemberState> {
         let view = &self.generation.view;
         let address = self.generation.member_of(party).address.to_string();
@@ -178,8 +181,20 @@ impl Checks {
         let members = view.members();
         request.insert_header(wire::MEMBER, members.get(members.local()).id.to_string())?;
         request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
-        if news {
-            request.insert_header(wire::NEWS, "1")?;
+        request.insert_header(wire::START, self.state.process.as_str())?;
+        let (knows, wants_witness) = {
+            let rules = self.state.writes.rules();
+            (rules.known_views(id), rules.wants_witness())
+        };
+        if !knows.is_empty() {
+            let knows: Vec<String> = knows.iter().map(ToString::to_string).collect();
+            request.insert_header(wire::KNOWS, knows.join(","))?;
+        }
+        if wants_witness {
+            request.insert_header(wire::WITNESS, "1")?;
+        }
+        if changed {
+            request.insert_header(wire::CHANGED, "1")?;
         }
         let (status, body) = self
             .state
@@ -195,6 +210,36 @@ impl Checks {
             Error::because(UNREADABLE, said, error)
         })
     }
+}
+
+/// What an error says of the other side.
+fn heard_of(error: &Error) -> Heard {
+    if turns_us_away(error) {
+        return Heard::WithoutUs;
+    }
+    let reason = brief(error);
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the framework has thirty kinds of error"
+    )]
+    match error.etype() {
+        kind if *kind == UNREADABLE || *kind == Asker::TOO_LARGE => Heard::Unreadable(reason),
+        kind if *kind == REFUSED => Heard::Closed(reason),
+        ErrorType::TLSHandshakeFailure => Heard::Closed(reason),
+        ErrorType::SocketError | ErrorType::BindError => Heard::NotAsked(reason),
+        _ if is_ours(error) => Heard::NotAsked(reason),
+        _ => Heard::Silent(reason),
+    }
+}
+
+/// Whether it is this machine that failed: no descriptor, no memory, no way out, a rule of its own.
+/// Nobody was asked then, so nobody was silent.
+fn is_ours(error: &Error) -> bool {
+    // errno(3): EPERM, ENOMEM, EACCES, ENFILE, EMFILE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS.
+    const OURS: [i32; 9] = [1, 12, 13, 23, 24, 99, 100, 101, 105];
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    let code = cause.and_then(io::Error::raw_os_error);
+    code.is_some_and(|code| OURS.contains(&code))
 }
 
 /// Whether the other end says, by the alert that [`crate::tls::MemberVerifier`] causes, that our

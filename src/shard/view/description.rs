@@ -3,12 +3,10 @@
 //! Two members that disagree on one owner would be two writers of that repository, each certain of its right. The
 //! fingerprint says that views differ; this says where, so that only those repositories stand still.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Fingerprint, View};
-use crate::shard::members::{Host, Member, MemberAddress, MemberId, MemberIndex, Members, Weight};
+use crate::shard::members::{Host, Member, MemberAddress, MemberId, Members, Weight};
 use crate::shard::pins::{Pin, Pins};
 use crate::shard::placement::{HashKey, Placement};
 use crate::shard::repository::Repository;
@@ -29,14 +27,14 @@ pub struct Description {
     pub pins: Vec<(String, String)>,
 }
 
-/// Another member's view that is not ours.
-#[derive(Clone, Debug)]
+/// A view as somebody told it, made ready to compute its owners. Shared by all who told the same.
+#[derive(Debug)]
 pub struct OtherView {
+    /// What it was told by.
+    fingerprint: Option<Fingerprint>,
+    description: Option<Description>,
     /// None if its owners cannot be computed here: another hash key, a version that we do not know.
-    view: Option<Box<View>>,
-    difference: String,
-    /// Nobody is left who could tell its owners.
-    past: bool,
+    view: Option<View>,
 }
 
 impl View {
@@ -61,74 +59,86 @@ impl View {
         }
     }
 
-    /// What a peer's view means to this one.
+    /// Makes a told view ready. Its owners can be computed if its hash key is ours and it is what
+    /// its fingerprint says.
     #[must_use]
-    pub fn compare(&self, other: &Description) -> OtherView {
-        let same_key = Fingerprint::of_key(&self.key).to_string() == other.key;
+    pub fn rebuild(&self, fingerprint: Fingerprint, told: Description) -> OtherView {
+        let same_key = Fingerprint::of_key(&self.key).to_string() == told.key;
         let view = if same_key {
-            rebuild(other, &self.key)
+            rebuild(&told, &self.key)
         } else {
             None
         };
         OtherView {
-            view: view.map(Box::new),
-            difference: difference(&self.describe(), other),
-            past: false,
+            fingerprint: Some(fingerprint),
+            view: view.filter(|view| view.fingerprint == fingerprint),
+            description: Some(told),
         }
     }
 
     /// Whether another view gives this repository to another member than ours does.
     #[must_use]
     pub fn is_disputed(&self, repository: &Repository<'_>, other: &OtherView) -> bool {
-        let id = |view: &View, owner: MemberIndex| view.members.get(owner).id.clone();
         // An owner that cannot be computed may be any: when in doubt, there is a dispute.
         other
-            .view
-            .as_ref()
-            .is_none_or(|view| id(view, view.owner(repository)) != id(self, self.owner(repository)))
+            .owner(repository)
+            .is_none_or(|owner| *owner != self.members.get(self.owner(repository)).id)
+    }
+
+    /// In which way a told view differs from this one, for an operator.
+    #[must_use]
+    pub fn difference(&self, other: &OtherView) -> String {
+        other.description.as_ref().map_or_else(
+            || "a view that it does not describe".to_owned(),
+            |description| difference(&self.describe(), description),
+        )
     }
 }
 
 impl OtherView {
+    /// A view of our own.
+    #[must_use]
+    pub fn of(view: &View) -> Self {
+        Self {
+            fingerprint: Some(view.fingerprint),
+            description: Some(view.describe()),
+            view: Some(view.clone()),
+        }
+    }
+
     /// A view of which nothing is known but that it is not ours.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
+            fingerprint: None,
+            description: None,
             view: None,
-            difference: "a view that it does not describe".to_owned(),
-            past: false,
         }
     }
 
-    /// A view of which nothing is known but that the local member is none of its members.
+    /// Its fingerprint; none if it was not told.
     #[must_use]
-    pub fn without_us() -> Self {
-        Self {
-            view: None,
-            difference: "a view in which this member is none".to_owned(),
-            past: false,
-        }
-    }
-}
-
-impl OtherView {
-    /// The same view of a process that is no more, but whose writes may be.
-    #[must_use]
-    pub fn of_the_past(self) -> Self {
-        Self { past: true, ..self }
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.fingerprint.as_ref()
     }
 
-    /// Whether its owners cannot be computed here, but be had from the member that has it.
+    /// The same view in words; none if it was not told.
     #[must_use]
-    pub fn must_be_asked_for(&self) -> bool {
-        self.view.is_none() && !self.past
+    pub fn description(&self) -> Option<&Description> {
+        self.description.as_ref()
     }
-}
 
-impl fmt::Display for OtherView {
-    /// What differs, for an operator.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.difference)
+    /// Whether its owners can be computed here.
+    #[must_use]
+    pub fn is_computed(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// The owner by this view; none if that cannot be computed here.
+    #[must_use]
+    pub fn owner(&self, repository: &Repository<'_>) -> Option<&MemberId> {
+        let view = self.view.as_ref()?;
+        Some(&view.members.get(view.owner(repository)).id)
     }
 }
 
@@ -223,7 +233,7 @@ mod tests {
 
     fn disputed(ours: &View, theirs: &View) -> usize {
         let wire = serde_json::to_string(&theirs.describe()).unwrap();
-        let other = ours.compare(&serde_json::from_str(&wire).unwrap());
+        let other = ours.rebuild(*theirs.fingerprint(), serde_json::from_str(&wire).unwrap());
         let names: Vec<String> = (0..1000)
             .map(|number| format!("team/app-{number}"))
             .collect();
@@ -267,10 +277,14 @@ mod tests {
         assert!(ours.is_disputed(&repository, &OtherView::unknown()));
         let mut later = ours.describe();
         later.version += 1;
-        assert!(ours.is_disputed(&repository, &ours.compare(&later)));
+        let print = *ours.fingerprint();
+        assert!(ours.is_disputed(&repository, &ours.rebuild(print, later)));
         let mut broken = ours.describe();
         broken.members.push(("NOT AN ID".into(), 1));
-        assert!(ours.is_disputed(&repository, &ours.compare(&broken)));
+        assert!(ours.is_disputed(&repository, &ours.rebuild(print, broken)));
+        // It describes another view than the one that its fingerprint names.
+        let print = *other_key.fingerprint();
+        assert!(ours.is_disputed(&repository, &ours.rebuild(print, ours.describe())));
     }
 
     #[test]
@@ -282,7 +296,8 @@ mod tests {
             Placement::Zot,
             &["p"],
         );
-        let told = ours.compare(&theirs.describe()).to_string();
+        let told = ours.rebuild(*theirs.fingerprint(), theirs.describe());
+        let told = ours.difference(&told);
         assert_eq!(
             told,
             "another hash key; placement zot version 1; members a, x (or their order or weights); 1 pins that are not ours"

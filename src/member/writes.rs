@@ -1,0 +1,162 @@
+//! The rules of [`crate::shard::ownership`] at work in this process: a lock for events, a snapshot
+//! for requests, and the clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::shard::Repository;
+use crate::shard::ownership::{
+    Effect, Event, Ledger, Moment, Ownership, ProcessId, ReplicaId, Rules, Snapshot, Verdict, Wait,
+    WriteEnd, WriteId,
+};
+use crate::shard::view::View;
+
+/// Decides for every write. Requests never take the lock.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    rules: Mutex<Ownership>,
+    snapshot: ArcSwap<Snapshot>,
+    started: Instant,
+    /// When this process was last seen to be running, in milliseconds since the start.
+    awake: AtomicU64,
+}
+
+/// What becomes of a write.
+pub(crate) enum Admission {
+    /// It may be sent.
+    Admitted(WriteGuard),
+    /// Its generation is over: the next one decides.
+    Superseded,
+    /// It waits, or is refused if it may not.
+    Hold(Wait),
+    /// Waiting is of no use.
+    Refuse(Wait),
+}
+
+/// One write that was admitted; counted out when dropped.
+pub(crate) struct WriteGuard {
+    ledger: Arc<Ledger>,
+    write: WriteId,
+    sent: bool,
+    answered: bool,
+    started: Instant,
+    aftermath: Duration,
+}
+
+impl Writes {
+    /// A process that has just started.
+    pub(crate) fn new(
+        process: ProcessId,
+        view: Arc<View>,
+        replica: ReplicaId,
+        rules: Rules,
+    ) -> Self {
+        let (rules, snapshot) = Ownership::new(process, view, replica, rules, Moment::ZERO);
+        Self {
+            rules: Mutex::new(rules),
+            snapshot: ArcSwap::new(snapshot),
+            started: Instant::now(),
+            awake: AtomicU64::new(0),
+        }
+    }
+
+    /// The time, as the rules count it.
+    pub(crate) fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    /// What the rules say at the moment.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The rules themselves, for what is not on a request's way.
+    pub(crate) fn rules(&self) -> MutexGuard<'_, Ownership> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an event and puts what follows into force. Returns what is left to be done; `and_then`
+    /// runs before anybody else's event.
+    pub(crate) fn step(&self, event: Event, and_then: impl FnOnce()) -> Vec<Effect> {
+        let mut rules = self.rules();
+        let now = self.now();
+        let effects = rules.step(event, now);
+        for effect in &effects {
+            if let Effect::Publish(snapshot) = effect {
+                self.snapshot.store(snapshot.clone());
+            }
+        }
+        let awake = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.awake.store(awake, Ordering::Release);
+        and_then();
+        effects
+    }
+
+    /// Whether a write to a repository of ours may be sent now.
+    pub(crate) fn admit(
+        &self,
+        generation: u64,
+        name: &Arc<str>,
+        repository: &Repository<'_>,
+        aftermath: Duration,
+    ) -> Admission {
+        let before = self.snapshot.load();
+        if before.generation != generation {
+            return Admission::Superseded;
+        }
+        // Counted in first and judged second: see `Ledger`.
+        let Some(write) = before.ledger.begin(name) else {
+            return Admission::Superseded;
+        };
+        let guard = WriteGuard {
+            ledger: before.ledger.clone(),
+            write,
+            sent: false,
+            answered: false,
+            started: self.started,
+            aftermath,
+        };
+        let snapshot = self.snapshot.load();
+        if !Arc::ptr_eq(&snapshot.ledger, &guard.ledger) {
+            return Admission::Superseded;
+        }
+        let awake = Duration::from_millis(self.awake.load(Ordering::Acquire));
+        match snapshot.may_write(repository, self.now(), awake) {
+            Verdict::Admit => Admission::Admitted(guard),
+            Verdict::Hold(wait) => Admission::Hold(wait),
+            Verdict::Refuse(wait) => Admission::Refuse(wait),
+        }
+    }
+}
+
+impl WriteGuard {
+    /// The replica that it may be sent to, and no other.
+    pub(crate) fn replica(&self) -> &ReplicaId {
+        self.ledger.replica()
+    }
+
+    /// The replica is about to be sent it.
+    pub(crate) fn mark_sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// The replica has answered: it works on it no longer.
+    pub(crate) fn mark_answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for WriteGuard {
+    fn drop(&mut self) {
+        let end = if self.sent && !self.answered {
+            let until = self.started.elapsed().saturating_add(self.aftermath);
+            WriteEnd::Orphaned { until }
+        } else {
+            WriteEnd::Done
+        };
+        self.ledger.end(&self.write, end);
+    }
+}

@@ -1,0 +1,76 @@
+//! What this member answers a peer that asks for its state.
+
+use http::HeaderMap;
+
+use super::wire::{self, MemberState};
+use crate::member::state::{Phase, State};
+use crate::shard::Fingerprint;
+use crate::shard::ownership::{Asker, Event, ProcessId};
+
+/// Our state, for one whose question has these fields; asks back if it has changed.
+pub(crate) fn state_for(state: &State, fields: &HeaderMap) -> MemberState {
+    let sent = |name| fields.get(name).and_then(|sent| sent.to_str().ok());
+    let asker = Asker {
+        member: sent(wire::MEMBER).and_then(|id| id.parse().ok()),
+        process: ProcessId::new(sent(wire::START).unwrap_or_default()),
+        view: sent(wire::VIEW).and_then(|view| view.parse().ok()),
+        knows: sent(wire::KNOWS).map_or_else(Vec::new, |known| {
+            known
+                .split(',')
+                .filter_map(|view| view.parse().ok())
+                .collect()
+        }),
+        wants_witness: sent(wire::WITNESS).is_some(),
+    };
+    note_sender(state, sent(wire::MEMBER), asker.view.as_ref());
+    let phase = state.phase();
+    let (generation, report) = {
+        // One lock for both, or the report could be of another generation.
+        let rules = state.writes.rules();
+        (state.generation(), rules.report(&asker, state.writes.now()))
+    };
+    if let Some(party) = asker.member.and_then(|id| generation.party(&id)) {
+        let peer = generation.peer_state_of(party);
+        if sent(wire::CHANGED).is_some() {
+            peer.breaker.retry_soon();
+            peer.wake();
+        }
+        if phase >= Phase::Closing {
+            peer.set_told_closing();
+        }
+    }
+    let members = generation.view.members();
+    MemberState {
+        member: members.get(members.local()).id.to_string(),
+        replica_up: generation.replica().verdict().is_usable(),
+        draining: state.is_draining(),
+        closing: phase >= Phase::Closing,
+        report,
+    }
+}
+
+/// A request or a question of a member is a sign of life, and may come with another view than the
+/// one that it told.
+pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fingerprint>) {
+    let generation = state.generation();
+    let Some(id) = member.and_then(|id| id.parse().ok()) else {
+        return;
+    };
+    let Some(party) = generation.party(&id) else {
+        // One that only witnesses know, perhaps.
+        return state.step(Event::Asked {
+            member: id,
+            view: view.copied(),
+        });
+    };
+    let peer = generation.peer_state_of(party);
+    if peer.note_request(state.writes.now(), view, generation.view.fingerprint()) {
+        if let Some(view) = view {
+            peer.set_view(view);
+        }
+        state.step(Event::Asked {
+            member: id,
+            view: view.copied(),
+        });
+    }
+}

@@ -1,0 +1,33 @@
+//! Whether the client still waits for its answer.
+
+use std::time::Duration;
+
+use pingora::proxy::Session;
+
+/// How often the state of a connection is looked at behind a body that nobody reads yet.
+const LOOK: Duration = Duration::from_millis(250);
+/// States of a TCP connection whose other end sends no more (Linux, `enum` in `net/tcp_states.h`):
+/// `TCP_CLOSE` after a reset, `TCP_CLOSE_WAIT` after a FIN.
+const CLOSED: [u8; 2] = [7, 8];
+
+/// Returns when nobody waits for the answer any more.
+pub(crate) async fn leaves(session: &mut Session) {
+    if session.is_body_empty() {
+        if session.read_body_or_idle(true).await.is_err() {
+            return;
+        }
+        return std::future::pending().await;
+    }
+    // To see the end of the connection, the body before it would have to be read: the kernel knows
+    // without.
+    while !is_closed(session) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn is_closed(session: &Session) -> bool {
+    let digest = session.digest();
+    let socket = digest.and_then(|digest| digest.socket_digest.as_ref());
+    let info = socket.and_then(|socket| socket.tcp_info());
+    info.is_some_and(|info| CLOSED.contains(&info.tcpi_state))
+}

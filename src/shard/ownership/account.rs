@@ -1,0 +1,495 @@
+//! What others tell, and what we tell them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
+use super::ledger::Ledger;
+use super::party::{Party, PartyAddress, PartyId};
+use super::report::{Asker, Report, Seen, TOLD_VIEWS, UnderWay, WITNESS_VIEWS, Witness, millis};
+use super::{Effect, Holds, NoAnswer, Note, Ownership, Reply, Rules};
+use crate::shard::members::{Member, MemberId};
+use crate::shard::view::{Fingerprint, OtherView, View};
+
+impl PartyId {
+    /// A member as a list has it.
+    #[must_use]
+    pub fn of(member: &Member) -> Self {
+        Self {
+            member: member.id.clone(),
+            address: PartyAddress::from(&member.address),
+        }
+    }
+}
+
+impl Ownership {
+    pub(super) fn take_view(
+        &mut self,
+        generation: u64,
+        view: Arc<View>,
+        replica: ReplicaId,
+        rules: Rules,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let same = *view.fingerprint() == *self.view.fingerprint();
+        let before = std::mem::replace(&mut self.view, view);
+        (self.generation, self.rules) = (generation, rules);
+        self.begin_ledger(replica, now);
+        let earlier = self.views.own(&before);
+        self.list_members();
+        let aftermath = self.rules.aftermath;
+        // A former member that never told has most likely the view that we shared.
+        for party in self.parties.values_mut() {
+            if !party.listed && party.asked && party.told.is_none() {
+                let claim = Claim {
+                    extent: Extent::View(earlier.clone()),
+                    replica: ReplicaId::default(),
+                };
+                party.take(ProcessId::default(), vec![claim], now, aftermath);
+            }
+        }
+        self.drop_gone(now, effects);
+        if !same {
+            self.round += 1;
+        }
+        self.changed = true;
+        effects.push(Effect::TellAll);
+    }
+
+    pub(super) fn take_replica(
+        &mut self,
+        replica: ReplicaId,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if *self.ledger.replica() == replica {
+            return;
+        }
+        self.begin_ledger(replica, now);
+        self.changed = true;
+        // Whoever succeeds this process has to know with which replica it wrote.
+        effects.push(Effect::TellAll);
+    }
+
+    /// Admits no more writes at the old ledger, before anybody is asked or told.
+    fn begin_ledger(&mut self, replica: ReplicaId, now: Moment) {
+        let own = self.views.own(&self.view);
+        let old = std::mem::replace(&mut self.ledger, Ledger::new(own, replica));
+        old.retire();
+        if old.is_writing(now) {
+            self.past.push(old);
+        }
+    }
+
+    pub(super) fn take_reply(
+        &mut self,
+        id: &PartyId,
+        round: u64,
+        reply: Reply,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.parties.contains_key(id) {
+            return;
+        }
+        let any = |unknown| {
+            let extent = Extent::Any(unknown);
+            let replica = ReplicaId::default();
+            vec![Claim { extent, replica }]
+        };
+        let (process, claims) = match reply {
+            Reply::WithoutUs => (None, any(Unknown::WithoutUs)),
+            Reply::Unreadable => (None, any(Unknown::Unreadable)),
+            Reply::Report(report) => {
+                if let Some(witness) = &report.seen {
+                    self.take_witness(witness, now, effects);
+                }
+                self.remember_ignorance(id, &report, now);
+                let claims = self.claims_of(&report);
+                (Some(ProcessId::new(report.start)), claims)
+            }
+        };
+        let aftermath = self.rules.aftermath;
+        let Some(party) = self.parties.get_mut(id) else {
+            return;
+        };
+        if party.ended_in < round {
+            party.ended_in = round;
+            self.changed = true;
+        }
+        // Who does not say which process it is may be the one before.
+        let before = party.told.as_ref().map(|told| told.process.clone());
+        let process = process.or(before).unwrap_or_default();
+        let known = party.told.clone();
+        if party.take(process, claims, now, aftermath) {
+            self.changed = true;
+            self.note_difference(id, known.map(|told| told.claims), effects);
+        }
+    }
+
+    /// Before a process knows all, what somebody's earlier process was writing is known to nobody.
+    fn remember_ignorance(&mut self, id: &PartyId, report: &Report, now: Moment) {
+        let first = self
+            .parties
+            .get(id)
+            .is_some_and(|party| party.told.is_none());
+        if !self.complete && first {
+            let began = now.saturating_sub(Duration::from_millis(report.up_ms));
+            let until = began.saturating_add(self.rules.aftermath);
+            self.ignorant_until = self.ignorant_until.max(until);
+        }
+    }
+
+    fn claims_of(&mut self, report: &Report) -> Vec<Claim> {
+        let replica = ReplicaId::new(report.replica.clone());
+        let described = report.description.as_ref();
+        let in_force = self.views.told(&self.view, &report.view, described);
+        let mut claims = vec![Claim {
+            extent: in_force.map_or(Extent::Any(Unknown::NotDescribed), Extent::View),
+            replica,
+        }];
+        for also in report.also.iter().take(TOLD_VIEWS) {
+            let names = also.repositories.as_ref();
+            let extent = match names {
+                Some(names) => {
+                    Extent::Repositories(names.iter().map(|name| name.as_str().into()).collect())
+                }
+                None => {
+                    let told = Some(&also.description);
+                    let view = self.views.told(&self.view, &also.fingerprint, told);
+                    view.map_or(Extent::Any(Unknown::NotDescribed), Extent::View)
+                }
+            };
+            let replica = ReplicaId::new(also.replica.clone());
+            claims.push(Claim { extent, replica });
+        }
+        if report.also.len() > TOLD_VIEWS {
+            claims.push(Claim {
+                extent: Extent::Any(Unknown::NotDescribed),
+                replica: ReplicaId::default(),
+            });
+        }
+        claims
+    }
+
+    /// Takes what a witness has seen of others, and of processes of ours before this one.
+    fn take_witness(&mut self, witness: &Witness, now: Moment, effects: &mut Vec<Effect>) {
+        for (fingerprint, description) in witness.views.iter().take(WITNESS_VIEWS) {
+            let _ = self.views.told(&self.view, fingerprint, Some(description));
+        }
+        let us = self
+            .view
+            .members()
+            .get(self.view.members().local())
+            .id
+            .clone();
+        for seen in &witness.claims {
+            let Ok(member) = seen.member.parse::<MemberId>() else {
+                continue;
+            };
+            let process = ProcessId::new(seen.start.clone());
+            let claim = self.claim_of(seen);
+            let until = now.saturating_add(Duration::from_millis(seen.left_ms));
+            if member == us {
+                if process != self.process {
+                    self.changed |= self.remember_own_past(process, claim, until);
+                }
+                continue;
+            }
+            let address = PartyAddress::told(&seen.address);
+            let id = PartyId { member, address };
+            let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
+            let tells_itself = party.unanswered.is_none() && party.closed_to_us.is_none();
+            let told = party.told.as_ref().filter(|_| tells_itself);
+            if told.is_none_or(|told| told.process != process) {
+                self.changed |= party.add_timed(process, claim, until);
+            }
+        }
+        if witness.complete {
+            self.becomes_complete(effects);
+        }
+    }
+
+    fn claim_of(&mut self, seen: &Seen) -> Claim {
+        let extent = match (&seen.repositories, &seen.view) {
+            (Some(names), _) => {
+                Extent::Repositories(names.iter().map(|name| name.as_str().into()).collect())
+            }
+            (None, Some(view)) => self
+                .views
+                .told(&self.view, view, None)
+                .map_or(Extent::Any(Unknown::NotDescribed), Extent::View),
+            (None, None) => Extent::Any(Unknown::NotDescribed),
+        };
+        Claim {
+            extent,
+            replica: ReplicaId::new(seen.replica.clone()),
+        }
+    }
+
+    fn remember_own_past(&mut self, process: ProcessId, claim: Claim, until: Moment) -> bool {
+        // The list of a party has the same rule: a claim is kept once, with its latest end.
+        let mut own = Party::new(false);
+        own.timed = std::mem::take(&mut self.own_past);
+        let new = own.add_timed(process, claim, until);
+        self.own_past = own.timed;
+        new
+    }
+
+    pub(super) fn take_silence(
+        &mut self,
+        id: &PartyId,
+        round: u64,
+        asked_at: Moment,
+        last_request: Option<Moment>,
+        why: NoAnswer,
+        effects: &mut Vec<Effect>,
+    ) {
+        let complete = self.complete;
+        let Some(party) = self.parties.get_mut(id) else {
+            return;
+        };
+        let (ended_in, in_doubt) = (party.ended_in, party.untold_view);
+        let since = party.unanswered.map_or(asked_at, |silence| silence.since);
+        if last_request.is_some_and(|at| at >= since) {
+            party.heard();
+        }
+        match why {
+            NoAnswer::NotAsked => return,
+            NoAnswer::Closed(reason) => {
+                party.heard();
+                if party.closed_to_us.replace(reason.clone()).is_none() {
+                    let known = party.told.is_some() || !party.timed.is_empty() || complete;
+                    let holds = if known {
+                        Holds::LastKnown
+                    } else {
+                        Holds::Everything
+                    };
+                    let member = id.member.clone();
+                    effects.push(Effect::Note(Note::Closed {
+                        member,
+                        reason,
+                        holds,
+                    }));
+                }
+            }
+            NoAnswer::Replaced if party.listed => party.heard(),
+            NoAnswer::Silent | NoAnswer::Replaced => {
+                // Asked before an absence of ours: it may have answered to nobody.
+                let speaks = last_request.is_some_and(|at| at >= asked_at);
+                if asked_at >= self.began && !speaks {
+                    party.was_silent(asked_at);
+                }
+                party.closed_to_us = None;
+            }
+        }
+        party.ended_in = ended_in.max(round);
+        self.changed |= party.ended_in > ended_in || in_doubt;
+        self.drop_gone(self.last_step, effects);
+    }
+
+    /// Former members that are gone count no more.
+    fn drop_gone(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let aftermath = self.rules.aftermath;
+        let mut gone = Vec::new();
+        self.parties.retain(|id, party| {
+            let keep = party.listed || !party.asked || !party.is_gone(now, aftermath);
+            if !keep {
+                gone.push(id.member.clone());
+            }
+            keep
+        });
+        self.changed |= !gone.is_empty();
+        let notes = gone.into_iter().map(Note::Gone).map(Effect::Note);
+        effects.extend(notes);
+    }
+
+    pub(super) fn take_request(
+        &mut self,
+        member: &MemberId,
+        view: Option<Fingerprint>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ours = *self.view.fingerprint();
+        let aftermath = self.rules.aftermath;
+        let parties = self.parties.iter_mut();
+        for (id, party) in parties.filter(|(id, _)| id.member == *member) {
+            party.heard();
+            for timed in &mut party.timed {
+                // What a witness told of it: it is alive, and so may be its writes.
+                if !party.asked {
+                    timed.until = timed.until.max(now.saturating_add(aftermath));
+                }
+            }
+            let told = party.told.as_ref().and_then(|told| told.claims.first());
+            let told = told.and_then(|claim| match &claim.extent {
+                Extent::View(view) => view.fingerprint().copied(),
+                Extent::Repositories(_) | Extent::Any(_) => None,
+            });
+            if view.is_some_and(|view| view != ours) && view != told && !party.untold_view {
+                party.untold_view = true;
+                self.changed = true;
+                effects.push(Effect::Ask(id.clone()));
+            }
+        }
+    }
+
+    fn note_difference(&self, id: &PartyId, before: Option<Vec<Claim>>, effects: &mut Vec<Effect>) {
+        let told = self.parties.get(id).and_then(|party| party.told.as_ref());
+        let Some(told) = told else { return };
+        let differs = |claims: &[Claim]| {
+            let mut others = claims.iter().filter(|claim| !self.is_ours(&claim.extent));
+            others.next().map(|claim| self.difference(&claim.extent))
+        };
+        let member = id.member.clone();
+        let note = match (differs(&told.claims), before) {
+            (Some(difference), _) => Note::Differs {
+                member,
+                difference,
+                earlier: told
+                    .claims
+                    .first()
+                    .is_some_and(|claim| self.is_ours(&claim.extent)),
+            },
+            (None, Some(before)) if differs(&before).is_some() => Note::Agrees(member),
+            (None, Some(_) | None) => return,
+        };
+        effects.push(Effect::Note(note));
+    }
+
+    fn difference(&self, extent: &Extent) -> String {
+        match extent {
+            Extent::View(view) => self.view.difference(view),
+            Extent::Repositories(names) => {
+                format!("writes to {} repositories under way", names.len())
+            }
+            Extent::Any(unknown) => unknown.to_string(),
+        }
+    }
+
+    /// Our account of ourselves, for one that asks. Made under the lock that retires ledgers, so it
+    /// names every write that goes on under another view than the one in force.
+    #[must_use]
+    pub fn report(&self, asker: &Asker, now: Moment) -> Report {
+        let knows =
+            |view: &Fingerprint| asker.view.as_ref() == Some(view) || asker.knows.contains(view);
+        let own = self.view.fingerprint();
+        let replica = self.ledger.replica();
+        let past = self.past.iter().filter(|ledger| ledger.is_writing(now));
+        let past = past
+            .filter(|ledger| ledger.view.fingerprint() != Some(own) || ledger.replica != *replica);
+        let also = past.filter_map(|ledger| {
+            Some(UnderWay {
+                fingerprint: ledger.view.fingerprint()?.to_string(),
+                description: ledger.view.description()?.clone(),
+                replica: ledger.replica.as_str().to_owned(),
+                repositories: ledger
+                    .repositories(now)
+                    .map(|names| names.into_iter().map(String::from).collect()),
+            })
+        });
+        Report {
+            view: own.to_string(),
+            start: self.process.as_str().to_owned(),
+            up_ms: millis(now.saturating_sub(self.began)),
+            replica: replica.as_str().to_owned(),
+            description: (!knows(own)).then(|| self.view.describe()),
+            also: also.collect(),
+            seen: asker.wants_witness.then(|| self.testify(asker, now)),
+        }
+    }
+
+    /// What we have seen of others that the asker's own view does not allow for, and of processes
+    /// of the asker before this one.
+    fn testify(&self, asker: &Asker, now: Moment) -> Witness {
+        let mut witness = Witness {
+            complete: self.complete,
+            ..Witness::default()
+        };
+        for (id, party) in &self.parties {
+            let is_asker = asker.member.as_ref() == Some(&id.member);
+            let aftermath = self.rules.aftermath;
+            let left = match party.unanswered.filter(|_| !party.listed) {
+                Some(silence) => silence.since.saturating_add(aftermath).saturating_sub(now),
+                None => aftermath,
+            };
+            let told = party.told.iter().flat_map(|told| {
+                let claims = told.claims.iter();
+                claims.map(move |claim| (&told.process, claim, left))
+            });
+            let timed = party.timed.iter();
+            let timed = timed.map(|timed| {
+                (
+                    &timed.process,
+                    &timed.claim,
+                    timed.until.saturating_sub(now),
+                )
+            });
+            for (process, claim, left) in told.chain(timed) {
+                let known =
+                    !is_asker && fingerprint(&claim.extent) == asker.view && asker.view.is_some();
+                if known || is_asker && *process == asker.process {
+                    continue;
+                }
+                witness.add(&id.member, id.address.as_str(), process, claim, left);
+            }
+        }
+        let members = self.view.members();
+        let own = members.get(members.local());
+        for timed in &self.own_past {
+            let left = timed.until.saturating_sub(now);
+            let address = own.address.to_string();
+            witness.add(&own.id, &address, &timed.process, &timed.claim, left);
+        }
+        witness
+    }
+}
+
+impl Witness {
+    fn add(
+        &mut self,
+        member: &MemberId,
+        address: &str,
+        process: &ProcessId,
+        claim: &Claim,
+        left: Duration,
+    ) {
+        let view = fingerprint(&claim.extent).map(|view| view.to_string());
+        if let (Extent::View(described), Some(view)) = (&claim.extent, &view) {
+            self.describe(view, described);
+        }
+        let repositories = match &claim.extent {
+            Extent::Repositories(names) => Some(names.iter().map(ToString::to_string).collect()),
+            Extent::View(_) | Extent::Any(_) => None,
+        };
+        self.claims.push(Seen {
+            member: member.to_string(),
+            address: address.to_owned(),
+            start: process.as_str().to_owned(),
+            replica: claim.replica.as_str().to_owned(),
+            view,
+            repositories,
+            left_ms: millis(left),
+        });
+    }
+
+    fn describe(&mut self, fingerprint: &str, view: &OtherView) {
+        let known = self.views.iter().any(|(known, _)| known == fingerprint);
+        if let (false, Some(description)) = (
+            known || self.views.len() >= WITNESS_VIEWS,
+            view.description(),
+        ) {
+            self.views
+                .push((fingerprint.to_owned(), description.clone()));
+        }
+    }
+}
+
+fn fingerprint(extent: &Extent) -> Option<Fingerprint> {
+    match extent {
+        Extent::View(view) => view.fingerprint().copied(),
+        Extent::Repositories(_) | Extent::Any(_) => None,
+    }
+}

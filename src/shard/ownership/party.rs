@@ -1,0 +1,189 @@
+//! One party: a peer, or a member of a view before ours that may not know it yet. What it may be
+//! writing, and how the asking goes.
+
+use std::time::Duration;
+
+use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, TimedClaim, Unknown};
+use crate::shard::members::{MemberAddress, MemberId};
+
+/// Questions in a row that a party must leave unanswered before it counts as gone.
+const LEAST_UNANSWERED: u32 = 3;
+
+/// Who somebody is: a member at another address may be another process.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PartyId {
+    /// Its id.
+    pub member: MemberId,
+    /// Where it is asked, as the list has it.
+    pub address: PartyAddress,
+}
+
+/// An address that can be ordered.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PartyAddress(String);
+
+impl From<&MemberAddress> for PartyAddress {
+    fn from(address: &MemberAddress) -> Self {
+        Self(address.to_string())
+    }
+}
+
+impl PartyAddress {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn told(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Party {
+    /// Whether our view lists it.
+    pub(super) listed: bool,
+    /// Whether we ask it ourselves, or know it by witnesses only.
+    pub(super) asked: bool,
+    /// What its process told last.
+    pub(super) told: Option<Told>,
+    /// What processes before that one may still be writing, and what witnesses told.
+    pub(super) timed: Vec<TimedClaim>,
+    /// The last round of questions in which one to it has ended, whichever way.
+    pub(super) ended_in: u64,
+    pub(super) unanswered: Option<Unanswered>,
+    /// It is there and cannot be asked, and why.
+    pub(super) closed_to_us: Option<String>,
+    /// Whether its requests come with a view that it has not told.
+    pub(super) untold_view: bool,
+}
+
+/// What a process told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) process: ProcessId,
+    /// The view in force, and those under which it still writes.
+    pub(super) claims: Vec<Claim>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    /// When the first of them was asked.
+    pub(super) since: Moment,
+    pub(super) count: u32,
+}
+
+impl Party {
+    pub(super) fn new(asked: bool) -> Self {
+        Self {
+            listed: false,
+            asked,
+            told: None,
+            timed: Vec::new(),
+            ended_in: 0,
+            unanswered: None,
+            closed_to_us: None,
+            untold_view: false,
+        }
+    }
+
+    /// It is alive: silence begins anew.
+    pub(super) fn heard(&mut self) {
+        self.unanswered = None;
+    }
+
+    /// A question of this moment got no answer.
+    pub(super) fn was_silent(&mut self, asked_at: Moment) {
+        let before = self.unanswered;
+        self.unanswered = Some(Unanswered {
+            since: before.map_or(asked_at, |before| before.since),
+            count: before.map_or(0, |before| before.count).saturating_add(1),
+        });
+    }
+
+    /// Whether it, and whatever its replica had in hand, is gone: silent for `aftermath` since the
+    /// first unanswered question. It may have lived until shortly before that one, not since its
+    /// last answer, between which and now we may have been away ourselves.
+    pub(super) fn is_gone(&self, now: Moment, aftermath: Duration) -> bool {
+        self.unanswered.is_some_and(|silence| {
+            silence.count >= LEAST_UNANSWERED && now >= silence.since.saturating_add(aftermath)
+        })
+    }
+
+    /// Takes what it told. Says whether that is new. Claims of a process that is no more go on for
+    /// `aftermath`: its replica has not died with it.
+    pub(super) fn take(
+        &mut self,
+        process: ProcessId,
+        claims: Vec<Claim>,
+        now: Moment,
+        aftermath: Duration,
+    ) -> bool {
+        self.heard();
+        self.closed_to_us = None;
+        self.untold_view = false;
+        let known = self.timed.len();
+        // It knows better than any witness.
+        self.timed.retain(|timed| timed.process != process);
+        let mut changed = self.timed.len() != known;
+        if let Some(told) = &self.told {
+            if told.process == process && told.claims == claims {
+                return changed;
+            }
+            if told.process != process {
+                let before = told.process.clone();
+                for claim in told.claims.clone() {
+                    let until = now.saturating_add(aftermath);
+                    self.add_timed(before.clone(), claim, until);
+                }
+            }
+        }
+        changed = true;
+        self.told = Some(Told { process, claims });
+        changed
+    }
+
+    /// Takes what a witness told, or what is left of an earlier process. Says whether it is new.
+    pub(super) fn add_timed(&mut self, process: ProcessId, claim: Claim, until: Moment) -> bool {
+        let mut known = self.timed.iter_mut();
+        let same = known.find(|timed| timed.process == process && timed.claim == claim);
+        match same {
+            Some(timed) => {
+                timed.until = timed.until.max(until);
+                false
+            }
+            None => {
+                self.timed.push(TimedClaim {
+                    process,
+                    claim,
+                    until,
+                });
+                true
+            }
+        }
+    }
+
+    /// Drops claims that have ended. Says whether there were any.
+    pub(super) fn expire(&mut self, now: Moment) -> bool {
+        let known = self.timed.len();
+        self.timed.retain(|timed| now < timed.until);
+        known != self.timed.len()
+    }
+
+    /// Everything it may be writing, each with the end if it has one.
+    pub(super) fn claims(&self) -> impl Iterator<Item = (Claim, Option<Moment>)> {
+        let told = self.told.iter().flat_map(|told| &told.claims);
+        let told = told.map(|claim| (claim.clone(), None));
+        let timed = self.timed.iter();
+        let timed = timed.map(|timed| (timed.claim.clone(), Some(timed.until)));
+        // Whoever answers is asked at once, which takes a moment; who cannot be asked is in doubt.
+        let cannot_tell = self.unanswered.is_some() || self.closed_to_us.is_some();
+        let untold = (self.untold_view && cannot_tell).then(|| {
+            let claim = Claim {
+                extent: Extent::Any(Unknown::SeenInRequest),
+                replica: ReplicaId::default(),
+            };
+            (claim, None)
+        });
+        told.chain(timed).chain(untold)
+    }
+}
