@@ -27,6 +27,9 @@ const JITTER: f64 = 0.1;
 /// Into how many parts an interval is cut while the results speak against the verdict, which is
 /// then settled soon.
 const HASTE: u32 = 4;
+/// A party that is silent is asked so many times in `timeouts.aftermath`, at the least: only who is
+/// asked can be silent.
+const SILENT_PARTS: u32 = 4;
 /// The least time between two checks of one party, whatever calls for them.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 /// So many parties are asked in each interval; where there are more, each is asked less often.
@@ -80,7 +83,8 @@ impl Checks {
                 self.generation.tell_change();
                 self.state.note_change();
             }
-            self.pause(&replica, &tracker, 1).await;
+            self.pause(&replica, &tracker, Some(self.probes.interval))
+                .await;
         }
     }
 
@@ -101,15 +105,17 @@ impl Checks {
             let stopped = asked.elapsed() > self.probes.timeout.saturating_mul(2) + STOPPED;
             self.judge(party, &heard, &mut tracker);
             self.take(&id, round, asked_at, heard, stopped, &peer);
-            let (is_party, was_asked) = {
+            let (is_party, was_asked, may_be_gone) = {
                 let rules = self.state.writes.rules();
-                (rules.is_party(&id), rules.was_asked(&id))
+                let may_be_gone = rules.may_be_gone(&id);
+                (rules.is_party(&id), rules.was_asked(&id), may_be_gone)
             };
             if let (PeerRef::Former(_), false) = (party, is_party) {
                 return;
             }
             if was_asked {
-                self.pause(&peer, &tracker, self.stretch()).await;
+                let most = may_be_gone.then(|| self.generation.aftermath() / SILENT_PARTS);
+                self.pause(&peer, &tracker, most).await;
             } else {
                 tokio::time::sleep(jittered(LEAST_PAUSE)).await;
             }
@@ -230,12 +236,14 @@ impl Checks {
         parties.div_ceil(QUESTIONS_PER_INTERVAL).max(1)
     }
 
-    async fn pause(&self, peer: &PeerState, tracker: &Tracker, stretch: u32) {
+    async fn pause(&self, peer: &PeerState, tracker: &Tracker, most: Option<Duration>) {
         let pause = if tracker.is_undecided() {
-            jittered(self.probes.interval / HASTE)
+            self.probes.interval / HASTE
         } else {
-            jittered(self.probes.interval.saturating_mul(stretch))
+            self.probes.interval.saturating_mul(self.stretch())
         };
+        let pause = most.map_or(pause, |most| pause.min(most));
+        let pause = jittered(pause.max(LEAST_PAUSE));
         let least = pause.min(LEAST_PAUSE);
         tokio::time::sleep(least).await;
         tokio::select! {

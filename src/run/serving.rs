@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use super::StartError;
 use crate::observe::metrics::Certificate;
 use crate::shard::Members;
-use crate::tls::{self, MemberVerifier, ServingKey, TlsMaterial};
+use crate::tls::{self, Knock, MemberVerifier, ServingKey, TlsMaterial};
 
 /// TLS of the listeners, made once.
 pub(super) struct Serving {
@@ -61,6 +61,13 @@ impl Swaps {
             key.replace(pair);
         }
         Ok(())
+    }
+
+    /// Tells of members of earlier lists that are turned away.
+    pub(super) fn on_knock(&self, knock: Knock) {
+        if let Some((_, verifier)) = &self.peers {
+            verifier.on_knock(knock);
+        }
     }
 
     pub(super) fn certificates(&self) -> impl Iterator<Item = Certificate> {

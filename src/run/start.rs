@@ -21,6 +21,7 @@ use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::shard::ownership::Event;
 use crate::tls::TlsFileError;
 use crate::upstream::{Asker, DialError, Trust, Upstreams};
 
@@ -88,6 +89,13 @@ pub(super) async fn start(
     let asker = Asker::new(authority_file.clone());
     let state = state(&config, log, &trust, asker)?;
     certificates::report_expiry(&state, &material);
+    let known = state.clone();
+    swaps.on_knock(Box::new(move |member| {
+        known.step(Event::Asked {
+            member: member.clone(),
+            view: None,
+        });
+    }));
 
     let certificates = Certificates::new(swaps, trust, material);
     let background = Background {

@@ -1,9 +1,10 @@
 //! Who may connect to the peer listener: only a certificate that the cluster's authority signed
 //! and that names a member of the view.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -15,28 +16,44 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::extensions::GeneralName;
 
 use super::Authority;
-use crate::shard::{Host, Members};
+use crate::shard::{Host, MemberId, Members};
 
 /// Verifies the client certificates of the peer listener. Authority and members can be swapped
 /// while connections are open; a connection keeps the verdict of its own handshake.
-#[derive(Debug)]
 pub(crate) struct MemberVerifier {
     current: ArcSwap<Trusted>,
+    knock: OnceLock<Knock>,
 }
+
+/// Told of members of lists before the one in force that come with a good certificate: they are
+/// turned away, and alive.
+pub(crate) type Knock = Box<dyn Fn(&MemberId) + Send + Sync>;
 
 #[derive(Debug)]
 struct Trusted {
     chain: Arc<dyn ClientCertVerifier>,
-    names: HashSet<Name>,
+    names: HashMap<Name, MemberId>,
+    /// The names of members of earlier lists, the last ones first to be kept.
+    former: HashMap<Name, MemberId>,
 }
+
+/// So many names of former members are known.
+const FORMER_NAMES: usize = 2 * Members::MAX;
 
 impl MemberVerifier {
     /// # Errors
     /// An authority without a usable trust anchor.
     pub(crate) fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
         Ok(Self {
-            current: ArcSwap::from_pointee(Trusted::new(authority, members)?),
+            current: ArcSwap::from_pointee(Trusted::new(authority, members, None)?),
+            knock: OnceLock::new(),
         })
+    }
+
+    /// Tells of former members from now on.
+    pub(crate) fn on_knock(&self, knock: Knock) {
+        // Set once, at the start.
+        let _ = self.knock.set(knock);
     }
 
     /// Takes another authority or member list from the next handshake on.
@@ -44,39 +61,64 @@ impl MemberVerifier {
     /// # Errors
     /// As [`MemberVerifier::new`]; then nothing changes.
     pub(crate) fn replace(&self, authority: &Authority, members: &Members) -> Result<(), String> {
-        self.current
-            .store(Arc::new(Trusted::new(authority, members)?));
+        let before = self.current.load();
+        let next = Trusted::new(authority, members, Some(&before))?;
+        self.current.store(Arc::new(next));
         Ok(())
     }
 }
 
 impl Trusted {
-    fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
+    fn new(
+        authority: &Authority,
+        members: &Members,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
         let chain =
             WebPkiClientVerifier::builder_with_provider(authority.roots(), super::provider())
                 .build()
                 .map_err(|error| error.to_string())?;
+        let names = member_names(members);
+        let known = before
+            .iter()
+            .flat_map(|before| before.names.iter().chain(&before.former));
+        let former = known.filter(|(name, _)| !names.contains_key(name));
+        let former = former.take(FORMER_NAMES);
+        let former = former
+            .map(|(name, id)| (name.clone(), id.clone()))
+            .collect();
         Ok(Self {
             chain,
-            names: member_names(members),
+            names,
+            former,
         })
     }
 }
 
+impl fmt::Debug for MemberVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.current.load();
+        f.debug_struct("MemberVerifier")
+            .field("current", &current)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Every name by which a member's certificate may name it: its id and the host of its address.
-fn member_names(members: &Members) -> HashSet<Name> {
+fn member_names(members: &Members) -> HashMap<Name, MemberId> {
     let named = members.iter().flat_map(|(_, member)| {
         let host = match &member.address.host {
             Host::Name(name) => Name::Dns(name.to_ascii_lowercase()),
             Host::Ip(ip) => Name::Ip(*ip),
         };
-        [Name::Dns(member.id.to_string()), host]
+        let id = &member.id;
+        [(Name::Dns(id.to_string()), id.clone()), (host, id.clone())]
     });
     named.collect()
 }
 
 /// A subject alternative name.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Name {
     Dns(String),
     Ip(IpAddr),
@@ -129,9 +171,13 @@ impl ClientCertVerifier for MemberVerifier {
             .verify_client_cert(end_entity, intermediates, now)?;
         // The authority may sign other things too: only names of the view count.
         let names = certificate_names(end_entity);
-        if names.iter().any(|name| trusted.names.contains(name)) {
+        if names.iter().any(|name| trusted.names.contains_key(name)) {
             Ok(verified)
         } else {
+            let former = names.iter().find_map(|name| trusted.former.get(name));
+            if let (Some(former), Some(knock)) = (former, self.knock.get()) {
+                knock(former);
+            }
             // The peer is told apart from one whose certificate is not valid: `access_denied`.
             Err(Error::InvalidCertificate(
                 CertificateError::ApplicationVerificationFailure,

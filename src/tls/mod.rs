@@ -11,7 +11,7 @@ mod reload;
 mod serving;
 
 pub(crate) use files::{Authority, KeyPair, TlsFileError};
-pub(crate) use members::MemberVerifier;
+pub(crate) use members::{Knock, MemberVerifier};
 pub(crate) use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, watch};
 pub(crate) use serving::{ServingKey, client_listener, peer_listener};
 

@@ -88,11 +88,13 @@ async fn members_that_disagree_on_the_owner_serve_nobody_the_repository() {
             .at(0)
             .ask(Request::new(method, &target).body(""))
             .await;
-        assert_eq!(
-            answer.refused(),
-            (503, "peer_misdirected".into()),
-            "{method}"
-        );
+        // A write would have lost its body by the time the peer refuses it, so it is not sent at all.
+        let reason = if method == "GET" {
+            "peer_misdirected"
+        } else {
+            "views_differ"
+        };
+        assert_eq!(answer.refused(), (503, reason.into()), "{method}");
         assert_eq!(answer.field(VIEW), None, "the view is between members");
     }
     assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);

@@ -179,6 +179,10 @@ async fn what_a_member_told_counts_when_its_address_changes() {
     eventually("all to agree", async || peers_agree(&cluster)).await;
     let own = |plan: Plan| plan.set_at(0, "cluster", &pinned_to("zot-1"));
     assert!(cluster.reload(0, own).await.taken);
+    eventually("the peer to have been asked", async || {
+        cluster.at(0).takes_writes()
+    })
+    .await;
     let refused = cluster.at(0).ask(put("moved/app")).await;
     assert_eq!(refused.refused(), (503, "views_differ".into()));
 
@@ -190,6 +194,10 @@ async fn what_a_member_told_counts_when_its_address_changes() {
     );
     std::fs::write(file, nobody).unwrap();
     assert!(cluster.at(0).server.reload().await.taken);
+    eventually("the new address to have been asked", async || {
+        cluster.at(0).takes_writes()
+    })
+    .await;
     let refused = cluster.at(0).ask(put("moved/app")).await;
     assert_eq!(refused.refused(), (503, "views_differ".into()));
 }
@@ -197,12 +205,13 @@ async fn what_a_member_told_counts_when_its_address_changes() {
 /// A cluster in which the first member has died under one view and is back with the one that the second has by now.
 async fn back_from_the_dead(before: &str, after: &str) -> Cluster {
     let timeouts = "idle: 10s, aftermath: 1h, drain: 0s, drain_delay: 0s";
-    let plan = Plan::of(2)
-        .eager_probes()
-        .set("timeouts", timeouts)
-        .set("cluster", before);
+    let plan = Plan::of(2).eager_probes().set("cluster", before);
     let mut cluster = Cluster::start(plan).await;
     eventually("all to agree", async || peers_agree(&cluster)).await;
+    for at in [0, 1] {
+        let reloaded = cluster.reload(at, |plan| plan.set("timeouts", timeouts));
+        assert!(reloaded.await.taken);
+    }
     cluster.stop(0).await;
     let reloaded = cluster.reload(1, |plan| plan.set("cluster", after)).await;
     assert!(reloaded.taken);

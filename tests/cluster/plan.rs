@@ -270,9 +270,16 @@ impl Plan {
             "writes", "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log",
             "circuit", "reload",
         ] {
-            if let Some(text) = self.section(index, key) {
-                let _ = writeln!(yaml, "{key}: {{ {text} }}");
-            }
+            let Some(text) = self.section(index, key) else {
+                continue;
+            };
+            // The default would have every test wait for half a minute.
+            let more = if key == "timeouts" && !text.contains("aftermath") {
+                ", aftermath: 0s"
+            } else {
+                ""
+            };
+            let _ = writeln!(yaml, "{key}: {{ {text}{more} }}");
         }
         if let Some(text) = self.section(index, "trusted_proxies") {
             let _ = writeln!(yaml, "trusted_proxies: [ {text} ]");

@@ -49,7 +49,7 @@ impl Ownership {
                 party.take(ProcessId::default(), vec![claim], now, aftermath);
             }
         }
-        self.drop_gone(now, effects);
+        self.drop_gone(effects);
         if !same {
             self.round += 1;
         }
@@ -286,15 +286,15 @@ impl Ownership {
         }
         party.ended_in = ended_in.max(round);
         self.changed |= party.ended_in > ended_in || in_doubt;
-        self.drop_gone(self.last_step, effects);
+        self.drop_gone(effects);
     }
 
     /// Former members that are gone count no more.
-    fn drop_gone(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn drop_gone(&mut self, effects: &mut Vec<Effect>) {
         let aftermath = self.rules.aftermath;
         let mut gone = Vec::new();
         self.parties.retain(|id, party| {
-            let keep = party.listed || !party.asked || !party.is_gone(now, aftermath);
+            let keep = party.listed || !party.asked || !party.is_gone(aftermath);
             if !keep {
                 gone.push(id.member.clone());
             }

@@ -341,6 +341,14 @@ impl Ownership {
             .collect()
     }
 
+    /// Whether this party is silent and not known to be gone: until when it is asked again decides.
+    #[must_use]
+    pub fn may_be_gone(&self, id: &PartyId) -> bool {
+        let party = self.parties.get(id);
+        party
+            .is_some_and(|party| party.unanswered.is_some() && !party.is_gone(self.rules.aftermath))
+    }
+
     /// Whether a question to this party has ended since the last change, whichever way.
     #[must_use]
     pub fn was_asked(&self, party: &PartyId) -> bool {
@@ -392,7 +400,7 @@ impl Ownership {
         if !self.complete && now >= self.ignorant_until {
             let aftermath = self.rules.aftermath;
             let mut listed = self.parties.values().filter(|party| party.listed);
-            if listed.all(|party| party.told.is_some() || party.is_gone(now, aftermath)) {
+            if listed.all(|party| party.told.is_some() || party.is_gone(aftermath)) {
                 self.becomes_complete(effects);
             }
         }

@@ -69,6 +69,8 @@ pub(super) struct Told {
 pub(super) struct Unanswered {
     /// When the first of them was asked.
     pub(super) since: Moment,
+    /// When the last was.
+    pub(super) last: Moment,
     pub(super) count: u32,
 }
 
@@ -96,16 +98,18 @@ impl Party {
         let before = self.unanswered;
         self.unanswered = Some(Unanswered {
             since: before.map_or(asked_at, |before| before.since),
+            last: asked_at,
             count: before.map_or(0, |before| before.count).saturating_add(1),
         });
     }
 
-    /// Whether it, and whatever its replica had in hand, is gone: silent for `aftermath` since the
-    /// first unanswered question. It may have lived until shortly before that one, not since its
-    /// last answer, between which and now we may have been away ourselves.
-    pub(super) fn is_gone(&self, now: Moment, aftermath: Duration) -> bool {
+    /// Whether it, and whatever its replica had in hand, is gone: it was asked again `aftermath` after
+    /// the first unanswered question, and never answered. It may have lived until shortly before
+    /// that one; between its last answer and that one we may have been away ourselves.
+    pub(super) fn is_gone(&self, aftermath: Duration) -> bool {
         self.unanswered.is_some_and(|silence| {
-            silence.count >= LEAST_UNANSWERED && now >= silence.since.saturating_add(aftermath)
+            let enough = silence.count >= LEAST_UNANSWERED;
+            enough && silence.last >= silence.since.saturating_add(aftermath)
         })
     }
 
