@@ -272,6 +272,9 @@ impl ProxyHttp for Proxy {
         if gone || begun {
             // A response that has begun is cut, so that nobody takes a part of it for the whole.
             ctx.failure = Some(failure);
+            if !gone {
+                answer::send_what_came(session).await;
+            }
         } else {
             // The framework drops the connection after an error, so the client is told, and what
             // it is still sending is read away for a while, or it might never see the answer.
