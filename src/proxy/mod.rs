@@ -260,10 +260,8 @@ impl ProxyHttp for Proxy {
             .failure
             .take()
             .unwrap_or_else(|| failure::classify(error));
-        let gone = matches!(
-            failure,
-            Failure::ClientGone | Failure::ClientStalled | Failure::ClientTooSlow
-        );
+        let failure = failure::or_abuse(failure, error, session);
+        let gone = failure.is_of_a_lost_client();
         let begun = session
             .response_written()
             .is_some_and(|response| !response.status.is_informational());
