@@ -14,9 +14,11 @@ pub mod table;
 mod tests;
 
 pub use labels::{
-    Certificate, Direction, Listener, PlanKind, Refusal, StatusClass, Upstream, arrival_text,
+    Certificate, Direction, Library, Listener, PlanKind, Refusal, StatusClass, Upstream,
+    arrival_text,
 };
 pub use members::MemberMetrics;
+pub use process::{library_warned, library_warnings};
 
 use crate::respond::{Failure, REASONS};
 use crate::shard::plan::Arrival;
