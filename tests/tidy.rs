@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Longest file, in lines.
-const FILE_LINES: usize = 350;
+const FILE_LINES: usize = 600;
 /// Longest function, in lines from signature to closing brace.
 const FUNCTION_LINES: usize = 70;
 
@@ -34,18 +34,6 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     assert!(!found.is_empty(), "no Rust files under {folder}");
     found.sort();
     found
-}
-
-/// A room is a file, a folder, or both.
-fn room_of(room: &str) -> Vec<(PathBuf, String)> {
-    let all = sources("src");
-    let file = PathBuf::from(format!("{room}.rs"));
-    let room: Vec<_> = all
-        .into_iter()
-        .filter(|(path, _)| *path == file || path.starts_with(room))
-        .collect();
-    assert!(!room.is_empty());
-    room
 }
 
 fn all() -> Vec<(PathBuf, String)> {
@@ -125,66 +113,46 @@ fn the_pure_rooms_do_no_input_or_output() {
     report("I/O in a pure room", &findings);
 }
 
+/// Every room, from the top down: one may import from those below it, and from no other.
+const ROOMS: &[&str] = &[
+    "cli", "demo", "run", "operate", "proxy", "peers", "member", "upstream", "tls", "observe",
+    "http", "config", "shard",
+];
+
+#[test]
+fn every_room_is_listed() {
+    let mut found: Vec<String> = sources("src")
+        .iter()
+        .filter_map(|(path, _)| path.strip_prefix("src").unwrap().components().next())
+        .map(|part| part.as_os_str().to_str().unwrap().to_owned())
+        .filter(|room| room != "lib.rs" && room != "main.rs")
+        .collect();
+    found.dedup();
+    let mut listed = ROOMS.to_vec();
+    listed.sort_unstable();
+    assert_eq!(found, listed, "rooms of src, and rooms that are held");
+}
+
 #[test]
 fn imports_go_down() {
-    // (room, rooms that it must not know)
-    let below: &[(&str, &[&str])] = &[
-        (
-            "src/shard",
-            &[
-                "config", "proxy", "server", "admin", "upstream", "tls", "metrics", "respond",
-                "cli",
-            ],
-        ),
-        (
-            "src/config",
-            &[
-                "proxy", "server", "admin", "upstream", "tls", "metrics", "respond", "cli",
-            ],
-        ),
-        (
-            "src/respond",
-            &[
-                "proxy", "server", "admin", "upstream", "tls", "metrics", "config", "cli",
-            ],
-        ),
-        (
-            "src/metrics",
-            &[
-                "proxy", "server", "admin", "upstream", "tls", "config", "cli",
-            ],
-        ),
-        (
-            "src/gate",
-            &[
-                "proxy", "server", "admin", "upstream", "tls", "config", "cli",
-            ],
-        ),
-        ("src/tls", &["proxy", "server", "admin", "upstream", "cli"]),
-        ("src/upstream", &["proxy", "server", "admin", "cli"]),
-        ("src/proxy", &["server", "cli"]),
-        ("src/admin", &["proxy", "server", "cli"]),
-        ("src/state", &["proxy", "server", "admin", "gate", "cli"]),
-        ("src/probe", &["proxy", "server", "admin", "gate", "cli"]),
-        ("src/resolve", &["proxy", "server", "admin", "gate", "cli"]),
-        (
-            "src/access_log",
-            &["proxy", "server", "admin", "gate", "cli"],
-        ),
-        (
-            "src/wire",
-            &["proxy", "server", "admin", "gate", "state", "cli"],
-        ),
-        ("src/server", &["cli"]),
-    ];
     let mut findings = Vec::new();
-    for (room, above) in below {
-        for (path, text) in room_of(room) {
+    for (at, room) in ROOMS.iter().enumerate() {
+        for (path, text) in sources(&format!("src/{room}")) {
             for (number, line) in text.lines().enumerate() {
-                let upwards = above
-                    .iter()
-                    .any(|room| line.contains(&format!("crate::{room}")));
-                if upwards && !line.trim_start().starts_with("//") {
+                let code = line.split("//").next().unwrap_or_default();
+                assert!(
+                    !code.contains("crate::{"),
+                    "{}: one room a line",
+                    path.display()
+                );
+                let upwards = ROOMS[..at].iter().any(|above| {
+                    code.split("crate::").skip(1).any(|rest| {
+                        rest.strip_prefix(above).is_some_and(|rest| {
+                            !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_')
+                        })
+                    })
+                });
+                if upwards {
                     findings.push(format!("{}:{}: {line}", path.display(), number + 1));
                 }
             }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::gate::chunks::Chunks;
+use shardlet::http::chunks::Chunks;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (piece, bytes) = input;

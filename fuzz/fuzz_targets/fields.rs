@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use libfuzzer_sys::fuzz_target;
 use pingora::http::RequestHeader;
 use shardlet::proxy::headers::{Downstream, drop_cookie, drop_internal, set_forwarded};
-use shardlet::request_id::{RequestId, TraceParent};
+use shardlet::http::request_id::{RequestId, TraceParent};
 
 const NAMES: [&str; 8] = [
     "forwarded",

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::gate::head::{Body, Head, HeadLimits, Scanner, check};
+use shardlet::http::head::{Body, Head, HeadLimits, Scanner, check};
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line: 256,

@@ -9,7 +9,7 @@ use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::admin::command::COMMAND_HEADER;
+use crate::operate::command::COMMAND_HEADER;
 use crate::upstream::Asker;
 
 /// How long the sidecar may take to answer a question.

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::{FAILED, output, source};
+use crate::cli::machine::{Identity, load};
 use crate::config::{CONFIG_VARIABLE, Config, DEFAULT_FILE, Identified, SourceName};
-use crate::machine::{Identity, load};
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn start(args: &Args) -> Result<(), String> {
     use super::run::Signals;
     use crate::demo::{self, Options};
-    use crate::telemetry::{self, Format};
+    use crate::observe::telemetry::{self, Format};
 
     let Args {
         port,

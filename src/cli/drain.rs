@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::ask::{NoAnswer, Sidecar, refusal};
 use super::{FAILED, Format, output};
-use crate::admin::Status;
-use crate::admin::command::DRAIN_PATH;
-use crate::admin::terminal::STATUS_PATH;
+use crate::operate::Status;
+use crate::operate::command::DRAIN_PATH;
+use crate::operate::terminal::STATUS_PATH;
 
 /// How often `--wait` looks.
 const INTERVAL: Duration = Duration::from_millis(200);

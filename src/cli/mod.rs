@@ -4,9 +4,11 @@
 //! missing or wrong is a failed check.
 
 mod ask;
+mod banner;
 mod check;
 mod demo;
 mod drain;
+mod machine;
 mod output;
 mod owner;
 mod reload;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{FAILED, Format, output, source};
+use crate::cli::machine::{Identity, load};
 use crate::config::CONFIG_VARIABLE;
-use crate::machine::{Identity, load};
 use crate::shard::{Repository, View};
 
 /// What `owner` takes.

@@ -6,9 +6,9 @@ use http::StatusCode;
 
 use super::ask::{Sidecar, refusal};
 use super::{FAILED, Format, output};
-use crate::admin::Reloaded;
-use crate::admin::command::RELOAD_PATH;
-use crate::text::printable;
+use crate::operate::Reloaded;
+use crate::operate::command::RELOAD_PATH;
+use crate::shard::text::printable;
 
 /// What `reload` takes.
 #[derive(Debug, clap::Args)]

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{FAILED, output, source};
-use crate::banner;
+use crate::cli::banner;
+use crate::cli::machine::{Identity, load};
 use crate::config::{CONFIG_VARIABLE, Config, LogFormat, SourceName};
-use crate::machine::{Identity, load};
-use crate::server::{Drained, Loader, LogOutput, Server};
-use crate::telemetry::{self, Format, LineWriter};
+use crate::observe::telemetry::{self, Format, LineWriter};
+use crate::run::{Drained, Loader, LogOutput, Server};
 
 /// How long the last log lines may take to be written.
 const FLUSH: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::ask::{Sidecar, refusal};
 use super::{FAILED, Format, output};
-use crate::admin::terminal;
+use crate::operate::terminal;
 
 /// What `status` takes.
 #[derive(Debug, clap::Args)]

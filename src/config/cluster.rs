@@ -14,10 +14,10 @@ use super::section::Section;
 use super::settings::{ClusterTls, Listen, PeerLimits};
 use super::values::{boolean, choice, number, parsed};
 use super::yaml::{Kind, Node};
+use crate::shard::text::printable;
 use crate::shard::{
     Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, Placement, View, Weight,
 };
-use crate::text::printable;
 
 /// The default of `cluster.max_in_flight`: a peer's own replica limits come first.
 const PEER_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);

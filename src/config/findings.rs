@@ -9,7 +9,7 @@ use super::problem::{Excerpt, Place, Problem, Problems, Severity};
 use super::source::SourceName;
 use super::yaml::{Kind, Mark, Node};
 use super::{secret, yaml};
-use crate::text::printable;
+use crate::shard::text::printable;
 
 /// Most characters of a value that are repeated in a message.
 const MAX_SHOWN_VALUE: usize = 80;

@@ -9,7 +9,7 @@ use super::section::Section;
 use super::values::path;
 use super::yaml::{Kind, Node};
 use crate::shard::HashKey;
-use crate::text::hex_byte;
+use crate::shard::text::hex_byte;
 
 /// Bytes of a hash key, as SipHash wants them.
 const KEY_BYTES: usize = HashKey::LENGTH;

@@ -8,8 +8,8 @@ use super::problem::Place;
 use super::section::Section;
 use super::settings::Listen;
 use super::values::parsed;
+use crate::shard::text::printable;
 use crate::shard::{Host, Member, MemberId};
-use crate::text::printable;
 
 /// The local member: by flag, else variable, else file, else by this machine's addresses.
 pub(super) fn local(

@@ -12,9 +12,9 @@ use super::log::Named;
 use super::ports::{self, Wishes};
 use super::registry::{Replica, Store};
 use super::{DemoError, Options};
-use crate::server::{Server, StartError};
+use crate::observe::telemetry::{Format, LineWriter};
+use crate::run::{Server, StartError};
 use crate::shard::{Health, Repository};
-use crate::telemetry::{Format, LineWriter};
 
 /// Enough for "any client, any member, one owner" to mean something.
 const MEMBERS: u16 = 3;
@@ -93,9 +93,10 @@ impl Cluster {
         self.members
             .iter()
             .find_map(|Member { place, server, .. }| {
-                let epoch = server.state().epoch();
-                let mut others = epoch.view.members().iter();
-                let (_, other) = others.find(|(index, _)| epoch.health_of(*index) != Health::Up)?;
+                let generation = server.state().generation();
+                let mut others = generation.view.members().iter();
+                let (_, other) =
+                    others.find(|(index, _)| generation.health_of(*index) != Health::Up)?;
                 Some((place.id.clone(), other.id.to_string()))
             })
     }
@@ -104,7 +105,7 @@ impl Cluster {
     pub(super) fn owner(&self, repository: &str) -> Result<String, DemoError> {
         let repository = Repository::parse(repository).map_err(DemoError::Name)?;
         let first = self.members.first().ok_or(DemoError::NoMembers)?;
-        let view = &first.server.state().epoch().view;
+        let view = &first.server.state().generation().view;
         Ok(view.members().get(view.owner(&repository)).id.to_string())
     }
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use crate::config::Problems;
-use crate::server::StartError;
+use crate::run::StartError;
 use crate::shard::repository::NameError;
 
 /// Why the demo ended without having shown everything.
 #[derive(Debug)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// A file or folder cannot be written.
     Folder {
         /// Which.

@@ -101,7 +101,7 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     put(108, b"0000000\0"); // owner
     put(116, b"0000000\0"); // group
     put(124, format!("{:011o}\0", content.len()).as_bytes());
-    put(136, b"00000000000\0"); // modified at the epoch
+    put(136, b"00000000000\0"); // modified at the generation
     put(148, b"        "); // the checksum counts as spaces in itself
     put(156, b"0");
     put(257, b"ustar\x0000");

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// Puts a member's name before each of its lines. Takes whole lines only, as
-/// [`crate::telemetry::LineWriter`] writes them.
+/// [`crate::observe::telemetry::LineWriter`] writes them.
 pub(super) struct Named<W> {
     name: String,
     out: W,

@@ -17,7 +17,7 @@ mod push;
 mod registry;
 mod text;
 
-pub use error::DemoError;
+pub(crate) use error::DemoError;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ const OTHER_REPOSITORIES: [&str; 3] = ["team/app", "team/web", "library/alpine"]
 
 /// What the demo is asked to do.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// The first member's client port; 0 means free ports for everything. Ports that are taken are
     /// replaced by free ones.
     pub port: u16,
@@ -55,7 +55,7 @@ pub struct Options {
 ///
 /// # Errors
 /// A cluster that does not start, or an image that does not come back as it was pushed.
-pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+pub(crate) async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
     let mut stop = pin!(stop);
     let folder = Folder::open(options.keep.as_deref())?;
     let cluster = tokio::select! {

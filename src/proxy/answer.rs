@@ -8,9 +8,9 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use super::{Exchange, Proxy, intake, wire};
-use crate::respond::{Connection, Failure};
+use crate::http::respond::{Connection, Failure};
+use crate::member::state::Phase;
 use crate::shard::{Arrival, Repository};
-use crate::state::Phase;
 
 impl Proxy {
     /// Answers instead of forwarding.
@@ -20,7 +20,7 @@ impl Proxy {
         let mut response = ResponseHeader::from(parts);
         if self.arrival == Arrival::Peer {
             let reason = HeaderValue::from_static(failure.reason());
-            let view = ctx.epoch.view.fingerprint().to_string();
+            let view = ctx.generation.view.fingerprint().to_string();
             // Both are plain ASCII; without them the peer merely passes the answer on.
             let _ = response.insert_header(wire::REJECT, reason);
             let _ = response.insert_header(wire::VIEW, view);
@@ -42,7 +42,7 @@ impl Proxy {
 
     /// Answers a peer's probe, and asks back if it has news.
     pub(super) async fn tell_state(&self, session: &mut Session) -> pingora::Result<()> {
-        let (epoch, also) = self.state.views();
+        let (generation, also) = self.state.views();
         let request = session.req_header();
         let sent = |name| {
             request
@@ -50,21 +50,21 @@ impl Proxy {
                 .get(name)
                 .and_then(|sent| sent.to_str().ok())
         };
-        let asker = sent(wire::MEMBER).and_then(|id| epoch.party(&id.parse().ok()?));
+        let asker = sent(wire::MEMBER).and_then(|id| generation.party(&id.parse().ok()?));
         if let (Some(_), Some(asker)) = (sent(wire::NEWS), asker) {
-            let standing = epoch.standing_of(asker);
-            standing.breaker.retry_soon();
-            standing.wake();
+            let peer_state = generation.peer_state_of(asker);
+            peer_state.breaker.retry_soon();
+            peer_state.wake();
         }
-        let members = epoch.view.members();
-        let own_view = epoch.view.fingerprint().to_string();
+        let members = generation.view.members();
+        let own_view = generation.view.fingerprint().to_string();
         let knows_it = sent(wire::VIEW) == Some(own_view.as_str());
         let state = wire::MemberState {
             member: members.get(members.local()).id.to_string(),
-            replica_up: epoch.replica().verdict().is_usable(),
+            replica_up: generation.replica().verdict().is_usable(),
             draining: self.state.is_draining(),
             closing: self.state.phase() == Phase::Closing,
-            description: (!knows_it).then(|| epoch.view.describe()),
+            description: (!knows_it).then(|| generation.view.describe()),
             view: own_view,
             start: self.state.start.clone(),
             also,
@@ -81,8 +81,8 @@ impl Proxy {
         // No name, no owner: nobody may take that for an agreement.
         let owners = Repository::parse(name).map(|repository| self.state.owners(&repository));
         let owners = owners.unwrap_or_default();
-        let epoch = self.state.epoch();
-        let members = epoch.view.members();
+        let generation = self.state.generation();
+        let members = generation.view.members();
         let member = members.get(members.local()).id.to_string();
         tell(session, &wire::Owners { member, owners }).await
     }

@@ -3,17 +3,17 @@
 use pingora::Error;
 
 use super::{Exchange, entry, failure};
-use crate::respond::Failure;
+use crate::http::respond::Failure;
 use crate::shard::{CircuitState, Outcome};
 
 /// The upstream has answered, whatever: it is there.
-pub fn succeeded(ctx: &mut Exchange) {
+pub(crate) fn succeeded(ctx: &mut Exchange) {
     record(ctx, Outcome::Success);
 }
 
 /// The upstream could not be reached, broke off or was silent for too long, all before the head of
 /// its answer. Anything else that went wrong says nothing of it.
-pub fn failed(ctx: &mut Exchange, error: &Error) {
+pub(crate) fn failed(ctx: &mut Exchange, error: &Error) {
     let counts = matches!(
         failure::classify(error),
         Failure::UpstreamRefused
@@ -32,25 +32,25 @@ fn record(ctx: &mut Exchange, outcome: Outcome) {
     let Some(pass) = ctx.pass.take() else {
         return;
     };
-    let epoch = ctx.epoch.clone();
-    let Some((index, standing, _)) = entry::called(&epoch, ctx) else {
+    let generation = ctx.generation.clone();
+    let Some((index, peer_state, _)) = entry::called(&generation, ctx) else {
         return;
     };
     if outcome == Outcome::Failure {
         // The probes are to find out what it is.
-        standing.wake();
+        peer_state.wake();
     }
     let Some(changed) = pass.record(outcome) else {
         return;
     };
-    let member = &epoch.view.members().get(index).id;
+    let member = &generation.view.members().get(index).id;
     match changed {
         CircuitState::Closed => {
-            epoch.metrics.circuit_closes(index);
+            generation.metrics.circuit_closes(index);
             tracing::info!(%member, "circuit closed: requests go there again");
         }
         CircuitState::Open | CircuitState::HalfOpen => {
-            epoch.metrics.circuit_opens(index);
+            generation.metrics.circuit_opens(index);
             tracing::warn!(%member, "circuit opened: requests are answered or sent elsewhere at once");
         }
     }

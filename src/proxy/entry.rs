@@ -8,11 +8,11 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::{Exchange, give_up};
-use crate::epoch::Epoch;
-use crate::respond::Failure;
+use crate::http::respond::Failure;
+use crate::member::generation::Generation;
+use crate::member::peer_state::PeerState;
+use crate::member::state::State;
 use crate::shard::{Access, CircuitState, MemberIndex, Plan};
-use crate::standing::Standing;
-use crate::state::State;
 use crate::upstream::{Load, Upstream};
 
 /// The largest body that fits into any receive window together with its head.
@@ -25,13 +25,13 @@ const DOWN_CHECK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When there is no place in time, or the client has left.
-pub async fn enter(
+pub(crate) async fn enter(
     state: &State,
     session: &mut Session,
     ctx: &mut Exchange,
 ) -> pingora::Result<Result<Arc<HttpPeer>, Failure>> {
-    let epoch = ctx.epoch.clone();
-    let Some((member, standing, upstream)) = called(&epoch, ctx) else {
+    let generation = ctx.generation.clone();
+    let Some((member, peer_state, upstream)) = called(&generation, ctx) else {
         return Err(give_up(ctx, Failure::Internal));
     };
     let load = load(session);
@@ -39,44 +39,49 @@ pub async fn enter(
         return Ok(Err(Failure::Unresolved));
     };
     if ctx.permit.is_none() {
-        wait_for_place(state, session, ctx, &standing, member).await?;
+        wait_for_place(state, session, ctx, &peer_state, member).await?;
     }
     if ctx.permit.is_none() {
-        return Ok(Err(closed_to_us(&epoch, ctx, member)));
+        return Ok(Err(closed_to_us(&generation, ctx, member)));
     }
     // Only now: a trial of an open circuit must not stand in the queue. Nor must it take as long as
     // a large upload; every push begins with small requests.
-    let may_try = load == Load::Small || standing.breaker.state() == CircuitState::Closed;
+    let may_try = load == Load::Small || peer_state.breaker.state() == CircuitState::Closed;
     if ctx.pass.is_none() && may_try {
-        ctx.pass = standing.breaker.enter();
+        ctx.pass = peer_state.breaker.enter();
     }
     if ctx.pass.is_none() {
         ctx.permit = None;
-        return Ok(Err(closed_to_us(&epoch, ctx, member)));
+        return Ok(Err(closed_to_us(&generation, ctx, member)));
     }
     Ok(Ok(target))
 }
 
-/// The member whose standing counts for the plan, with that and the way to it.
-pub fn called(
-    epoch: &Epoch,
+/// The member whose peer_state counts for the plan, with that and the way to it.
+pub(crate) fn called(
+    generation: &Generation,
     ctx: &Exchange,
-) -> Option<(MemberIndex, Arc<Standing>, Arc<Upstream>)> {
+) -> Option<(MemberIndex, Arc<PeerState>, Arc<Upstream>)> {
     let (member, upstream) = match ctx.plan? {
         Plan::Forward(member) | Plan::PeerFallback { peer: member } => {
-            (member, epoch.upstreams.member(member))
+            (member, generation.upstreams.member(member))
         }
-        Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => {
-            (epoch.view.members().local(), epoch.upstreams.replica())
-        }
+        Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => (
+            generation.view.members().local(),
+            generation.upstreams.replica(),
+        ),
         Plan::Reject(_) => return None,
     };
-    Some((member, epoch.standing(member).clone(), upstream.clone()))
+    Some((
+        member,
+        generation.peer_state(member).clone(),
+        upstream.clone(),
+    ))
 }
 
 /// What is said of a member, or the local replica, that is not to be called.
-fn closed_to_us(epoch: &Epoch, ctx: &Exchange, member: MemberIndex) -> Failure {
-    let members = epoch.view.members();
+fn closed_to_us(generation: &Generation, ctx: &Exchange, member: MemberIndex) -> Failure {
+    let members = generation.view.members();
     match ctx.plan {
         Some(Plan::Forward(owner)) if ctx.owner == Some(owner) => Failure::OwnerDown {
             owner: members.get(member).id.clone(),
@@ -102,7 +107,7 @@ async fn wait_for_place(
     state: &State,
     session: &mut Session,
     ctx: &mut Exchange,
-    standing: &Standing,
+    peer_state: &PeerState,
     member: MemberIndex,
 ) -> pingora::Result<()> {
     let access = if ctx.reads {
@@ -110,8 +115,8 @@ async fn wait_for_place(
     } else {
         Access::Write
     };
-    let places = &standing.places;
-    let local = member == ctx.epoch.view.members().local();
+    let places = &peer_state.places;
+    let local = member == ctx.generation.view.members().local();
     let permit = match places.try_enter(access) {
         Some(permit) => permit,
         None => {
@@ -119,13 +124,13 @@ async fn wait_for_place(
             let waiting = if local {
                 Some(state.metrics.queued(access))
             } else {
-                ctx.epoch.metrics.peer_queued(member)
+                ctx.generation.metrics.peer_queued(member)
             };
             let waited = tokio::select! {
                 biased;
                 waited = places.wait(access) => Some(waited),
                 () = client_leaves(session) => Some(Err(Failure::ClientGone)),
-                () = goes_down(standing) => None,
+                () = goes_down(peer_state) => None,
             };
             drop(waiting);
             if local {
@@ -140,15 +145,15 @@ async fn wait_for_place(
     let held = if local {
         Some(state.metrics.replica_works(access))
     } else {
-        ctx.epoch.metrics.peer_works(member)
+        ctx.generation.metrics.peer_works(member)
     };
     ctx.permit = Some((permit, held));
     Ok(())
 }
 
 /// Returns when there is nothing to wait for any more.
-async fn goes_down(standing: &Standing) {
-    while standing.health().is_usable() {
+async fn goes_down(peer_state: &PeerState) {
+    while peer_state.health().is_usable() {
         tokio::time::sleep(DOWN_CHECK).await;
     }
 }

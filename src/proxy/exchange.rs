@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::epoch::{Epoch, WriteGuard};
-use crate::metrics::Held;
-use crate::request_id::{RequestId, TraceParent};
-use crate::respond::Failure;
+use crate::http::request_id::{RequestId, TraceParent};
+use crate::http::respond::Failure;
+use crate::member::generation::{Generation, WriteGuard};
+use crate::observe::metrics::Held;
 use crate::shard::{Arrival, MemberIndex, Operation, Plan};
 use crate::upstream::{Pass, Permit};
 
 /// The framework's per-request context.
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// The configuration that it began under, and keeps to its end.
-    pub epoch: Arc<Epoch>,
+    pub generation: Arc<Generation>,
     /// Which listener it came in by.
     pub arrival: Arrival,
     /// When the head was whole.
@@ -65,9 +65,9 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(epoch: Arc<Epoch>, arrival: Arrival) -> Self {
+    pub(super) fn new(generation: Arc<Generation>, arrival: Arrival) -> Self {
         Self {
-            epoch,
+            generation,
             arrival,
             started: Instant::now(),
             request_id: RequestId::make(),
@@ -94,9 +94,9 @@ impl Exchange {
         }
     }
 
-    /// Belongs to another epoch from now on, and is to be planned again.
-    pub(super) fn begin_anew(&mut self, epoch: Arc<Epoch>) {
-        self.epoch = epoch;
+    /// Belongs to another generation from now on, and is to be planned again.
+    pub(super) fn begin_anew(&mut self, generation: Arc<Generation>) {
+        self.generation = generation;
         self.plan = None;
         self.owner = None;
         self.repository = None;

@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::gate::{self, TooSlow};
-use crate::respond::{Failure, Malformed};
+use crate::http::respond::{Failure, Malformed};
+use crate::http::{self, TooSlow};
 
 /// What an error means for the request it ended.
-pub fn classify(error: &Error) -> Failure {
+pub(crate) fn classify(error: &Error) -> Failure {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     match error.esource() {
         ErrorSource::Downstream => cause
@@ -25,8 +25,8 @@ pub fn classify(error: &Error) -> Failure {
 }
 
 /// A client may be gone because we have cut it off, for what it did on another stream too.
-pub fn or_abuse(failure: Failure, error: &Error, session: &Session) -> Failure {
-    let is_cut = || session.digest().is_some_and(gate::is_cut) || is_refused_by_the_library(error);
+pub(crate) fn or_abuse(failure: Failure, error: &Error, session: &Session) -> Failure {
+    let is_cut = || session.digest().is_some_and(http::is_cut) || is_refused_by_the_library(error);
     if failure == Failure::ClientGone && is_cut() {
         return Failure::ClientAbuse;
     }
@@ -42,7 +42,7 @@ fn is_refused_by_the_library(error: &Error) -> bool {
 }
 
 /// Whether an upstream was waited for in vain.
-pub fn is_timeout(error: &Error) -> bool {
+pub(crate) fn is_timeout(error: &Error) -> bool {
     classify(error) == Failure::UpstreamTimeout
 }
 

@@ -13,9 +13,9 @@ use http::header::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::gate::head::is_host;
+use crate::http::head::is_host;
+use crate::peers::wire;
 use crate::shard::View;
-use crate::wire;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -10,23 +10,28 @@ use pingora::proxy::Session;
 
 use super::{Exchange, headers};
 use crate::config::Timeouts;
-use crate::epoch::Epoch;
-use crate::gate::head;
-use crate::request_id::{RequestId, TraceParent};
-use crate::respond::{Failure, Malformed, REQUEST_ID_HEADER};
+use crate::http::head;
+use crate::http::request_id::{RequestId, TraceParent};
+use crate::http::respond::{Failure, Malformed, REQUEST_ID_HEADER};
+use crate::member::generation::Generation;
+use crate::member::state::{Phase, State};
+use crate::peers::wire;
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
-use crate::state::{Phase, State};
-use crate::wire;
 
 /// W3C Trace Context, level 1.
-pub const TRACE_HEADER: &str = "traceparent";
+pub(crate) const TRACE_HEADER: &str = "traceparent";
 
 /// How long a client that is turned away may go on sending its body, which is read and thrown
 /// away: closing at once could take the answer away from it.
 const DRAIN_REJECTED: Duration = Duration::from_secs(2);
 
 /// Idle limits for both directions. The gate has waited for the head; keep-alive is its affair.
-pub fn set_limits(session: &mut Session, timeouts: &Timeouts, arrival: Arrival, phase: Phase) {
+pub(crate) fn set_limits(
+    session: &mut Session,
+    timeouts: &Timeouts,
+    arrival: Arrival,
+    phase: Phase,
+) {
     session.set_read_timeout(Some(timeouts.idle));
     session.set_write_timeout(Some(timeouts.idle));
     session.set_total_drain_timeout(Some(DRAIN_REJECTED));
@@ -45,36 +50,40 @@ pub fn set_limits(session: &mut Session, timeouts: &Timeouts, arrival: Arrival, 
 /// For an answer before the body was read: keeps the connection, within [`DRAIN_REJECTED`], for a
 /// client that is still sending, and closes it at once for one that waits for `100 Continue`, which
 /// may or may not send its body now (RFC 9110 §10.1.1).
-pub fn leave_time_to_read(session: &mut Session) {
+pub(crate) fn leave_time_to_read(session: &mut Session) {
     let waits = session.req_header().headers.contains_key(EXPECT);
     session.set_close_on_response_before_downstream_finish(waits);
 }
 
 /// Who is at the other end of a client connection.
-pub fn downstream(epoch: &Epoch, session: &Session) -> headers::Downstream {
+pub(crate) fn downstream(generation: &Generation, session: &Session) -> headers::Downstream {
     let address = client_ip(session);
     headers::Downstream {
         address,
         tls: is_tls(session),
-        trusted: address
-            .is_some_and(|ip| epoch.trusted_proxies.iter().any(|net| net.contains(&ip))),
+        trusted: address.is_some_and(|ip| {
+            generation
+                .trusted_proxies
+                .iter()
+                .any(|net| net.contains(&ip))
+        }),
     }
 }
 
 /// Whether the client speaks TLS to us.
-pub fn is_tls(session: &Session) -> bool {
+pub(crate) fn is_tls(session: &Session) -> bool {
     let digest = session.digest();
     digest.is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// The address at the other end, as IPv4 where it is one.
-pub fn client_ip(session: &Session) -> Option<IpAddr> {
+pub(crate) fn client_ip(session: &Session) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip().to_canonical())
 }
 
 /// What a request turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// One for an upstream, with a plan.
     Planned,
     /// A peer's question after our state.
@@ -87,7 +96,11 @@ pub enum Taken {
 ///
 /// # Errors
 /// Whatever is to be answered instead of forwarding.
-pub fn take_in(state: &State, session: &Session, ctx: &mut Exchange) -> Result<Taken, Failure> {
+pub(crate) fn take_in(
+    state: &State,
+    session: &Session,
+    ctx: &mut Exchange,
+) -> Result<Taken, Failure> {
     let request = session.req_header();
     let sent = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
@@ -142,8 +155,8 @@ fn question(method: &Method, path: &[u8]) -> Option<Taken> {
 
 fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), Failure> {
     let request = session.req_header();
-    let (epoch, arrival) = (ctx.epoch.clone(), ctx.arrival);
-    let view = &epoch.view;
+    let (generation, arrival) = (ctx.generation.clone(), ctx.arrival);
+    let view = &generation.view;
     let method = request.method.as_str();
     let access = Access::of(method);
     ctx.operation = route.operation(method);
@@ -154,7 +167,7 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
     }
     let sticky = match route {
         Route::Session | Route::Registry(_) if arrival == Arrival::Client => {
-            headers::sticky_member(request, &epoch.sticky.cookie, view)
+            headers::sticky_member(request, &generation.sticky.cookie, view)
         }
         Route::Session | Route::Registry(_) | Route::Repository { .. } | Route::Private => None,
     };
@@ -169,8 +182,8 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
             fallback: request.headers.contains_key(wire::FALLBACK),
         },
         view,
-        &epoch.policy,
-        |member| epoch.health_of(member),
+        &generation.policy,
+        |member| generation.health_of(member),
     );
     ctx.plan = Some(plan);
     let handed_over = matches!(plan, Plan::Forward(_)) && sticky.is_some();
@@ -185,19 +198,19 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
         | Plan::Fallback { .. }
         | Plan::PeerFallback { .. }
         | Plan::Spread { .. } => Ok(()),
-        Plan::Reject(reject) => Err(failure_of(reject, &epoch)),
+        Plan::Reject(reject) => Err(failure_of(reject, &generation)),
     }
 }
 
-fn failure_of(reject: Reject, epoch: &Epoch) -> Failure {
-    let members = epoch.view.members();
+fn failure_of(reject: Reject, generation: &Generation) -> Failure {
+    let members = generation.view.members();
     match reject {
         Reject::OwnerDown { owner } => Failure::OwnerDown {
             owner: members.get(owner).id.clone(),
         },
         Reject::Misdirected { owner } => Failure::Misdirected {
             owner: members.get(owner).id.clone(),
-            view: *epoch.view.fingerprint(),
+            view: *generation.view.fingerprint(),
         },
         Reject::ReplicaDown => Failure::ReplicaDown,
         Reject::Private => Failure::Private,

@@ -1,6 +1,6 @@
 //! The framework's phases, and no policy: what to do with a request is decided by
 //! [`crate::shard::plan`], whom to call is known to [`crate::upstream`], and what to answer when
-//! it fails stands in [`crate::respond`]. This module carries it out.
+//! it fails stands in [`crate::http::respond`]. This module carries it out.
 //!
 //! ```text
 //! request_filter ── intake: route, plan ──► answered here, or
@@ -20,8 +20,8 @@ mod record;
 mod verdict;
 mod writing;
 
-pub use exchange::Exchange;
-pub use record::refused;
+use exchange::Exchange;
+pub(crate) use record::refused;
 
 use intake::Taken;
 
@@ -36,22 +36,22 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::metrics::Upstream;
-use crate::respond::{Failure, REQUEST_ID_HEADER, Severity};
+use crate::http::respond::{Failure, REQUEST_ID_HEADER, Severity};
+use crate::member::state::State;
+use crate::observe::metrics::Upstream;
+use crate::peers::wire;
 use crate::shard::{Arrival, Plan};
-use crate::state::State;
 use crate::upstream::{PEER_GRACE, cause};
-use crate::wire;
 
 /// The proxy behind one listener.
-pub struct Proxy {
+pub(crate) struct Proxy {
     arrival: Arrival,
     state: Arc<State>,
 }
 
 impl Proxy {
     /// Requests that come in by this listener are of this arrival, whatever they say.
-    pub fn new(arrival: Arrival, state: Arc<State>) -> Self {
+    pub(crate) fn new(arrival: Arrival, state: Arc<State>) -> Self {
         Self { arrival, state }
     }
 }
@@ -61,7 +61,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.state.epoch(), self.arrival)
+        Exchange::new(self.state.generation(), self.arrival)
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
@@ -74,7 +74,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
     ) -> pingora::Result<bool> {
         let phase = self.state.phase();
-        intake::set_limits(session, &ctx.epoch.timeouts, self.arrival, phase);
+        intake::set_limits(session, &ctx.generation.timeouts, self.arrival, phase);
         ctx.in_flight = Some(self.state.metrics.request_begins(self.arrival));
         match self.receive(session, ctx).await {
             Ok(Taken::Planned) => return Ok(false),
@@ -109,7 +109,7 @@ impl ProxyHttp for Proxy {
                 Some(Plan::Forward(_)) => PEER_GRACE,
                 _ => Duration::ZERO,
             };
-            peer.options.read_timeout = Some(ctx.epoch.timeouts.commit + grace);
+            peer.options.read_timeout = Some(ctx.generation.timeouts.commit + grace);
         }
         Ok(peer)
     }
@@ -146,19 +146,19 @@ impl ProxyHttp for Proxy {
             request.insert_header(HOST, address.to_string())?;
         }
         if self.arrival == Arrival::Client {
-            headers::set_forwarded(request, &intake::downstream(&ctx.epoch, session))?;
+            headers::set_forwarded(request, &intake::downstream(&ctx.generation, session))?;
         }
         request.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if let Some(trace) = &ctx.trace {
             request.insert_header(intake::TRACE_HEADER, trace.as_str())?;
         }
-        let view = &ctx.epoch.view;
+        let view = &ctx.generation.view;
         if verdict::upstream_of(ctx) == Upstream::Peer {
             request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
             let local = view.members().get(view.members().local());
             request.insert_header(wire::MEMBER, local.id.to_string())?;
         } else {
-            headers::drop_cookie(request, &ctx.epoch.sticky.cookie)?;
+            headers::drop_cookie(request, &ctx.generation.sticky.cookie)?;
         }
         if let Some(Plan::PeerFallback { .. }) = ctx.plan {
             request.insert_header(wire::FALLBACK, "1")?;
@@ -212,9 +212,9 @@ impl ProxyHttp for Proxy {
         }
         response.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if ctx.hand_out_cookie {
-            let view = &ctx.epoch.view;
+            let view = &ctx.generation.view;
             let token = view.sticky_token(view.members().local());
-            let sticky = &ctx.epoch.sticky;
+            let sticky = &ctx.generation.sticky;
             let secure = if intake::is_tls(session) {
                 "; Secure"
             } else {

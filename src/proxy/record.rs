@@ -6,16 +6,16 @@ use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
 use super::{Exchange, verdict};
-use crate::access_log::AccessRecord;
-use crate::gate::Refused;
-use crate::metrics::{Direction, PlanKind, RequestEnd};
-use crate::request_id::TraceParent;
-use crate::respond::Failure;
+use crate::http::Refused;
+use crate::http::request_id::TraceParent;
+use crate::http::respond::Failure;
+use crate::member::state::State;
+use crate::observe::access_log::AccessRecord;
+use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
 use crate::shard::{Arrival, MemberId, Operation, Plan};
-use crate::state::State;
 
 /// A request has ended, well or not.
-pub fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
+pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
     let end = RequestEnd {
         arrival,
         operation: ctx.operation,
@@ -66,7 +66,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
     let digest = session
         .digest()
         .and_then(|digest| digest.ssl_digest.as_ref());
-    let name = |member| &ctx.epoch.view.members().get(member).id;
+    let name = |member| &ctx.generation.view.members().get(member).id;
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - end.total,
         request_id: ctx.request_id.as_str(),
@@ -100,7 +100,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
 }
 
 /// A request was refused before the framework saw it: little is known of it.
-pub fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
+pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
     let status = refused.failure.status();
     state.metrics.reject(refused.failure);
     state.metrics.request_ends(&RequestEnd {

@@ -10,14 +10,14 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::{Exchange, circuit, failure, give_up};
-use crate::metrics::Upstream;
-use crate::respond::Failure;
+use crate::http::respond::Failure;
+use crate::member::state::State;
+use crate::observe::metrics::Upstream;
+use crate::peers::wire;
 use crate::shard::{self, Plan};
-use crate::state::State;
-use crate::wire;
 
 /// Whom the plan calls.
-pub fn upstream_of(ctx: &Exchange) -> Upstream {
+pub(crate) fn upstream_of(ctx: &Exchange) -> Upstream {
     match ctx.plan {
         Some(Plan::Forward(_) | Plan::PeerFallback { .. }) => Upstream::Peer,
         Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_))
@@ -30,7 +30,7 @@ pub fn upstream_of(ctx: &Exchange) -> Upstream {
 /// # Errors
 /// When the response must not go downstream: because the peer is not the owner after all, or
 /// because the request goes elsewhere.
-pub fn on_response(
+pub(crate) fn on_response(
     session: &Session,
     response: &mut ResponseHeader,
     ctx: &mut Exchange,
@@ -41,7 +41,7 @@ pub fn on_response(
         Some(Plan::Forward(owner))
             if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
         {
-            let owner = ctx.epoch.view.members().get(owner).id.clone();
+            let owner = ctx.generation.view.members().get(owner).id.clone();
             return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
         }
         // A member of a release that knows no stand-ins.
@@ -66,7 +66,7 @@ pub fn on_response(
 }
 
 /// No connection, so nothing was sent: a read may still be served by another replica.
-pub fn on_connect_error(
+pub(crate) fn on_connect_error(
     session: &Session,
     peer: &HttpPeer,
     ctx: &mut Exchange,
@@ -80,7 +80,7 @@ pub fn on_connect_error(
 
 /// The connection broke. A read that went into a pooled connection which the upstream was just
 /// closing is sent again; another read may be served by another replica.
-pub fn on_error(
+pub(crate) fn on_error(
     state: &State,
     session: &mut Session,
     ctx: &mut Exchange,
@@ -127,7 +127,7 @@ pub fn on_error(
 
 /// The upstream is not to be called at all: a read goes to the next at once, and once only, since
 /// that one may not be callable either. Says whether it does.
-pub fn divert(session: &Session, ctx: &mut Exchange) -> bool {
+pub(crate) fn divert(session: &Session, ctx: &mut Exchange) -> bool {
     let second = second(session, ctx);
     if second.is_some() {
         ctx.plan = second;
@@ -149,14 +149,14 @@ fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
     if ctx.has_second || !is_untouched_read(session, ctx) {
         return None;
     }
-    let epoch = &ctx.epoch;
-    let health = |member| epoch.health_of(member);
+    let generation = &ctx.generation;
+    let health = |member| generation.health_of(member);
     shard::second(
         ctx.plan?,
         ctx.arrival,
         ctx.owner,
-        &epoch.view,
-        &epoch.policy,
+        &generation.view,
+        &generation.policy,
         health,
     )
 }
@@ -168,7 +168,11 @@ fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error:
     let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
         return false;
     };
-    let tries = ctx.epoch.upstreams.member(member).expect_other_name(peer);
+    let tries = ctx
+        .generation
+        .upstreams
+        .member(member)
+        .expect_other_name(peer);
     if tries.is_ok() {
         ctx.try_elsewhere(plan);
     }

@@ -5,25 +5,29 @@ use std::sync::Arc;
 use pingora::proxy::Session;
 
 use super::{Exchange, intake};
-use crate::agreement;
-use crate::respond::Failure;
+use crate::http::respond::Failure;
+use crate::member::state::State;
+use crate::peers::agreement;
 use crate::shard::{Plan, Repository};
-use crate::state::State;
 
 /// Epochs that may end under one request before it is turned away.
-const EPOCHS: usize = 3;
+const GENERATIONS: usize = 3;
 
 /// Admits the planned request if it is a write to a repository of ours; others need no leave. If
-/// the epoch ends meanwhile, the request begins anew under the next.
+/// the generation ends meanwhile, the request begins anew under the next.
 ///
 /// # Errors
 /// What is to be answered instead.
-pub async fn admit(state: &State, session: &Session, ctx: &mut Exchange) -> Result<(), Failure> {
-    for _ in 0..EPOCHS {
+pub(crate) async fn admit(
+    state: &State,
+    session: &Session,
+    ctx: &mut Exchange,
+) -> Result<(), Failure> {
+    for _ in 0..GENERATIONS {
         match begin(state, ctx).await {
             Err(Failure::Reloading) => {
-                let next = state.next_epoch();
-                if Arc::ptr_eq(&next, &ctx.epoch) {
+                let next = state.next_generation();
+                if Arc::ptr_eq(&next, &ctx.generation) {
                     break;
                 }
                 ctx.begin_anew(next);
@@ -43,17 +47,17 @@ async fn begin(state: &State, ctx: &mut Exchange) -> Result<(), Failure> {
     let Ok(repository) = Repository::parse(&name) else {
         return Err(Failure::Internal);
     };
-    let epoch = ctx.epoch.clone();
-    if !epoch.is_settled() {
-        epoch.settle().await;
+    let generation = ctx.generation.clone();
+    if !generation.is_settled() {
+        generation.settle().await;
     }
     // Counted in before anybody is asked: who changes its view from now on hears of this write.
-    let write = epoch.begin_write()?;
-    if state.has_other_replica_writing(&epoch) {
+    let write = generation.begin_write()?;
+    if state.has_other_replica_writing(&generation) {
         return Err(Failure::Reloading);
     }
-    let doubts = epoch.doubts(&repository)?;
-    if !agreement::is_ours(state, &epoch, &repository, &doubts).await {
+    let doubts = generation.doubts(&repository)?;
+    if !agreement::is_ours(state, &generation, &repository, &doubts).await {
         return Err(Failure::ViewsDiffer);
     }
     ctx.write = Some(write);

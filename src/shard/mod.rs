@@ -22,6 +22,7 @@
 //! | [`view`] | members + placement + pins as one value, with the fingerprint that peers compare |
 //! | [`health`] | consecutive probe results → up or down |
 //! | [`circuit`] | consecutive failures → left alone for a while, then tried by one request |
+//! | [`text`] | characters and digits of others, made safe to show |
 //! | [`mod@plan`] | everything above → what to do with one request |
 //!
 //! Three rules hold throughout. What is forwarded is exactly what was hashed, so a path that two registries could
@@ -36,6 +37,7 @@ pub mod placement;
 pub mod plan;
 pub mod repository;
 pub mod route;
+pub mod text;
 pub mod view;
 
 pub use circuit::{Circuit, CircuitLimits, CircuitState, Outcome};

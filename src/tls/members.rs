@@ -20,7 +20,7 @@ use crate::shard::{Host, Members};
 /// Verifies the client certificates of the peer listener. Authority and members can be swapped
 /// while connections are open; a connection keeps the verdict of its own handshake.
 #[derive(Debug)]
-pub struct MemberVerifier {
+pub(crate) struct MemberVerifier {
     current: ArcSwap<Trusted>,
 }
 
@@ -33,7 +33,7 @@ struct Trusted {
 impl MemberVerifier {
     /// # Errors
     /// An authority without a usable trust anchor.
-    pub fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
+    pub(crate) fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
         Ok(Self {
             current: ArcSwap::from_pointee(Trusted::new(authority, members)?),
         })
@@ -43,7 +43,7 @@ impl MemberVerifier {
     ///
     /// # Errors
     /// As [`MemberVerifier::new`]; then nothing changes.
-    pub fn replace(&self, authority: &Authority, members: &Members) -> Result<(), String> {
+    pub(crate) fn replace(&self, authority: &Authority, members: &Members) -> Result<(), String> {
         self.current
             .store(Arc::new(Trusted::new(authority, members)?));
         Ok(())

@@ -4,15 +4,16 @@
 //! Everything TLS of this crate goes through rustls with the `ring` provider, named explicitly, so
 //! that a second provider elsewhere in the dependency tree can never be picked up by accident.
 
+pub(crate) mod content_digest;
 mod files;
 mod members;
 mod reload;
 mod serving;
 
-pub use files::{Authority, KeyPair, TlsFileError};
-pub use members::MemberVerifier;
-pub use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, watch};
-pub use serving::{ServingKey, client_listener, peer_listener};
+pub(crate) use files::{Authority, KeyPair, TlsFileError};
+pub(crate) use members::MemberVerifier;
+pub(crate) use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, watch};
+pub(crate) use serving::{ServingKey, client_listener, peer_listener};
 
 use std::sync::Arc;
 

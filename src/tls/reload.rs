@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Authority, KeyPair, TlsFileError};
-use crate::stamp::stamp_in_background;
+use crate::tls::content_digest::content_digest_in_background;
 
 /// How often the files are compared.
-pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The TLS files of one member.
 #[derive(Debug, Clone, Default)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// Certificate and key of the client listener, when it speaks TLS.
     pub client: Option<(PathBuf, PathBuf)>,
     /// Authority, certificate and key between members, unless the cluster is insecure.
@@ -21,7 +21,7 @@ pub struct TlsFiles {
 
 /// What [`TlsFiles`] hold, parsed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TlsMaterial {
+pub(crate) struct TlsMaterial {
     /// The client listener's pair.
     pub client: Option<KeyPair>,
     /// The cluster's authority and this member's pair.
@@ -33,7 +33,7 @@ impl TlsFiles {
     ///
     /// # Errors
     /// The first file that is of no use, with its fault.
-    pub fn load(&self) -> Result<TlsMaterial, TlsFileError> {
+    pub(crate) fn load(&self) -> Result<TlsMaterial, TlsFileError> {
         let client = self
             .client
             .as_ref()
@@ -47,7 +47,7 @@ impl TlsFiles {
     }
 
     /// Every path among them.
-    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         let cluster = self
             .cluster
@@ -60,15 +60,15 @@ impl TlsFiles {
 /// Compares the files for ever and hands what has changed since `in_use` was read to `apply`: the
 /// new material, or why the new files are of no use (then the old ones stay in force). Each change
 /// is reported once.
-pub async fn watch(
+pub(crate) async fn watch(
     files: TlsFiles,
     in_use: TlsMaterial,
     interval: Duration,
     mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
 ) {
     let paths: Vec<PathBuf> = files.paths().cloned().collect();
-    let mut seen = stamp_in_background(paths.clone()).await;
-    // They may have changed before the stamp was taken.
+    let mut seen = content_digest_in_background(paths.clone()).await;
+    // They may have changed before the content_digest was taken.
     let now = files.load();
     if !matches!(&now, Ok(now) if *now == in_use) {
         apply(now);
@@ -77,7 +77,7 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = stamp_in_background(paths.clone()).await;
+        let now = content_digest_in_background(paths.clone()).await;
         if now != seen {
             seen = now;
             apply(files.load());

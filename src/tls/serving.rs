@@ -11,20 +11,20 @@ use super::{KeyPair, MemberVerifier};
 
 /// The key pair that a listener shows, swappable between handshakes.
 #[derive(Debug)]
-pub struct ServingKey {
+pub(crate) struct ServingKey {
     current: ArcSwap<CertifiedKey>,
 }
 
 impl ServingKey {
     /// Serves this pair until [`ServingKey::replace`].
-    pub fn new(pair: &KeyPair) -> Arc<Self> {
+    pub(crate) fn new(pair: &KeyPair) -> Arc<Self> {
         Arc::new(Self {
             current: ArcSwap::new(pair.certified()),
         })
     }
 
     /// Serves another pair from the next handshake on.
-    pub fn replace(&self, pair: &KeyPair) {
+    pub(crate) fn replace(&self, pair: &KeyPair) {
         self.current.store(pair.certified());
     }
 }
@@ -39,7 +39,7 @@ impl ResolvesServerCert for ServingKey {
 ///
 /// # Errors
 /// A provider without the protocol versions we ask for.
-pub fn client_listener(key: Arc<ServingKey>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub(crate) fn client_listener(key: Arc<ServingKey>) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(super::provider())
         .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?
         .with_no_client_auth()
@@ -53,7 +53,7 @@ pub fn client_listener(key: Arc<ServingKey>) -> Result<Arc<ServerConfig>, rustls
 ///
 /// # Errors
 /// A provider without the protocol versions we ask for.
-pub fn peer_listener(
+pub(crate) fn peer_listener(
     key: Arc<ServingKey>,
     members: Arc<MemberVerifier>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {

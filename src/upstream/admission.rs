@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::respond::Failure;
+use crate::http::respond::Failure;
 use crate::shard::Access;
 use places::{Places, Taken};
 

@@ -20,17 +20,17 @@ const POOL: usize = Members::MAX + 1;
 
 /// Asks upstreams small questions over connections of its own, so that a probe neither takes a
 /// warm connection from a request nor waits behind one.
-pub struct Asker {
+pub(crate) struct Asker {
     connector: Connector,
 }
 
 impl Asker {
     /// The kind of error when an answer is too large to be one.
-    pub const TOO_LARGE: ErrorType = ErrorType::Custom("too large");
+    pub(crate) const TOO_LARGE: ErrorType = ErrorType::Custom("too large");
 
     /// `authority_file` only keeps the framework from reading the system's certificates; each
     /// target brings its own trust.
-    pub fn new(authority_file: Option<String>) -> Self {
+    pub(crate) fn new(authority_file: Option<String>) -> Self {
         let mut options = ConnectorOptions::new(POOL);
         options.ca_file = authority_file;
         Self {
@@ -42,7 +42,7 @@ impl Asker {
     ///
     /// # Errors
     /// Whatever kept the whole answer from arriving within `timeout`.
-    pub async fn get(
+    pub(crate) async fn get(
         &self,
         peer: &HttpPeer,
         request: RequestHeader,
@@ -83,7 +83,7 @@ impl Asker {
 
 /// What went wrong, for a log: never what was sent or received, which the framework's own words
 /// quote and which may hold tokens.
-pub fn cause(error: &Error) -> String {
+pub(crate) fn cause(error: &Error) -> String {
     let (whose, what) = (error.esource().as_str(), error.etype().as_str());
     let said = format!("{whose} {what}");
     let root = error.root_cause();
@@ -99,7 +99,7 @@ pub fn cause(error: &Error) -> String {
 ///
 /// # Errors
 /// A path or a host that cannot stand in one.
-pub fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
+pub(crate) fn question(path: &str, host: &str) -> pingora::Result<RequestHeader> {
     let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
     request.insert_header(HOST, host)?;
     request.insert_header(USER_AGENT, concat!("shardlet/", env!("CARGO_PKG_VERSION")))?;

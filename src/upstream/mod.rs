@@ -1,20 +1,21 @@
 //! Whom we call: the local replica and the peers, each as a ready-made connection target.
 //!
-//! Names are resolved in the background ([`crate::resolve`]) and certificates are read in the
+//! Names are resolved in the background ([`crate::upstream::resolve`]) and certificates are read in the
 //! background ([`crate::tls`]), so a request never waits for either: it clones what is ready, or
 //! is answered that nothing is.
 
 mod admission;
 mod ask;
 mod breaker;
+pub(crate) mod resolve;
 mod target;
 mod trust;
 
-pub use admission::{Admission, Permit};
-pub use ask::{Asker, cause, question};
-pub use breaker::{Breaker, Pass};
-pub use target::{Credentials, DialError, PEER_GRACE};
-pub use trust::Trust;
+pub(crate) use admission::{Admission, Permit};
+pub(crate) use ask::{Asker, cause, question};
+pub(crate) use breaker::{Breaker, Pass};
+pub(crate) use target::{Credentials, DialError, PEER_GRACE};
+pub(crate) use trust::Trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::{MemberAddress, MemberIndex, Members};
 use target::{PeerName, Target};
 
-/// Every upstream of one epoch.
+/// Every upstream of one generation.
 pub struct Upstreams {
     replica: Arc<Upstream>,
     members: Box<[Arc<Upstream>]>,
@@ -48,8 +49,8 @@ pub struct Upstream {
 }
 
 struct Ready {
-    brisk: Arc<HttpPeer>,
-    patient: Arc<HttpPeer>,
+    small: Arc<HttpPeer>,
+    large: Arc<HttpPeer>,
 }
 
 /// How much of a request goes out before the other end must take some of it in.
@@ -64,7 +65,7 @@ pub enum Load {
 
 impl Upstreams {
     /// Upstreams for these members, of which none is callable until it has an address (a Unix
-    /// socket has one from the start). Addresses that an earlier epoch has found are kept.
+    /// socket has one from the start). Addresses that an earlier generation has found are kept.
     ///
     /// # Errors
     /// A replica authority that cannot be read.
@@ -152,8 +153,8 @@ impl Upstream {
         let ready = self.ready.load();
         let ready = ready.as_ref()?;
         Some(match load {
-            Load::Small => ready.brisk.clone(),
-            Load::Large => ready.patient.clone(),
+            Load::Small => ready.small.clone(),
+            Load::Large => ready.large.clone(),
         })
     }
 
@@ -215,7 +216,7 @@ impl Upstream {
                 Ok(made.map(Arc::new))
             };
             let ready = match (make(Load::Small)?, make(Load::Large)?) {
-                (Some(brisk), Some(patient)) => Some(Arc::new(Ready { brisk, patient })),
+                (Some(small), Some(large)) => Some(Arc::new(Ready { small, large })),
                 _ => None,
             };
             self.ready.store(ready);

@@ -26,7 +26,7 @@ const PEER_IDLE: Duration = Duration::from_secs(45);
 /// sides, and it is the client that has to be told, not the replica that is to blame.
 const REPLICA_GRACE: Duration = Duration::from_millis(500);
 /// How much longer a peer may be silent: it is to tell of its replica before we give it up.
-pub const PEER_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const PEER_GRACE: Duration = Duration::from_secs(1);
 
 /// A silent connection, in the pool or waiting for an answer, is asked for a sign of life after so
 /// long, so often, so many times: a machine that is gone sends no reset.

@@ -1,6 +1,6 @@
 //! A member that says that it is going, and goes.
 
-use shardlet::server::Drained;
+use shardlet::run::Drained;
 use tokio::net::TcpStream;
 
 use crate::cluster::{Cluster, Connection, End, Plan, Request, Step, eventually};
@@ -147,7 +147,7 @@ async fn a_member_that_closes_takes_no_other_configuration() {
     let (mut writing, gate) = held_write(&cluster, 0, &repository).await;
     let leaving = cluster.take(0);
     let (clients, admin) = (leaving.addresses().clients, leaving.addresses().admin);
-    let view = *leaving.epoch().view.fingerprint();
+    let view = *leaving.generation().view.fingerprint();
     let state = leaving.server.state().clone();
     cluster.configure(0, |plan| plan.set("cluster", &pinned_to("zot-2")));
     let closing = tokio::spawn(leaving.server.close());
@@ -160,7 +160,7 @@ async fn a_member_that_closes_takes_no_other_configuration() {
     let answer = operator.ask(&command).await;
     assert_eq!(answer.status, 422, "{answer:?}");
     assert!(answer.text().contains("closing"), "{answer:?}");
-    assert_eq!(*state.epoch().view.fingerprint(), view);
+    assert_eq!(*state.generation().view.fingerprint(), view);
 
     gate.open();
     assert_eq!(writing.answer().await.status, 201);

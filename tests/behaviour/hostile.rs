@@ -174,7 +174,7 @@ async fn a_crowd_beyond_the_cap_is_told_so_at_once() {
 #[tokio::test]
 async fn a_path_goes_where_the_corpus_says_or_nowhere() {
     let cluster = Cluster::of_three().await;
-    let epoch = cluster.at(0).epoch();
+    let generation = cluster.at(0).generation();
     let rows = include_str!("../corpus/paths.txt").lines();
     let rows = rows.filter(|line| !line.starts_with('#') && !line.is_empty());
     for row in rows {
@@ -201,7 +201,7 @@ async fn a_path_goes_where_the_corpus_says_or_nowhere() {
             "-" => assert_eq!(seen, [0], "{target}"),
             name => {
                 let repository = shardlet::shard::Repository::parse(name).unwrap();
-                let owner = epoch.view.owner(&repository).get();
+                let owner = generation.view.owner(&repository).get();
                 assert_eq!(seen, [owner], "{target} of {name}");
             }
         }

@@ -1,6 +1,6 @@
 //! Starting with names that do not resolve, and ending with requests in flight.
 
-use shardlet::server::Drained;
+use shardlet::run::Drained;
 use shardlet::shard::MemberId;
 use tokio::net::TcpStream;
 
@@ -102,10 +102,10 @@ async fn a_name_that_does_not_resolve_costs_its_own_repositories_only() {
     assert_eq!(cluster.at(0).get(&other).await.status, 200);
 
     // As the look-up in the background does once the name is there.
-    let epoch = cluster.at(0).epoch();
+    let generation = cluster.at(0).generation();
     let id: MemberId = "zot-2".parse().unwrap();
-    let index = epoch.view.members().find(&id).unwrap();
-    let upstream = epoch.upstreams.member(index);
+    let index = generation.view.members().find(&id).unwrap();
+    let upstream = generation.upstreams.member(index);
     upstream
         .set_address(cluster.plan().peer_address(1))
         .unwrap();

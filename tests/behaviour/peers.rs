@@ -20,12 +20,17 @@ fn member_certificate(cluster: &Cluster) -> Signed {
 }
 
 fn own_view(cluster: &Cluster, index: usize) -> String {
-    cluster.at(index).epoch().view.fingerprint().to_string()
+    cluster
+        .at(index)
+        .generation()
+        .view
+        .fingerprint()
+        .to_string()
 }
 
 /// A repository that the first member sends to the second, which sees another owner.
 fn disputed(cluster: &Cluster) -> String {
-    let second = cluster.at(1).epoch();
+    let second = cluster.at(1).generation();
     let not_its_own = |name: &String| {
         let repository = shardlet::shard::Repository::parse(name).unwrap();
         second.view.owner(&repository).get() != 1
@@ -103,7 +108,7 @@ async fn a_write_in_dispute_is_refused_by_both_owners() {
     assert!(disputed.starts_with("team/"));
     let other_names = |name: &String| {
         let repository = shardlet::shard::Repository::parse(name).unwrap();
-        cluster.at(0).epoch().view.owner(&repository).get() == 0
+        cluster.at(0).generation().view.owner(&repository).get() == 0
     };
     let agreed = (0..)
         .map(|number| format!("other/app-{number}"))
@@ -143,9 +148,9 @@ async fn a_write_in_dispute_is_refused_by_both_owners() {
 async fn members_with_another_key_write_where_all_happen_to_agree() {
     let cluster = Cluster::start(of_two_views().eager_probes()).await;
     let owner_by = |viewer: usize, name: &str| {
-        let epoch = cluster.at(viewer).epoch();
+        let generation = cluster.at(viewer).generation();
         let repository = shardlet::shard::Repository::parse(name).unwrap();
-        epoch.view.owner(&repository).get()
+        generation.view.owner(&repository).get()
     };
     let put = async |at: usize, name: &str| {
         let target = format!("/v2/{name}/manifests/latest");
@@ -156,7 +161,7 @@ async fn members_with_another_key_write_where_all_happen_to_agree() {
         answer.status
     };
     crate::cluster::eventually("the views to be told", async || {
-        (0..3).all(|at| !cluster.at(at).epoch().others().is_empty())
+        (0..3).all(|at| !cluster.at(at).generation().others().is_empty())
     })
     .await;
     for owner in 0..3 {

@@ -19,8 +19,8 @@ async fn busy(queue: &str) -> (Cluster, String, Gate) {
 }
 
 fn waiting(cluster: &Cluster) -> usize {
-    let epoch = cluster.at(1).epoch();
-    let places = &epoch.replica().places;
+    let generation = cluster.at(1).generation();
+    let places = &generation.replica().places;
     places.waiting(Access::Read) + places.waiting(Access::Write)
 }
 

@@ -61,7 +61,7 @@ async fn a_good_configuration_is_taken_without_a_failed_request() {
 #[tokio::test]
 async fn a_broken_configuration_changes_nothing_and_is_reported() {
     let mut cluster = Cluster::start(Plan::of(2).set("cluster", &pinned_to("zot-1"))).await;
-    let before = cluster.at(0).epoch();
+    let before = cluster.at(0).generation();
     let reloaded = cluster
         .reload(0, |plan| plan.set("timeouts", "idle: soon, conect: 1s"))
         .await;
@@ -75,7 +75,7 @@ async fn a_broken_configuration_changes_nothing_and_is_reported() {
             "{problem}"
         );
     }
-    assert!(std::sync::Arc::ptr_eq(&before, &cluster.at(0).epoch()));
+    assert!(std::sync::Arc::ptr_eq(&before, &cluster.at(0).generation()));
     assert_eq!(
         serves(&cluster, 0, "moved/app").await.as_deref(),
         Some("zot-1")
@@ -86,7 +86,7 @@ async fn a_broken_configuration_changes_nothing_and_is_reported() {
         .reload(0, |plan| plan.set("timeouts", "idle: 7s"))
         .await;
     assert!(reloaded.taken, "{:?}", reloaded.problems);
-    assert_eq!(cluster.at(0).epoch().timeouts.idle.as_secs(), 7);
+    assert_eq!(cluster.at(0).generation().timeouts.idle.as_secs(), 7);
     assert_eq!(cluster.at(0).metric("shardlet_config_last_reload_ok"), 1.0);
 }
 
@@ -97,7 +97,7 @@ async fn a_changed_file_is_read_without_being_told() {
     let text = std::fs::read_to_string(file).unwrap();
     std::fs::write(file, text.replace("idle: 10s", "idle: 11s")).unwrap();
     eventually("the change to be taken", async || {
-        cluster.at(0).epoch().timeouts.idle.as_secs() == 11
+        cluster.at(0).generation().timeouts.idle.as_secs() == 11
     })
     .await;
     assert_eq!(

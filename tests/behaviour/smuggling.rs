@@ -179,7 +179,7 @@ fn doors(cluster: &Cluster) -> [Door; 2] {
         return [clients, admin];
     }
     let member = authority.sign(&["zot-1".into()]);
-    let view = cluster.at(0).epoch().view.fingerprint().to_string();
+    let view = cluster.at(0).generation().view.fingerprint().to_string();
     let peers = Door {
         tls: Some(authority.client(Some(&member), &["http/1.1"])),
         peer: format!("X-Shardlet-View: {view}\\r\\nX-Shardlet-Member: zot-2\\r\\n"),

@@ -6,9 +6,11 @@ use crate::moves::{held_write, pinned_to, put, serves};
 
 fn peers_agree(cluster: &Cluster) -> bool {
     (0..cluster.plan().size()).all(|at| {
-        let epoch = cluster.at(at).epoch();
-        let asked = epoch.parties().all(|party| epoch.was_asked(party));
-        asked && epoch.others().is_empty()
+        let generation = cluster.at(at).generation();
+        let asked = generation
+            .parties()
+            .all(|party| generation.was_asked(party));
+        asked && generation.others().is_empty()
     })
 }
 
@@ -30,8 +32,10 @@ async fn a_repository_that_moves_is_not_written_before_its_old_owner_is_done() {
         assert!(reloaded.taken, "{:?}", reloaded.problems);
     }
     let asked = |cluster: &Cluster| {
-        let epoch = cluster.at(1).epoch();
-        epoch.parties().all(|party| epoch.was_asked(party))
+        let generation = cluster.at(1).generation();
+        generation
+            .parties()
+            .all(|party| generation.was_asked(party))
     };
     eventually("the new owner to have asked", async || asked(&cluster)).await;
     for at in [0, 1] {
@@ -74,7 +78,7 @@ async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent()
         assert!(reloaded.taken, "{:?}", reloaded.problems);
     }
     // It is turned away by its peers now, so it cannot know what they write.
-    eventually("the leaver to write no more", async || {
+    eventually("the former_member to write no more", async || {
         cluster.at(2).ask(put(&moved)).await.status == 503
     })
     .await;
@@ -210,10 +214,13 @@ async fn back_from_the_dead(before: &str, after: &str) -> Cluster {
     assert!(reloaded.taken);
     cluster.restart(0).await;
     let told = |cluster: &Cluster| {
-        let epoch = cluster.at(1).epoch();
-        let peer = epoch.view.members().peers().next().unwrap().0;
-        let told = epoch.standing(peer).told().and_then(|told| told.view);
-        told == Some(*epoch.view.fingerprint())
+        let generation = cluster.at(1).generation();
+        let peer = generation.view.members().peers().next().unwrap().0;
+        let told = generation
+            .peer_state(peer)
+            .told()
+            .and_then(|told| told.view);
+        told == Some(*generation.view.fingerprint())
     };
     eventually("the new process to have told its view", async || {
         told(&cluster)

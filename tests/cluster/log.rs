@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde_json::Value;
-use shardlet::telemetry::{Format, LineWriter};
+use shardlet::run::{Format, LineWriter};
 use tokio::sync::watch;
 
 use super::within;
@@ -24,8 +24,8 @@ impl Log {
         Self { lines, writer }
     }
 
-    /// For [`shardlet::server::Server::start`].
-    pub fn output(&self) -> shardlet::server::LogOutput {
+    /// For [`shardlet::run::Server::start`].
+    pub fn output(&self) -> shardlet::run::LogOutput {
         (self.writer.sender(), Format::Json)
     }
 

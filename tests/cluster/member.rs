@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use shardlet::config::{self, Config, Environment, Files, Problems, SourceName};
-use shardlet::epoch::Epoch;
-use shardlet::server::{Addresses, Loader, Server};
+use shardlet::member::generation::Generation;
+use shardlet::run::{Addresses, Loader, Server};
 
 use super::authority::Authority;
 use super::client::{Answer, Connection};
@@ -91,8 +91,8 @@ impl Member {
     }
 
     /// What its configuration has made.
-    pub fn epoch(&self) -> Arc<Epoch> {
-        self.server.state().epoch()
+    pub fn generation(&self) -> Arc<Generation> {
+        self.server.state().generation()
     }
 
     /// A connection to the client listener, over TLS where it speaks TLS.
@@ -136,7 +136,7 @@ impl Member {
 
     /// All metrics.
     pub fn metrics(&self) -> String {
-        self.server.state().metrics.render()
+        self.server.metrics()
     }
 
     /// One series, by its name and labels as rendered; 0 if it is not there.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use shardlet::admin::Reloaded;
+use shardlet::run::Reloaded;
 use shardlet::shard::Repository;
 
 use authority::Authority;
@@ -82,11 +82,11 @@ impl Cluster {
     async fn acquainted(&self) {
         eventually("all peers are asked", async || {
             self.members.iter().flatten().all(|member| {
-                let epoch = member.epoch();
+                let generation = member.generation();
                 let strange = self.plan.has_strange_certificates();
-                epoch
-                    .parties()
-                    .all(|party| epoch.was_asked(party) || strange && epoch.was_tried(party))
+                generation.parties().all(|party| {
+                    generation.was_asked(party) || strange && generation.was_tried(party)
+                })
             })
         })
         .await;
@@ -155,15 +155,21 @@ impl Cluster {
 
     /// Repositories that this member owns, without end.
     pub fn repositories_of(&self, index: usize) -> impl Iterator<Item = String> {
-        let epoch = self.members.iter().flatten().next().unwrap().epoch();
+        let generation = self.members.iter().flatten().next().unwrap().generation();
         (0..)
             .map(|number| format!("team/app-{number}"))
-            .filter(move |name| epoch.view.owner(&Repository::parse(name).unwrap()).get() == index)
+            .filter(move |name| {
+                generation
+                    .view
+                    .owner(&Repository::parse(name).unwrap())
+                    .get()
+                    == index
+            })
     }
 
     /// A repository that, by the view of one member, another one owns.
     pub fn repository_by(&self, viewer: usize, owner: usize) -> String {
-        let view = &self.at(viewer).epoch().view;
+        let view = &self.at(viewer).generation().view;
         let owner = self.plan.id(owner);
         let names = (0..).map(|number| format!("team/app-{number}"));
         let owned = |name: &String| {

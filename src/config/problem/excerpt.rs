@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::config::yaml::Mark;
-use crate::text::shown;
+use crate::shard::text::shown;
 
 /// Most characters of a line that are shown.
 const MAX_SHOWN: usize = 120;

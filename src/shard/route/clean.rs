@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::RouteError;
-use crate::text::hex_byte;
+use crate::shard::text::hex_byte;
 
 /// Takes a path in origin form whose components are neither empty (but for the last), nor `.` or `..`, and whose
 /// bytes are all ones that may stand in a path as they are.

@@ -12,7 +12,7 @@ use crate::shard::members::{Host, Member, MemberAddress, MemberId, MemberIndex, 
 use crate::shard::pins::{Pin, Pins};
 use crate::shard::placement::{HashKey, Placement};
 use crate::shard::repository::Repository;
-use crate::text;
+use crate::shard::text;
 
 /// Everything that a view's owners depend on; of the hash key only a check value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use tokio::sync::Semaphore;
 
 /// The most places that there can be: with as many again that are too many, they can be counted.
-pub const MAX: NonZeroUsize = match NonZeroUsize::new(Semaphore::MAX_PERMITS / 2) {
+pub(crate) const MAX: NonZeroUsize = match NonZeroUsize::new(Semaphore::MAX_PERMITS / 2) {
     Some(most) => most,
     None => NonZeroUsize::MIN,
 };
 
 /// First come, first served.
 #[derive(Debug)]
-pub struct Places {
+pub(crate) struct Places {
     free: Semaphore,
     /// Places too many since the number was made smaller: that many are not given back when they
     /// come back.
@@ -21,11 +21,11 @@ pub struct Places {
 }
 
 /// A place that goes back if it is not kept.
-pub struct Taken<'a>(&'a Places);
+pub(crate) struct Taken<'a>(&'a Places);
 
 impl Places {
     /// All free.
-    pub fn new(number: NonZeroUsize) -> Self {
+    pub(crate) fn new(number: NonZeroUsize) -> Self {
         Self {
             free: Semaphore::new(number.min(MAX).get()),
             surplus: AtomicUsize::new(0),
@@ -33,19 +33,19 @@ impl Places {
     }
 
     /// A place, if one is free and nobody waits for it.
-    pub fn try_take(&self) -> Option<Taken<'_>> {
+    pub(crate) fn try_take(&self) -> Option<Taken<'_>> {
         self.free.try_acquire().ok()?.forget();
         Some(Taken(self))
     }
 
     /// Waits for a place. None only if places were closed, which they never are.
-    pub async fn take(&self) -> Option<Taken<'_>> {
+    pub(crate) async fn take(&self) -> Option<Taken<'_>> {
         self.free.acquire().await.ok()?.forget();
         Some(Taken(self))
     }
 
     /// Gives a kept place back: to the first who waits, if there are not too many.
-    pub fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         if self.is_surplus() && self.take_surplus(1) == 1 {
             return;
         }
@@ -54,13 +54,13 @@ impl Places {
     }
 
     /// Makes places, at once.
-    pub fn grow(&self, by: usize) {
+    pub(crate) fn grow(&self, by: usize) {
         let still_there = self.take_surplus(by);
         self.free.add_permits(by - still_there);
     }
 
     /// Takes places away: free ones at once, others as they come back.
-    pub fn shrink(&self, by: usize) {
+    pub(crate) fn shrink(&self, by: usize) {
         self.surplus.fetch_add(by, Ordering::SeqCst);
         self.settle();
     }
@@ -94,7 +94,7 @@ impl Places {
 
 impl Taken<'_> {
     /// From now on it goes back by [`Places::give_back`].
-    pub fn keep(self) {
+    pub(crate) fn keep(self) {
         std::mem::forget(self);
     }
 }

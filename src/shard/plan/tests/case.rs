@@ -22,7 +22,7 @@ fn view() -> View {
 
 /// A request and the state of the cluster.
 #[derive(Clone, Copy, Debug)]
-pub struct Case {
+pub(super) struct Case {
     path: &'static str,
     arrival: Arrival,
     access: Access,
@@ -38,7 +38,7 @@ pub struct Case {
 }
 
 /// A client's GET, all members up, the policy that is the default.
-pub fn read(path: &'static str) -> Case {
+pub(super) fn read(path: &'static str) -> Case {
     Case {
         path,
         arrival: Client,
@@ -57,7 +57,7 @@ pub fn read(path: &'static str) -> Case {
 }
 
 /// The same with a method that writes, even if somebody calls it GET.
-pub fn write(path: &'static str) -> Case {
+pub(super) fn write(path: &'static str) -> Case {
     Case {
         access: Write,
         ..read(path)
@@ -65,57 +65,57 @@ pub fn write(path: &'static str) -> Case {
 }
 
 impl Case {
-    pub fn peer(self) -> Self {
+    pub(super) fn peer(self) -> Self {
         Self {
             arrival: Peer,
             ..self
         }
     }
 
-    pub fn not_get(self) -> Self {
+    pub(super) fn not_get(self) -> Self {
         Self {
             method_is_get: false,
             ..self
         }
     }
 
-    pub fn ranged(self) -> Self {
+    pub(super) fn ranged(self) -> Self {
         Self {
             ranged: true,
             ..self
         }
     }
 
-    pub fn sticky(self, sticky: &'static str) -> Self {
+    pub(super) fn sticky(self, sticky: &'static str) -> Self {
         Self { sticky, ..self }
     }
 
-    pub fn down(self, down: &'static str) -> Self {
+    pub(super) fn down(self, down: &'static str) -> Self {
         Self { down, ..self }
     }
 
-    pub fn draining(self, draining: &'static str) -> Self {
+    pub(super) fn draining(self, draining: &'static str) -> Self {
         Self { draining, ..self }
     }
 
-    pub fn fallback(self) -> Self {
+    pub(super) fn fallback(self) -> Self {
         Self {
             fallback: true,
             ..self
         }
     }
 
-    pub fn spreading(mut self) -> Self {
+    pub(super) fn spreading(mut self) -> Self {
         self.policy.blobs = BlobReads::Any;
         self
     }
 
-    pub fn rejecting(mut self) -> Self {
+    pub(super) fn rejecting(mut self) -> Self {
         self.policy.owner_down = OwnerDown::Reject;
         self
     }
 
-    pub fn plan(&self) -> String {
+    pub(super) fn plan(&self) -> String {
         self.plan_with(|name| {
             if self.down.contains(name) {
                 Health::Down
@@ -126,7 +126,7 @@ impl Case {
     }
 
     /// The plan, written as a log would: `forward a`.
-    pub fn plan_with(&self, health: impl Fn(&str) -> Health) -> String {
+    pub(super) fn plan_with(&self, health: impl Fn(&str) -> Health) -> String {
         let view = view();
         let name = |index| view.members().get(index).id.to_string();
         let request = Request {

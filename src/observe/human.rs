@@ -1,0 +1,84 @@
+//! Numbers as people read them, the same on the status page, in the banner and in the terminal.
+
+mod time;
+
+pub(crate) use time::{day, push_rfc3339, rfc3339};
+
+use std::fmt::{self, Display, Formatter};
+
+/// A number of bytes: `1.4 MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(pub u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut value = self.0 as f64;
+        let mut unit = "B";
+        for next in UNITS {
+            if value < 1024.0 {
+                break;
+            }
+            value /= 1024.0;
+            unit = next;
+        }
+        write!(f, "{value:.1} {unit}")
+    }
+}
+
+/// A time in its two greatest units: `3d 4h`, `2m 5s`.
+pub(crate) fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {minutes}m"),
+        (..) => format!("{days}d {hours}h"),
+    }
+}
+
+/// A share between 0 and 1: `33.3%`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// Rows as columns that line up, two spaces apart and without trailing ones.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let mut out = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}  "));
+        out.push_str(cells.collect::<String>().trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let shown = |bytes| Bytes(bytes).to_string();
+        assert_eq!(
+            [shown(0), shown(1023), shown(1024)],
+            ["0 B", "1023 B", "1.0 KiB"]
+        );
+        assert_eq!([shown(300 << 20), shown(5 << 40)], ["300.0 MiB", "5.0 TiB"]);
+    }
+
+    #[test]
+    fn times_and_shares() {
+        let shown = [59, 60, 3_599, 3_600, 90_061].map(duration);
+        assert_eq!(shown, ["59s", "1m 0s", "59m 59s", "1h 0m", "1d 1h"]);
+        assert_eq!([percent(1.0 / 3.0), percent(1.0)], ["33.3%", "100.0%"]);
+    }
+}

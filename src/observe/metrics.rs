@@ -1,0 +1,313 @@
+//! What this member tells Prometheus.
+//!
+//! Names, labels and help are data in [`table`]; this file turns them into handles that the rest
+//! of the crate calls by intent (`metrics.retry(Upstream::Peer)`). Each server has a registry of
+//! its own, so that several members can run in one process.
+
+mod cells;
+mod groups;
+mod labels;
+mod members;
+mod process;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use labels::{
+    Certificate, Direction, Library, Listener, PlanKind, Refusal, StatusClass, Upstream,
+    arrival_text,
+};
+pub(crate) use members::MemberMetrics;
+pub(crate) use process::library_warned;
+#[cfg(test)]
+pub(crate) use process::library_warnings;
+
+use crate::http::respond::{Failure, REASONS};
+use crate::shard::plan::Arrival;
+use crate::shard::route::{Access, Operation};
+use crate::shard::view::View;
+use cells::{Maker, series};
+use groups::{Own, Replica, Sockets, Traffic, request_index};
+use members::Cluster;
+use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The metrics of one member.
+pub(crate) struct Metrics {
+    registry: Registry,
+    started: Instant,
+    traffic: Traffic,
+    sockets: Sockets,
+    replica: Replica,
+    cluster: Arc<Cluster>,
+    own: Own,
+    process: process::Process,
+}
+
+/// How a request ended, for the counters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestEnd {
+    /// Which listener it came in by.
+    pub arrival: Arrival,
+    /// What it asked for.
+    pub operation: Operation,
+    /// What was done with it.
+    pub plan: PlanKind,
+    /// Status that the downstream saw; 499 if it was gone.
+    pub status: u16,
+    /// From the request head to the end.
+    pub total: Duration,
+    /// Request body bytes read from downstream.
+    pub received: u64,
+    /// Response body bytes written to downstream.
+    pub sent: u64,
+}
+
+/// Sums over all labels since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Requests that ended.
+    pub ended: u64,
+    /// Failures that were answered or ended a response.
+    pub rejected: u64,
+    /// Reads served by another replica than the owner's.
+    pub fallbacks: u64,
+    /// Second attempts.
+    pub retries: u64,
+}
+
+/// Counts itself as long as it lives: a request in flight, a connection, a place in the queue.
+#[derive(Debug)]
+#[must_use = "the gauge falls again when this is dropped"]
+pub(crate) struct Held(IntGauge);
+
+impl Held {
+    fn hold(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// Registers everything. The configuration counts as taken now.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        let metrics = Self {
+            started: Instant::now(),
+            traffic: Traffic::register(&make)?,
+            sockets: Sockets::register(&make)?,
+            replica: Replica::register(&make)?,
+            cluster: Arc::new(Cluster::register(&make)?),
+            own: Own::register(&make)?,
+            process: process::Process::register(&make)?,
+            registry,
+        };
+        metrics.own.config_last_ok.set(1);
+        metrics.config_loaded();
+        Ok(metrics)
+    }
+
+    /// Shows this view and its members from now on: series of members that are gone go, those of
+    /// members that stayed go on. What happens to members is told to the result.
+    pub(crate) fn members(&self, view: &View) -> MemberMetrics {
+        self.cluster.show(view)
+    }
+
+    /// `registry.max_in_flight` is so many.
+    pub(crate) fn replica_limit(&self, limit: usize) {
+        self.replica
+            .limit
+            .set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// A new configuration was taken or refused.
+    pub(crate) fn config_reload(&self, taken: bool) {
+        self.own.config_reloads[usize::from(taken)].inc();
+        self.own.config_last_ok.set(i64::from(taken));
+        if taken {
+            self.config_loaded();
+        }
+    }
+
+    fn config_loaded(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.own
+            .config_loaded
+            .set(now.unwrap_or_default().as_secs_f64());
+    }
+
+    /// A request has begun; hold the result until it ends.
+    pub(crate) fn request_begins(&self, arrival: Arrival) -> Held {
+        Held::hold(&self.traffic.in_flight[arrival as usize])
+    }
+
+    /// A request has ended, whichever way.
+    pub(crate) fn request_ends(&self, end: &RequestEnd) {
+        let RequestEnd {
+            arrival,
+            operation,
+            plan,
+            status,
+            total,
+            received,
+            sent,
+        } = *end;
+        let class = StatusClass::of(status);
+        let labels = || {
+            [
+                arrival_text(arrival),
+                operation.as_str(),
+                plan.as_str(),
+                class.as_str(),
+            ]
+        };
+        let index = request_index(arrival, operation, plan, class);
+        if let Some(requests) = self.traffic.requests.at(index, labels) {
+            requests.inc();
+        }
+        self.traffic.seconds[arrival as usize][plan as usize].observe(total.as_secs_f64());
+        let bytes = &self.traffic.downstream_bytes[arrival as usize];
+        bytes[Direction::Received as usize].inc_by(received);
+        bytes[Direction::Sent as usize].inc_by(sent);
+        if matches!(plan, PlanKind::Fallback | PlanKind::PeerFallback) {
+            self.traffic.fallbacks.inc();
+        }
+    }
+
+    /// A failure was answered, or ended a response that had begun.
+    pub(crate) fn reject(&self, failure: &Failure) {
+        let reason = failure.reason();
+        if let Some(index) = REASONS.iter().position(|known| *known == reason) {
+            self.traffic.rejects[index].inc();
+        }
+    }
+
+    /// The head of an upstream's response came.
+    pub(crate) fn first_byte(&self, upstream: Upstream, after: Duration) {
+        self.traffic.first_byte[upstream as usize].observe(after.as_secs_f64());
+    }
+
+    /// A second attempt was made.
+    pub(crate) fn retry(&self, upstream: Upstream) {
+        self.traffic.retries[upstream as usize].inc();
+    }
+
+    /// Body bytes passed between us and an upstream.
+    pub(crate) fn upstream_bytes(&self, upstream: Upstream, direction: Direction, bytes: u64) {
+        self.traffic.upstream_bytes[upstream as usize][direction as usize].inc_by(bytes);
+    }
+
+    /// A request got its upstream connection.
+    pub(crate) fn upstream_connection(&self, upstream: Upstream, reused: bool) {
+        self.sockets.upstream[upstream as usize][usize::from(reused)].inc();
+    }
+
+    /// A connection was accepted; hold the result until it closes.
+    pub(crate) fn connection_opens(&self, listener: Listener) -> Held {
+        self.sockets.accepted[listener as usize].inc();
+        Held::hold(&self.sockets.open[listener as usize])
+    }
+
+    /// A connection was closed before its first request.
+    pub(crate) fn connection_refused(&self, listener: Listener, why: Refusal) {
+        self.sockets.refused[listener as usize][why as usize].inc();
+    }
+
+    /// Connections that are open on a listener.
+    pub(crate) fn connections_open(&self, listener: Listener) -> u64 {
+        u64::try_from(self.sockets.open[listener as usize].get()).unwrap_or(0)
+    }
+
+    /// Requests that have begun and not ended, over both arrivals.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let sum = self
+            .traffic
+            .in_flight
+            .iter()
+            .map(IntGauge::get)
+            .sum::<i64>();
+        u64::try_from(sum).unwrap_or(0)
+    }
+
+    /// Sums for the status page.
+    pub(crate) fn totals(&self) -> Totals {
+        let sum = |counters: &[IntCounter]| counters.iter().map(IntCounter::get).sum();
+        let traffic = &self.traffic;
+        Totals {
+            ended: traffic
+                .seconds
+                .iter()
+                .flatten()
+                .map(Histogram::get_sample_count)
+                .sum(),
+            rejected: sum(&traffic.rejects),
+            fallbacks: traffic.fallbacks.get(),
+            retries: sum(&traffic.retries),
+        }
+    }
+
+    /// The local replica's verdict changed.
+    pub(crate) fn replica_up(&self, up: bool) {
+        self.replica.up.set(i64::from(up));
+    }
+
+    /// The local replica works on a request; hold the result until it is done.
+    pub(crate) fn replica_works(&self, access: Access) -> Held {
+        Held::hold(&self.replica.in_flight[access as usize])
+    }
+
+    /// A request waits for the local replica; hold the result while it does.
+    pub(crate) fn queued(&self, access: Access) -> Held {
+        Held::hold(&self.replica.depth[access as usize])
+    }
+
+    /// A request has waited for the local replica.
+    pub(crate) fn queue_waited(&self, time: Duration) {
+        self.replica.wait.observe(time.as_secs_f64());
+    }
+
+    /// A changed certificate was taken into use, or could not be.
+    pub(crate) fn tls_reload(&self, certificate: Certificate, ok: bool) {
+        self.own.tls_reloads[certificate as usize][usize::from(ok)].inc();
+    }
+
+    /// When the certificate in use expires, in seconds since 1970.
+    pub(crate) fn tls_expiry(&self, certificate: Certificate, unix_seconds: i64) {
+        if let Ok(expiry) = series(&self.own.tls_expiry, [certificate.as_str()]) {
+            expiry.set(unix_seconds);
+        }
+    }
+
+    /// Whether this member takes new work.
+    pub(crate) fn draining(&self, draining: bool) {
+        self.own.draining.set(i64::from(draining));
+    }
+
+    /// The counter that the access log counts its dropped lines in.
+    pub(crate) fn log_dropped(&self) -> IntCounter {
+        self.own.log_dropped.clone()
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4.
+    pub(crate) fn render(&self) -> String {
+        self.own.uptime.set(self.started.elapsed().as_secs_f64());
+        self.process.refresh();
+        let mut text = String::new();
+        // Writing to a string cannot fail; a half page is better than none.
+        let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
+        text
+    }
+
+    /// Time since this member started.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

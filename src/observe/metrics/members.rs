@@ -1,0 +1,260 @@
+//! The metrics that follow the view: it is swapped at run time, and members come and go with it.
+//!
+//! Series belong to ids, handles to a view. A handle of an old view goes on counting for members
+//! that stayed, and counts nowhere for members that are gone.
+
+use super::Held;
+use super::cells::{Maker, series};
+use super::table;
+use crate::shard::members::MemberIndex;
+use crate::shard::view::View;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The labels of a metric without labels.
+const NONE: [&str; 0] = [];
+
+/// The metrics of the members of one view. Every index must be one of that view.
+pub(crate) struct MemberMetrics {
+    cluster: Arc<Cluster>,
+    /// In the order of the view; `None` only if a series could not be made.
+    members: Box<[Option<Series>]>,
+}
+
+/// What is counted for one member from the start, so that an alert sees the step from 0 to 1.
+struct Series {
+    id: String,
+    circuit_open: IntGauge,
+    circuit_opened: IntCounter,
+    /// None for the local member.
+    peer: Option<PeerSeries>,
+}
+
+struct PeerSeries {
+    in_flight: IntGauge,
+    queue_depth: IntGauge,
+    resolve_errors: IntCounter,
+}
+
+/// Members and the view, as registered.
+pub(super) struct Cluster {
+    /// Whose series there are now.
+    present: Mutex<Present>,
+    // Facts that would be wrong as 0 wait for their first value.
+    up: IntGaugeVec,
+    view_same: IntGaugeVec,
+    draining: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    queue_depth: IntGaugeVec,
+    resolve_errors: IntCounterVec,
+    circuit_open: IntGaugeVec,
+    circuit_opened: IntCounterVec,
+    info: IntGaugeVec,
+    fingerprint: IntGauge,
+    count: IntGauge,
+    share: Gauge,
+}
+
+#[derive(Default)]
+struct Present {
+    members: BTreeSet<String>,
+    peers: BTreeSet<String>,
+    placement: Option<&'static str>,
+}
+
+impl MemberMetrics {
+    /// A peer's verdict changed.
+    pub(crate) fn peer_up(&self, peer: MemberIndex, up: bool) {
+        self.tell(peer, &self.cluster.up, up);
+    }
+
+    /// A peer told its view's fingerprint.
+    pub(crate) fn peer_view_same(&self, peer: MemberIndex, same: bool) {
+        self.tell(peer, &self.cluster.view_same, same);
+    }
+
+    /// A peer told whether it drains.
+    pub(crate) fn peer_draining(&self, peer: MemberIndex, draining: bool) {
+        self.tell(peer, &self.cluster.draining, draining);
+    }
+
+    /// A peer's host name did not resolve.
+    pub(crate) fn resolve_error(&self, peer: MemberIndex) {
+        if let Some(peer) = self.peer(peer) {
+            peer.resolve_errors.inc();
+        }
+    }
+
+    /// A peer works on a request of ours; hold the result until it is done. `None` for the local
+    /// member, whose replica has metrics of its own.
+    pub(crate) fn peer_works(&self, peer: MemberIndex) -> Option<Held> {
+        Some(Held::hold(&self.peer(peer)?.in_flight))
+    }
+
+    /// A request waits for a place at a peer; hold the result while it does.
+    pub(crate) fn peer_queued(&self, peer: MemberIndex) -> Option<Held> {
+        Some(Held::hold(&self.peer(peer)?.queue_depth))
+    }
+
+    /// A circuit is no longer closed; the local member's is that of its replica.
+    pub(crate) fn circuit_opens(&self, member: MemberIndex) {
+        if let Some(member) = self.series(member) {
+            member.circuit_open.set(1);
+            member.circuit_opened.inc();
+        }
+    }
+
+    /// A circuit is closed again.
+    pub(crate) fn circuit_closes(&self, member: MemberIndex) {
+        if let Some(member) = self.series(member) {
+            member.circuit_open.set(0);
+        }
+    }
+
+    fn series(&self, member: MemberIndex) -> Option<&Series> {
+        self.members.get(member.get())?.as_ref()
+    }
+
+    fn peer(&self, peer: MemberIndex) -> Option<&PeerSeries> {
+        self.series(peer)?.peer.as_ref()
+    }
+
+    fn tell(&self, peer: MemberIndex, vec: &IntGaugeVec, value: bool) {
+        let Some(member) = self.series(peer) else {
+            return;
+        };
+        // Under the lock, lest the probe of an old view brings back the series of a member that is gone.
+        let present = self.cluster.present();
+        if present.peers.contains(&member.id)
+            && let Ok(gauge) = series(vec, [member.id.as_str()])
+        {
+            gauge.set(i64::from(value));
+        }
+    }
+}
+
+impl Cluster {
+    pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
+        Ok(Self {
+            present: Mutex::default(),
+            up: make.int_gauge(table::PEER_UP)?,
+            view_same: make.int_gauge(table::PEER_VIEW_SAME)?,
+            draining: make.int_gauge(table::PEER_DRAINING)?,
+            in_flight: make.int_gauge(table::PEER_IN_FLIGHT)?,
+            queue_depth: make.int_gauge(table::PEER_QUEUE_DEPTH)?,
+            resolve_errors: make.int_counter(table::RESOLVE_ERRORS)?,
+            circuit_open: make.int_gauge(table::CIRCUIT_OPEN)?,
+            circuit_opened: make.int_counter(table::CIRCUIT_OPENED)?,
+            info: make.int_gauge(table::VIEW_INFO)?,
+            fingerprint: series(&make.int_gauge(table::VIEW_FINGERPRINT)?, NONE)?,
+            count: series(&make.int_gauge(table::VIEW_MEMBERS)?, NONE)?,
+            share: series(&make.gauge(table::VIEW_SHARE)?, NONE)?,
+        })
+    }
+
+    /// Shows this view and no other.
+    pub(super) fn show(self: &Arc<Self>, view: &View) -> MemberMetrics {
+        let members = view.members();
+        let local = members.local();
+        let present = Present {
+            members: members
+                .iter()
+                .map(|(_, member)| member.id.to_string())
+                .collect(),
+            peers: members
+                .peers()
+                .map(|(_, peer)| peer.id.to_string())
+                .collect(),
+            placement: Some(view.placement().as_str()),
+        };
+        let mut before = self.present();
+        self.show_view(view);
+        for gone in before.members.difference(&present.members) {
+            forget(&self.circuit_open, gone);
+            forget(&self.circuit_opened, gone);
+        }
+        for gone in before.peers.difference(&present.peers) {
+            for gauge in [
+                &self.up,
+                &self.view_same,
+                &self.draining,
+                &self.in_flight,
+                &self.queue_depth,
+            ] {
+                forget(gauge, gone);
+            }
+            forget(&self.resolve_errors, gone);
+        }
+        if let Some(other) = before
+            .placement
+            .filter(|was| Some(*was) != present.placement)
+        {
+            forget(&self.info, other);
+        }
+        *before = present;
+        // Still under the lock: who shows another view in between must not find half of this one.
+        let members = members
+            .iter()
+            .map(|(index, member)| self.series_of(member.id.to_string(), index == local).ok())
+            .collect();
+        drop(before);
+        MemberMetrics {
+            cluster: self.clone(),
+            members,
+        }
+    }
+
+    fn show_view(&self, view: &View) {
+        let members = view.members();
+        if let Ok(info) = series(&self.info, [view.placement().as_str()]) {
+            info.set(1);
+        }
+        self.fingerprint
+            .set(fingerprint_number(view.fingerprint().as_bytes()));
+        self.count
+            .set(i64::try_from(members.len()).unwrap_or(i64::MAX));
+        let local = view.shares().find(|(member, _)| *member == members.local());
+        self.share.set(local.map_or(0.0, |(_, share)| share));
+    }
+
+    fn series_of(&self, id: String, local: bool) -> Result<Series> {
+        let label = [id.as_str()];
+        let peer = if local {
+            None
+        } else {
+            Some(PeerSeries {
+                in_flight: series(&self.in_flight, label)?,
+                queue_depth: series(&self.queue_depth, label)?,
+                resolve_errors: series(&self.resolve_errors, label)?,
+            })
+        };
+        Ok(Series {
+            circuit_open: series(&self.circuit_open, label)?,
+            circuit_opened: series(&self.circuit_opened, label)?,
+            peer,
+            id,
+        })
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes one series out of the export; most often it is there.
+fn forget<B: MetricVecBuilder>(vec: &MetricVec<B>, label: &str)
+where
+    MetricVec<B>: Collector,
+{
+    let _ = vec.remove_label_values(&[label]);
+}
+
+/// The first 48 bits, so that the number is exact in the 64-bit floats of the text format.
+fn fingerprint_number(bytes: &[u8; 16]) -> i64 {
+    bytes
+        .iter()
+        .take(48 / 8)
+        .fold(0, |number, byte| number << 8 | i64::from(*byte))
+}

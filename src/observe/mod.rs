@@ -1,0 +1,6 @@
+//! What is seen from outside: metrics, the access log, and what the program says of itself.
+
+pub(crate) mod access_log;
+pub(crate) mod human;
+pub(crate) mod metrics;
+pub(crate) mod telemetry;

@@ -1,0 +1,242 @@
+//! The status document for terminals: what `shardlet status` prints.
+
+use super::status::{CircuitStatus, MemberStatus, ReloadStatus, Status};
+use crate::observe::human::{columns, day, duration, percent};
+use crate::shard::text::printable;
+use std::fmt;
+
+/// Where the status document is, under the address of an admin listener.
+pub(crate) const STATUS_PATH: &str = "/api/v1/status";
+
+/// Why there is no status to show.
+#[derive(Debug)]
+pub(crate) enum StatusError<E> {
+    /// The member did not answer.
+    Fetch(E),
+    /// What answered is not an admin listener of shardlet.
+    Document(serde_json::Error),
+}
+
+impl<E: fmt::Display> fmt::Display for StatusError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fetch(error) => write!(f, "the member does not answer: {error}"),
+            Self::Document(error) => {
+                write!(f, "this is no answer of a shardlet admin listener: {error}")
+            }
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for StatusError<E> {}
+
+/// Asks a member for its status; `fetch` gets [`STATUS_PATH`] and gives the body.
+///
+/// # Errors
+/// See [`StatusError`].
+pub(crate) fn ask<E>(
+    fetch: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Status, StatusError<E>> {
+    let document = fetch(STATUS_PATH).map_err(StatusError::Fetch)?;
+    serde_json::from_str(&document).map_err(StatusError::Document)
+}
+
+/// Renders a status as text.
+pub(crate) fn render(status: &Status) -> String {
+    let state = match (status.draining, status.ready) {
+        (true, _) => "draining",
+        (false, true) => "ready",
+        (false, false) => "NOT READY",
+    };
+    let uptime = duration(status.uptime_seconds);
+    let mut out = format!(
+        "{}: {state}, up {uptime}, shardlet {}\n",
+        status.member, status.version
+    );
+    out.push_str(&warnings(status));
+    out.push('\n');
+    out.push_str(&columns(&members(status)));
+    let view = &status.view;
+    out.push_str(&format!(
+        "{} placement, view {}\n\n",
+        view.placement, view.fingerprint
+    ));
+    out.push_str(&columns(&details(status)));
+    // The document comes from the network: no control character of it may reach the terminal.
+    out.lines().map(|line| printable(line) + "\n").collect()
+}
+
+fn warnings(status: &Status) -> String {
+    let mut out = String::new();
+    let configuration = &status.configuration;
+    if let Some(ReloadStatus { at, problems, .. }) = configuration.refused() {
+        let since = &configuration.loaded_at;
+        out.push_str(&format!(
+            "! the configuration was REFUSED at {at}; the one of {since} goes on:\n"
+        ));
+        for line in problems.iter().flat_map(|problem| problem.lines()) {
+            out.push_str(&format!("    {line}\n"));
+        }
+    }
+    for key in &configuration.needs_restart {
+        out.push_str(&format!("! {key} has changed and waits for a restart\n"));
+    }
+    for warning in &status.warnings {
+        out.push_str(&format!("! {warning}\n"));
+    }
+    out
+}
+
+fn members(status: &Status) -> Vec<[String; 6]> {
+    let heading = ["MEMBER", "HEALTH", "CIRCUIT", "SHARE", "VIEW", "ADDRESS"].map(str::to_owned);
+    let rows = status.view.members.iter().map(|member| {
+        let MemberStatus {
+            id,
+            address,
+            weight: _,
+            share,
+            local,
+            health,
+            circuit,
+            draining,
+            same_view,
+            resolved,
+        } = member;
+        let view = match (local, same_view) {
+            (true, _) | (false, Some(true)) => "same",
+            (false, Some(false)) => "DIFFERS",
+            (false, None) => "-",
+        };
+        let health = match (health.as_str(), draining) {
+            ("down", _) => "DOWN".to_owned(),
+            (other, true) => format!("{other}, draining"),
+            (other, false) => other.to_owned(),
+        };
+        let circuit = match circuit {
+            CircuitStatus::Closed => "closed",
+            CircuitStatus::HalfOpen => "HALF-OPEN",
+            CircuitStatus::Open => "OPEN",
+        };
+        let resolved = if resolved.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", resolved.join(", "))
+        };
+        [
+            if *local {
+                format!("{id} (here)")
+            } else {
+                id.clone()
+            },
+            health,
+            circuit.to_owned(),
+            percent(*share),
+            view.to_owned(),
+            format!("{address}{resolved}"),
+        ]
+    });
+    std::iter::once(heading).chain(rows).collect()
+}
+
+fn details(status: &Status) -> Vec<[String; 2]> {
+    let (replica, requests) = (&status.replica, &status.requests);
+    let mut rows = vec![
+        (
+            "replica".to_owned(),
+            format!(
+                "{} {}, circuit {}, works on {} of {} ({} reads, {} writes), {} of {} wait",
+                replica.address,
+                replica.health.as_str(),
+                replica.circuit.as_str(),
+                replica.in_flight,
+                replica.in_flight_limit,
+                replica.reads_in_flight,
+                replica.writes_in_flight,
+                replica.queued,
+                replica.queue_limit
+            ),
+        ),
+        (
+            "requests".to_owned(),
+            format!(
+                "{} in flight, {} ended, {} rejected, {} fallbacks, {} retries",
+                requests.in_flight,
+                requests.ended,
+                requests.rejected,
+                requests.fallbacks,
+                requests.retries
+            ),
+        ),
+    ];
+    let configuration = &status.configuration;
+    // A member of an earlier version does not tell.
+    if !configuration.source.is_empty() {
+        let (source, since) = (&configuration.source, &configuration.loaded_at);
+        let text = format!("{source}, in force since {since}");
+        rows.push(("configuration".to_owned(), text));
+    }
+    for listener in &status.listeners {
+        let (address, security) = (&listener.address, &listener.security);
+        let text = format!(
+            "{address}, {security}, {} connections",
+            listener.connections
+        );
+        rows.push((listener.name.clone(), text));
+    }
+    for certificate in &status.certificates {
+        let expires = format!("expires {}", day(certificate.expires_unix));
+        rows.push((format!("certificate {}", certificate.name), expires));
+    }
+    for pin in &status.view.pins {
+        rows.push((format!("pin {}", pin.prefix), pin.member.clone()));
+    }
+    rows.into_iter().map(|(name, text)| [name, text]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operate::tests::sample;
+
+    #[test]
+    fn the_text_is_pinned() {
+        insta::assert_snapshot!(render(&sample()));
+    }
+
+    #[test]
+    fn the_document_of_the_admin_listener_is_understood() {
+        let document = serde_json::to_string(&sample()).unwrap();
+        let asked = ask(|path| {
+            assert_eq!(path, STATUS_PATH);
+            Ok::<_, String>(document)
+        });
+        assert_eq!(asked.unwrap(), sample());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let refused = ask(|_| Err::<String, _>("connection refused")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the member does not answer: connection refused"
+        );
+        let other = ask(|_| Ok::<_, String>("<html>".to_owned())).unwrap_err();
+        assert!(
+            other
+                .to_string()
+                .starts_with("this is no answer of a shardlet admin listener")
+        );
+    }
+
+    #[test]
+    fn a_hostile_document_cannot_steer_the_terminal() {
+        let mut status = sample();
+        status.member = "zot\u{1b}[2J".into();
+        status.warnings = vec!["a\r\u{7}b".into()];
+        let text = render(&status);
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! A member that can be looked at without one.
+
+use crate::operate::status::*;
+use crate::operate::*;
+use async_trait::async_trait;
+use std::sync::Mutex;
+
+/// A server that shows always the same, and remembers what it was told to do.
+#[derive(Default)]
+pub(crate) struct Fixed {
+    pub(crate) unready: bool,
+    /// Whether its configuration is not to be taken.
+    pub(crate) broken: bool,
+    pub(crate) done: Mutex<Vec<&'static str>>,
+}
+
+impl Fixed {
+    pub(crate) fn done(&self) -> Vec<&'static str> {
+        self.done.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Operated for Fixed {
+    async fn reload(&self) -> Reloaded {
+        self.done.lock().unwrap().push("reload");
+        if self.broken {
+            let problem = "proxy.yaml:6:3: unknown key `pears` in `listen`\n6 |   pears: {}\n";
+            return Reloaded {
+                problems: vec![problem.into()],
+                ..Reloaded::default()
+            };
+        }
+        Reloaded {
+            taken: true,
+            needs_restart: vec!["listen.clients.address".into()],
+            ..Reloaded::default()
+        }
+    }
+
+    fn drain(&self) {
+        self.done.lock().unwrap().push("drain");
+    }
+}
+
+impl Observed for Fixed {
+    fn status(&self) -> Status {
+        sample()
+    }
+
+    fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
+        crate::shard::Repository::parse(repository)?;
+        Ok(OwnerAnswer {
+            repository: repository.into(),
+            owner: "zot-2".into(),
+            address: "zot-2:5443".into(),
+            local: false,
+            pinned: false,
+            health: HealthStatus::Up,
+            view: "000102030405060708090a0b0c0d0e0f".into(),
+        })
+    }
+
+    fn readiness(&self) -> Vec<Check> {
+        let detail = "no answer from the replica for 3 probes <timeout>".to_owned();
+        vec![
+            Check {
+                name: "listeners",
+                ok: true,
+                detail: String::new(),
+            },
+            Check {
+                name: "replica",
+                ok: !self.unready,
+                detail,
+            },
+        ]
+    }
+
+    fn metrics(&self) -> String {
+        "shardlet_draining 0\n".into()
+    }
+}
+
+/// A cluster in which most things can be seen: one peer is down, one has another view and drains;
+/// the last reload was refused.
+pub(crate) fn sample() -> Status {
+    Status {
+        member: "zot-1".into(),
+        version: "0.1.0".into(),
+        uptime_seconds: 93_784,
+        ready: true,
+        draining: false,
+        listeners: vec![
+            listener("clients", "0.0.0.0:5000", "tls", 17),
+            listener("peers", "0.0.0.0:5443", "mtls", 4),
+            listener("admin", "127.0.0.1:9900", "none", 1),
+        ],
+        view: ViewStatus {
+            fingerprint: "000102030405060708090a0b0c0d0e0f".into(),
+            placement: "rendezvous".into(),
+            members: vec![
+                member(1, HealthStatus::Up, None),
+                member(2, HealthStatus::Up, Some(false)),
+                member(3, HealthStatus::Down, None),
+            ],
+            pins: vec![PinStatus {
+                prefix: "infra/base".into(),
+                member: "zot-3".into(),
+            }],
+        },
+        replica: ReplicaStatus {
+            address: "127.0.0.1:5001".into(),
+            health: HealthStatus::Up,
+            circuit: CircuitStatus::HalfOpen,
+            in_flight: 12,
+            reads_in_flight: 9,
+            writes_in_flight: 3,
+            in_flight_limit: 256,
+            queued: 0,
+            queue_limit: 1024,
+        },
+        requests: RequestTotals {
+            in_flight: 14,
+            ended: 81_264,
+            rejected: 31,
+            fallbacks: 7,
+            retries: 2,
+        },
+        configuration: refused(),
+        certificates: vec![CertificateStatus {
+            name: "member".into(),
+            expires_unix: 1_900_000_000,
+        }],
+        warnings: vec!["zot-2 has another view: its configuration differs".into()],
+    }
+}
+
+fn member(n: usize, health: HealthStatus, same_view: Option<bool>) -> MemberStatus {
+    MemberStatus {
+        id: format!("zot-{n}"),
+        address: format!("zot-{n}.registry:5443"),
+        weight: if n == 3 { 2 } else { 1 },
+        share: if n == 3 { 0.5 } else { 0.25 },
+        local: n == 1,
+        circuit: if n == 3 {
+            CircuitStatus::Open
+        } else {
+            CircuitStatus::Closed
+        },
+        draining: n == 2,
+        health,
+        same_view,
+        resolved: if n == 1 {
+            vec![]
+        } else {
+            vec![format!("10.0.0.{n}:5443")]
+        },
+    }
+}
+
+fn listener(name: &str, address: &str, security: &str, connections: u64) -> ListenerStatus {
+    ListenerStatus {
+        name: name.into(),
+        address: address.into(),
+        security: security.into(),
+        connections,
+    }
+}
+
+fn refused() -> ConfigurationStatus {
+    ConfigurationStatus {
+        source: "/etc/shardlet/proxy.yaml".into(),
+        loaded_at: "2026-11-22T04:14:21.676Z".into(),
+        last_reload: Some(ReloadStatus {
+            at: "2026-11-22T05:30:00.000Z".into(),
+            taken: false,
+            problems: vec![
+                "proxy.yaml:6:3: unknown key `pears` in `listen`\n\
+                 6 |   pears: { address: <0.0.0.0:5443> }\n  |   ^^^^^\n  = help: did you mean `peers`?\n"
+                    .into(),
+                "proxy.yaml: missing key `cluster.members`".into(),
+            ],
+        }),
+        needs_restart: vec!["listen.clients.address".into()],
+    }
+}

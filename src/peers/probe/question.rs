@@ -1,0 +1,237 @@
+//! The questions that the checks ask, and what may come of them.
+
+use std::io;
+
+use http::StatusCode;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+use rustls::AlertDescription;
+
+use super::Checks;
+use crate::config::ProbePath;
+use crate::member::generation::PeerRef;
+use crate::peers::wire::{self, MemberState};
+use crate::shard::text;
+use crate::upstream::{Asker, Load, cause, question};
+
+/// What came of asking a party for its state.
+pub(super) enum Answer {
+    /// It said so.
+    State(Box<MemberState>),
+    /// It is there and takes us for no member: its view is another.
+    TurnedAway,
+    /// It is there, and its view may be any.
+    Unreadable(String),
+    /// Somebody is there, and tells nothing of its view, and why.
+    Failed(String),
+    /// Nobody seems to be there, and why.
+    Silent(String),
+    /// Its name has no address.
+    Unresolved,
+}
+
+/// Where zot says whether it is ready; it answers `/v2/` before that.
+const READY_PATH: &str = "/readyz";
+/// Where every registry says that it is one (OCI distribution specification, end-1).
+const BASE_PATH: &str = "/v2/";
+
+/// A member that does not say.
+const REFUSED: ErrorType = ErrorType::Custom("refused");
+/// A member's answer that tells nothing.
+const UNREADABLE: ErrorType = ErrorType::Custom("unreadable");
+
+/// Which path of the replica is asked.
+pub(super) enum ReplicaPath {
+    Fixed(String),
+    /// `/readyz` until the replica turns out not to have it.
+    Auto {
+        has_readiness: bool,
+    },
+}
+
+impl ReplicaPath {
+    pub(super) fn new(configured: &ProbePath) -> Self {
+        match configured {
+            ProbePath::Fixed(path) => Self::Fixed(path.clone()),
+            ProbePath::Auto => Self::Auto {
+                has_readiness: true,
+            },
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Fixed(path) => path,
+            Self::Auto {
+                has_readiness: true,
+            } => READY_PATH,
+            Self::Auto {
+                has_readiness: false,
+            } => BASE_PATH,
+        }
+    }
+}
+
+impl Checks {
+    /// Asks the replica whether it is alive.
+    pub(super) async fn ask_replica(
+        &self,
+        path: &mut ReplicaPath,
+        host: &str,
+    ) -> Result<(), String> {
+        let mut status = self.status_of_replica(path, host).await;
+        if let ReplicaPath::Auto { has_readiness } = path {
+            let denied = matches!(status, Ok(status) if status.is_client_error());
+            if *has_readiness && denied {
+                *has_readiness = false;
+                status = self.status_of_replica(path, host).await;
+            } else if status.is_err() {
+                // Another registry may be there when it comes back.
+                *has_readiness = true;
+            }
+        }
+        match status? {
+            StatusCode::OK | StatusCode::UNAUTHORIZED => Ok(()),
+            status => Err(format!("it answered {status}")),
+        }
+    }
+
+    async fn status_of_replica(
+        &self,
+        path: &ReplicaPath,
+        host: &str,
+    ) -> Result<StatusCode, String> {
+        let target = self.generation.upstreams.replica().ready(Load::Small);
+        let target = target.ok_or("its name does not resolve")?;
+        let request = question(path.as_str(), host).map_err(|error| error.to_string())?;
+        let answer = self
+            .state
+            .asker
+            .get(&target, request, self.probes.timeout)
+            .await;
+        answer
+            .map(|(status, _)| status)
+            .map_err(|error| brief(&error))
+    }
+
+    /// Asks a party for its state.
+    pub(super) async fn ask_party(&self, party: PeerRef) -> Answer {
+        match self.state_of(party).await {
+            Ok(told) => {
+                let expected = self.generation.member_of(party).id.to_string();
+                if told.member == expected {
+                    Answer::State(Box::new(told))
+                } else {
+                    let who = text::foreign_name(&told.member);
+                    Answer::Failed(format!("{who} answers at its address"))
+                }
+            }
+            Err(Some(error)) if turns_us_away(&error) => Answer::TurnedAway,
+            Err(Some(error))
+                if *error.etype() == UNREADABLE || *error.etype() == Asker::TOO_LARGE =>
+            {
+                Answer::Unreadable(brief(&error))
+            }
+            Err(Some(error))
+                if matches!(error.etype(), ErrorType::TLSHandshakeFailure | &REFUSED) =>
+            {
+                Answer::Failed(brief(&error))
+            }
+            Err(Some(error)) => Answer::Silent(brief(&error)),
+            Err(None) => Answer::Unresolved,
+        }
+    }
+
+    async fn state_of(&self, party: PeerRef) -> Result<MemberState, Option<Box<Error>>> {
+        let upstream = self.generation.upstream_of(party);
+        let target = upstream.ready(Load::Small).ok_or(None)?;
+        let peer_state = self.generation.peer_state_of(party);
+        let news = peer_state.take_news();
+        let told = match self.exchange(party, &target, news).await {
+            Err(error)
+                if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) =>
+            {
+                // Perhaps its certificate carries the other of the member's two names.
+                if let Err(error) = upstream.expect_other_name(&target) {
+                    tracing::error!(%error, "a peer cannot be called");
+                }
+                let target = upstream.ready(Load::Small).ok_or(None)?;
+                self.exchange(party, &target, news).await
+            }
+            told => told,
+        };
+        if news && told.is_err() {
+            peer_state.keep_news();
+        }
+        told.map_err(Some)
+    }
+
+    async fn exchange(
+        &self,
+        party: PeerRef,
+        target: &HttpPeer,
+        news: bool,
+    ) -> pingora::Result<MemberState> {
+        let view = &self.generation.view;
+        let address = self.generation.member_of(party).address.to_string();
+        let mut request = question(wire::STATE_PATH, &address)?;
+        let members = view.members();
+        request.insert_header(wire::MEMBER, members.get(members.local()).id.to_string())?;
+        request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
+        if news {
+            request.insert_header(wire::NEWS, "1")?;
+        }
+        let (status, body) = self
+            .state
+            .asker
+            .get(target, request, self.probes.timeout)
+            .await?;
+        if status != StatusCode::OK {
+            return Error::e_explain(REFUSED, format!("it answered {status}"));
+        }
+        let told = serde_json::from_slice(&body);
+        told.map_err(|error| {
+            let said = "its answer is no member state";
+            Error::because(UNREADABLE, said, error)
+        })
+    }
+}
+
+/// Whether the other end says, by the alert that [`crate::tls::MemberVerifier`] causes, that our
+/// certificate is valid and none of a member's.
+fn turns_us_away(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
+    while let Some(error) = cause {
+        let within = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let tls = within.map_or(error.downcast_ref(), |within| within.downcast_ref());
+        if let Some(rustls::Error::AlertReceived(alert)) = tls {
+            return *alert == AlertDescription::AccessDenied;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// An error in a few words: why, and where known what lies behind it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the framework has thirty kinds of error"
+)]
+fn brief(error: &Error) -> String {
+    match error.etype() {
+        ErrorType::ConnectRefused => "it refuses connections".into(),
+        ErrorType::ConnectTimedout => "connecting takes too long".into(),
+        ErrorType::ReadTimedout => "it does not answer in time".into(),
+        ErrorType::TLSHandshakeFailure => {
+            format!("the TLS handshake failed: {}", error.root_cause())
+        }
+        // Our own words. The framework's may quote what was received.
+        ErrorType::Custom(_) | ErrorType::CustomCode(..) => match &error.context {
+            Some(context) => context.as_str().to_owned(),
+            None => error.etype().as_str().to_owned(),
+        },
+        _ => cause(error),
+    }
+}

@@ -1,0 +1,143 @@
+//! The certificates in use, and how changed ones are taken.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::serving::Swaps;
+use crate::config::{ClusterTls, Config};
+use crate::member::generation::Generation;
+use crate::member::state::State;
+use crate::observe::metrics::Certificate;
+use crate::shard::Members;
+use crate::tls::{TlsFileError, TlsFiles, TlsMaterial};
+use crate::upstream::{Credentials, DialError, Trust};
+
+/// What is shown on both sides of this member.
+pub(super) struct Certificates {
+    /// What our listeners show.
+    swaps: Swaps,
+    /// What we show to peers.
+    trust: Arc<Trust>,
+    in_use: Mutex<TlsMaterial>,
+}
+
+/// The files that a configuration names.
+pub(super) fn files(config: &Config) -> TlsFiles {
+    TlsFiles {
+        client: config
+            .listen
+            .clients
+            .tls
+            .as_ref()
+            .map(|tls| (tls.cert.clone(), tls.key.clone())),
+        cluster: match &config.cluster {
+            ClusterTls::Mutual { ca, cert, key } => Some((ca.clone(), cert.clone(), key.clone())),
+            ClusterTls::Insecure => None,
+        },
+    }
+}
+
+/// What peers are shown of these.
+pub(super) fn credentials(material: &TlsMaterial) -> Option<Credentials> {
+    material
+        .cluster
+        .as_ref()
+        .map(|(authority, pair)| Credentials::new(authority, pair))
+}
+
+impl Certificates {
+    pub(super) fn new(swaps: Swaps, trust: Arc<Trust>, material: TlsMaterial) -> Arc<Self> {
+        Arc::new(Self {
+            swaps,
+            trust,
+            in_use: Mutex::new(material),
+        })
+    }
+
+    pub(super) fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// What is shown now.
+    pub(super) fn in_use(&self) -> TlsMaterial {
+        let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        in_use.clone()
+    }
+
+    /// Has the listeners show these, and let in the members of this list.
+    ///
+    /// # Errors
+    /// An authority that is of no use; then nothing changes.
+    pub(super) fn admit(&self, material: &TlsMaterial, members: &Members) -> Result<(), String> {
+        self.swaps.apply(material, members)
+    }
+
+    /// Shows these to the peers of an generation from the next connection on.
+    ///
+    /// # Errors
+    /// A certificate that the framework cannot read.
+    pub(super) fn show(
+        &self,
+        material: &TlsMaterial,
+        generation: &Generation,
+    ) -> Result<(), DialError> {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if *in_use != *material {
+            self.trust.replace(credentials(material));
+            *in_use = material.clone();
+        }
+        generation.take_credentials()
+    }
+
+    /// Uses no connection again that was made before.
+    pub(super) fn forget_connections(&self) {
+        self.trust.renew();
+    }
+
+    /// Certificates have changed on disk: all of them are taken, or none.
+    pub(super) fn take(&self, state: &State, change: Result<TlsMaterial, TlsFileError>) {
+        let taken = change
+            .map_err(|error| error.to_string())
+            .and_then(|material| {
+                let mut generation = state.generation();
+                loop {
+                    self.admit(&material, generation.view.members())?;
+                    self.show(&material, &generation)
+                        .map_err(|error| error.to_string())?;
+                    // A reload may have come in between.
+                    let now = state.generation();
+                    if Arc::ptr_eq(&generation, &now) {
+                        break;
+                    }
+                    generation = now;
+                }
+                report_expiry(state, &material);
+                Ok(())
+            });
+        for certificate in self.swaps.certificates() {
+            state.metrics.tls_reload(certificate, taken.is_ok());
+        }
+        match taken {
+            Ok(()) => tracing::info!("certificates reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "changed certificates are not taken; the old ones stay in use");
+            }
+        }
+    }
+}
+
+/// Says when the certificates in use expire.
+pub(super) fn report_expiry(state: &State, material: &TlsMaterial) {
+    let client = material
+        .client
+        .iter()
+        .map(|pair| (Certificate::Clients, pair));
+    let member = material
+        .cluster
+        .iter()
+        .map(|(_, pair)| (Certificate::Member, pair));
+    let in_use = client.chain(member).map(|(certificate, pair)| {
+        state.metrics.tls_expiry(certificate, pair.not_after());
+        (certificate, pair.not_after())
+    });
+    state.certificates.store(Arc::new(in_use.collect()));
+}

@@ -1,0 +1,235 @@
+//! Accepting connections: caps first, then TLS under a deadline, then the gate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora::apps::HttpServerApp;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora::server::ShutdownWatch;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::caps::Caps;
+use super::handshakes::Handshakes;
+use crate::http::respond::Failure;
+use crate::http::{Abuse, Gate};
+use crate::member::state::State;
+use crate::observe::metrics::{self, Refusal};
+
+/// After a failed accept (no file descriptors left, usually) others get this long to finish.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For so long connections are still accepted when the listener is to be closed.
+const LAST_ACCEPTS: Duration = Duration::from_millis(100);
+/// Connections beyond the cap that are told so at the same time; the rest are closed unanswered.
+const TOLD_AT_ONCE: usize = 128;
+
+/// For so long, and for so many bytes, a member that was turned away may go on before it is cut.
+const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE_BYTES: u64 = 64 * 1024;
+
+/// What stands behind one listening address.
+pub(crate) struct ListenerService<A> {
+    /// Which listener this is, for the metrics.
+    pub listener: metrics::Listener,
+    /// Serves the connections: each by the gate that stood here when it was accepted.
+    pub gate: ArcSwap<Gate<A>>,
+    /// TLS, where this listener speaks it.
+    pub tls: Option<Acceptor>,
+    /// Places for TLS handshakes under way.
+    pub handshakes: Handshakes,
+    /// Counts connections.
+    pub caps: Arc<Caps>,
+    /// For the metrics.
+    pub state: Arc<State>,
+    /// Every connection's task, for the drain.
+    pub tasks: TaskTracker,
+}
+
+/// Binds a listening address with `SO_REUSEADDR`, so that a restart need not wait for old
+/// connections to be forgotten.
+///
+/// # Errors
+/// Those of the operating system.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connections that the kernel holds for us; it caps this at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
+    /// Accepts until the shutdown begins.
+    pub(crate) async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
+        let _alarm = self.state.alarm();
+        // The drain waits for this loop too, or it could miss the last connection.
+        let _accepting = self.tasks.token();
+        let telling = Arc::new(Semaphore::new(TOLD_AT_ONCE));
+        loop {
+            let accepted = tokio::select! {
+                accepted = tcp.accept() => accepted,
+                _ = shutdown.wait_for(|draining| *draining) => break,
+            };
+            self.welcome(accepted, &telling, &shutdown).await;
+        }
+        // Who is just connecting has not heard of it yet.
+        let until = Instant::now() + LAST_ACCEPTS;
+        while let Ok(accepted) = tokio::time::timeout_at(until, tcp.accept()).await {
+            self.welcome(accepted, &telling, &shutdown).await;
+        }
+        // Connections that the kernel has taken for us would be reset with the listener.
+        let Ok(tcp) = tcp.into_std() else {
+            return;
+        };
+        while let Ok((stream, address)) = tcp.accept() {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            self.welcome(stream.map(|stream| (stream, address)), &telling, &shutdown)
+                .await;
+        }
+    }
+
+    /// Serves one connection in a task of its own, if there is a place for it.
+    async fn welcome(
+        self: &Arc<Self>,
+        accepted: std::io::Result<(TcpStream, SocketAddr)>,
+        telling: &Arc<Semaphore>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, listener = self.listener.as_str(), "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                return;
+            }
+        };
+        let Some(place) = self.caps.take(address.ip()) else {
+            self.state
+                .metrics
+                .connection_refused(self.listener, Refusal::Full);
+            self.state.metrics.reject(&Failure::ConnectionsFull);
+            if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
+                self.tasks.spawn(tell_full(stream, turn));
+            }
+            return;
+        };
+        let (door, shutdown) = (self.clone(), shutdown.clone());
+        self.tasks.spawn(async move {
+            let _place = place;
+            let _open = door.state.metrics.connection_opens(door.listener);
+            let gate = door.gate.load_full();
+            let deadline = Instant::now() + gate.limits().request_header;
+            if let Some(stream) = door.handshake(stream, address, deadline).await
+                && let Some(cut) = gate.serve(stream, &shutdown).await
+            {
+                door.report(&cut.abuse, address);
+                cut.close().await;
+            }
+        });
+    }
+
+    fn report(&self, abuse: &Abuse, client: SocketAddr) {
+        let (listener, reason) = (self.listener.as_str(), abuse.as_str());
+        tracing::info!(%client, listener, reason, "HTTP/2 connection ended by GOAWAY for what its client does");
+        self.state
+            .metrics
+            .connection_refused(self.listener, Refusal::Abuse);
+    }
+
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> Option<Stream> {
+        // Small answers must not wait for an acknowledgement of the ones before.
+        let _ = tcp.set_nodelay(true);
+        let Some(acceptor) = &self.tls else {
+            return Some(Box::new(framed(tcp, address)));
+        };
+        let end = match self.listener {
+            metrics::Listener::Peers => tcp.as_fd().try_clone_to_owned().ok(),
+            metrics::Listener::Clients | metrics::Listener::Admin => None,
+        };
+        let shaken = tokio::time::timeout_at(deadline, async {
+            // Who has not said anything yet takes no place from those who have.
+            let _ = tcp.peek(&mut [0]).await;
+            let handshake = acceptor.tls_handshake(framed(tcp, address));
+            self.handshakes.shake(handshake).await
+        });
+        let why = match shaken.await {
+            Ok(Some(Ok(stream))) => return Some(Box::new(stream)),
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, client = %address, "handshake failed");
+                let why = refusal_of(&error.to_string());
+                if let (Refusal::NotMember, Some(end)) = (why, end) {
+                    leave_time_to_read(end).await;
+                }
+                why
+            }
+            Ok(None) | Err(_) => Refusal::Tls,
+        };
+        self.state.metrics.connection_refused(self.listener, why);
+        None
+    }
+}
+
+/// A connection as the framework has them.
+fn framed(tcp: TcpStream, address: SocketAddr) -> L4Stream {
+    let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+    let _ = digest.peer_addr.set(Some(address.into()));
+    let mut stream = L4Stream::from(tcp);
+    stream.set_socket_digest(digest);
+    stream
+}
+
+/// Keeps a connection for a moment longer than the handshake that failed on it. A member that is
+/// turned away has to learn why, and closing at once, with its first request unread, would take the
+/// alert away from it.
+async fn leave_time_to_read(end: OwnedFd) {
+    let tcp = std::net::TcpStream::from(end);
+    let Ok(mut tcp) = TcpStream::from_std(tcp) else {
+        return;
+    };
+    let reading = async {
+        let _ = tcp.shutdown().await;
+        // What comes is thrown away; a stranger is not listened to for long.
+        let _ = tokio::io::copy(&mut (&mut tcp).take(GOODBYE_BYTES), &mut tokio::io::sink()).await;
+    };
+    let _ = tokio::time::timeout(GOODBYE, reading).await;
+}
+
+/// rustls tells a certificate that names nobody apart from one that is not valid at all.
+fn refusal_of(error: &str) -> Refusal {
+    if error.contains("ApplicationVerificationFailure") {
+        Refusal::NotMember
+    } else {
+        Refusal::Tls
+    }
+}
+
+/// A plain connection beyond the cap is told so before it is closed.
+async fn tell_full(tcp: TcpStream, _turn: tokio::sync::OwnedSemaphorePermit) {
+    let mut stream: Stream = Box::new(L4Stream::from(tcp));
+    let id = crate::http::request_id::RequestId::make();
+    crate::http::answer(&mut stream, &Failure::ConnectionsFull, id.as_str(), false).await;
+}

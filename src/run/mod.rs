@@ -1,0 +1,184 @@
+//! The composition root: reads the certificates, binds the listeners, starts the background work
+//! and ends all of it in order. Nothing here is global, so several members run in one process.
+
+mod app;
+mod background;
+mod caps;
+mod certificates;
+mod fixed;
+mod handshakes;
+mod listener;
+mod listeners;
+mod observe;
+mod reload;
+mod serving;
+mod start;
+
+pub use reload::Loader;
+pub use start::StartError;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::member::state::{Phase, State};
+use crate::observe::telemetry::LineSender;
+pub use crate::observe::telemetry::{Format, LineWriter};
+pub use crate::operate::Reloaded;
+use crate::operate::{Observed, Status};
+use listeners::Tasks;
+use reload::Reloader;
+
+/// Where requests are logged, and how a line looks.
+pub type LogOutput = (LineSender, Format);
+
+/// How long the peer listener stays open at least, for peers to learn that nothing more is taken: a
+/// write that meets a connection just being closed may or may not have arrived, and cannot be sent
+/// again.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How long peers' idle connections may take to close at the end.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
+
+/// A member that serves.
+pub struct Server {
+    addresses: Addresses,
+    state: Arc<State>,
+    observer: Arc<observe::Observer>,
+    reloader: Arc<Reloader>,
+    close_clients: watch::Sender<bool>,
+    close_peers: watch::Sender<bool>,
+    connections: Tasks,
+    /// Ended by being dropped.
+    _listeners: JoinSet<()>,
+}
+
+/// Where a member listens, with the ports that port 0 became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The client listener.
+    pub clients: SocketAddr,
+    /// The peer listener.
+    pub peers: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request in flight was finished.
+    Completely,
+    /// Some were cut after `timeouts.drain`.
+    Cut {
+        /// Requests that were still under way.
+        requests: usize,
+    },
+}
+
+impl Drop for Server {
+    /// Its parts know each other, so what they do in the background is ended by hand.
+    fn drop(&mut self) {
+        self.reloader.end();
+    }
+}
+
+impl Server {
+    /// Binds and begins to serve. Must run inside a tokio runtime; returns once every listener
+    /// accepts. `loader` reads the configuration again for a reload; none if there is no file.
+    ///
+    /// # Errors
+    /// Certificates that are of no use and addresses that cannot be bound. Names that do not
+    /// resolve and peers that do not answer are no errors.
+    pub async fn start(
+        config: Config,
+        log: Option<LogOutput>,
+        loader: Option<Loader>,
+    ) -> Result<Self, StartError> {
+        start::start(config, log, loader).await
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What its parts share, for the banner and for tests.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Everything about it, as the admin listener tells it.
+    pub fn status(&self) -> Status {
+        self.observer.status()
+    }
+
+    /// Its metrics in the Prometheus text format.
+    pub fn metrics(&self) -> String {
+        self.observer.metrics()
+    }
+
+    /// Reads the configuration anew and takes it, if nothing is wrong with it.
+    pub async fn reload(&self) -> Reloaded {
+        self.reloader.reload().await
+    }
+
+    /// The same, without waiting for it: files on a network may take their time.
+    pub fn reload_in_background(&self) {
+        let reloader = self.reloader.clone();
+        tokio::spawn(async move { reloader.reload().await });
+    }
+
+    /// Says to load balancers and peers that it is going, and goes on as before for
+    /// `timeouts.drain_delay`, until they have heard it. Then takes no new client connection, lets
+    /// requests in flight finish for up to `timeouts.drain`, and ends. Peers can ask for its state
+    /// to the end.
+    pub async fn drain(self) -> Drained {
+        self.state.enter_phase(Phase::Leaving);
+        tokio::time::sleep(self.state.generation().timeouts.drain_delay).await;
+        self.close().await
+    }
+
+    /// The same without the delay.
+    pub async fn close(self) -> Drained {
+        self.state.enter_phase(Phase::Closing);
+        let goodbye = tokio::time::Instant::now() + GOODBYE;
+        // No receiver left means that nothing is being served.
+        let _ = self.close_clients.send(true);
+        let (work, Tasks { clients, peers }) = (&self.state.work, &self.connections);
+        work.close();
+        clients.close();
+        peers.close();
+        let finished = async {
+            clients.wait().await;
+            work.wait().await;
+        };
+        let limit = self.state.generation().timeouts.drain;
+        let drained = match tokio::time::timeout(limit, finished).await {
+            Ok(()) => Drained::Completely,
+            Err(_) => Drained::Cut {
+                requests: work.len(),
+            },
+        };
+        // Peers have been told, and send nothing more; what was on its way is answered.
+        tokio::time::sleep_until(goodbye).await;
+        let _ = self.close_peers.send(true);
+        // Only idle ones are left, and answers that are just being taken.
+        let _ = tokio::time::timeout(LAST_CONNECTIONS, peers.wait()).await;
+        drained
+    }
+
+    /// Ends at once and tells nobody: as a crash looks to others.
+    pub async fn abandon(self) {
+        let _ = self.close_clients.send(true);
+        let _ = self.close_peers.send(true);
+        let Tasks { clients, peers } = &self.connections;
+        clients.close();
+        peers.close();
+        let closed = async { tokio::join!(clients.wait(), peers.wait()) };
+        let _ = tokio::time::timeout(LAST_CONNECTIONS, closed).await;
+    }
+}

@@ -1,0 +1,262 @@
+//! The running member, as the admin listener shows it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Addresses;
+use super::reload::Reloader;
+use crate::config::{ClusterTls, Config, RegistryAddress};
+use crate::member::generation::{FormerMember, Generation};
+use crate::member::state::{Phase, State};
+use crate::observe::metrics::Listener;
+use crate::operate::status::{
+    CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
+};
+use crate::operate::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
+use crate::shard::repository::NameError;
+use crate::shard::{Access, Health, MemberIndex};
+
+/// Looks into one member.
+pub(super) struct Observer {
+    state: Arc<State>,
+    reloader: Arc<Reloader>,
+    addresses: Addresses,
+}
+
+/// What is shown of the configuration.
+#[derive(Clone)]
+pub(super) struct Shown {
+    /// The security of the client and the peer listener.
+    security: (&'static str, &'static str),
+    /// The replica's address.
+    replica: String,
+    /// The file, as the operator named it.
+    pub(super) source: String,
+    /// What was remarkable.
+    remarks: Vec<String>,
+    /// Where it was read from, certificates aside; those have a watch of their own.
+    pub(super) files: Vec<PathBuf>,
+    /// Whether those are watched.
+    pub(super) watches: bool,
+}
+
+impl Shown {
+    pub(super) fn of(config: &Config) -> Self {
+        let clients = if config.listen.clients.tls.is_some() {
+            "tls"
+        } else {
+            "none"
+        };
+        let peers = match &config.cluster {
+            ClusterTls::Mutual { .. } => "mtls",
+            ClusterTls::Insecure => "none",
+        };
+        let certificates = super::certificates::files(config);
+        let is_certificate = |path: &PathBuf| certificates.paths().any(|other| other == path);
+        let files = config.files.iter().filter(|path| !is_certificate(path));
+        Self {
+            security: (clients, peers),
+            replica: match &config.registry.address {
+                RegistryAddress::Tcp(address) => address.to_string(),
+                RegistryAddress::Unix(path) => format!("unix:{}", path.display()),
+            },
+            source: config.files.first().map_or_else(
+                || "standard input".to_owned(),
+                |file| file.display().to_string(),
+            ),
+            remarks: config.remarks.iter().map(ToString::to_string).collect(),
+            files: files.cloned().collect(),
+            watches: config.reload.watch,
+        }
+    }
+}
+
+impl Observer {
+    pub(super) fn new(
+        state: &Arc<State>,
+        reloader: &Arc<Reloader>,
+        addresses: Addresses,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: state.clone(),
+            reloader: reloader.clone(),
+            addresses,
+        })
+    }
+
+    fn facts(&self, generation: &Generation, member: MemberIndex) -> MemberFacts {
+        let local = member == generation.view.members().local();
+        let address = generation.upstreams.member(member).address();
+        let peer_state = generation.peer_state(member);
+        let told = peer_state.told().and_then(|told| told.view);
+        MemberFacts {
+            // What the circuit does is told apart.
+            health: peer_state.verdict(),
+            circuit: peer_state.breaker.state().into(),
+            draining: if local {
+                self.state.is_draining()
+            } else {
+                peer_state.is_draining()
+            },
+            same_view: told.map(|view| view == *generation.view.fingerprint()),
+            resolved: address
+                .iter()
+                .filter(|_| !local)
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+
+    fn listeners(&self) -> Vec<ListenerStatus> {
+        let Addresses {
+            clients,
+            peers,
+            admin,
+        } = self.addresses;
+        let (client_security, peer_security) = self.reloader.report.load().shown.security;
+        [
+            (Listener::Clients, clients, client_security),
+            (Listener::Peers, peers, peer_security),
+            (Listener::Admin, admin, "none"),
+        ]
+        .into_iter()
+        .map(|(listener, address, security)| ListenerStatus {
+            name: listener.as_str().to_owned(),
+            address: address.to_string(),
+            security: security.to_owned(),
+            connections: self.state.metrics.connections_open(listener),
+        })
+        .collect()
+    }
+
+    fn warnings(&self, generation: &Generation) -> Vec<String> {
+        let others = generation.others();
+        let differing = others.iter().map(|(party, other)| {
+            let member = &generation.member_of(*party).id;
+            format!("{member} has another view ({other}): writes in dispute are refused")
+        });
+        let is_listed = |former_member: &FormerMember| {
+            generation
+                .view
+                .members()
+                .find(&former_member.member.id)
+                .is_some()
+        };
+        let leaving = generation.former_members().iter();
+        let leaving =
+            leaving.filter(|former_member| !former_member.is_gone() && !is_listed(former_member));
+        let leaving = leaving.map(|former_member| {
+            let member = &former_member.member.id;
+            format!("{member} is listed no more and still answers: stop it, or list it again")
+        });
+        let report = self.reloader.report.load();
+        let remarks = report.shown.remarks.iter().cloned();
+        remarks.chain(differing).chain(leaving).collect()
+    }
+}
+
+impl Observed for Observer {
+    fn status(&self) -> Status {
+        let state = &self.state;
+        let generation = state.generation();
+        let members = generation.view.members();
+        let report = self.reloader.report.load();
+        let places = &generation.replica().places;
+        let (reads, writes) = (
+            places.in_flight(Access::Read),
+            places.in_flight(Access::Write),
+        );
+        let totals = state.metrics.totals();
+        let in_use = state.certificates.load();
+        let certificates = in_use
+            .iter()
+            .map(|(certificate, expiry)| CertificateStatus {
+                name: certificate.as_str().to_owned(),
+                expires_unix: *expiry,
+            });
+        Status {
+            member: members.get(members.local()).id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: state.metrics.uptime().as_secs(),
+            ready: self.readiness().iter().all(|check| check.ok),
+            draining: state.is_draining(),
+            listeners: self.listeners(),
+            view: ViewStatus::of(&generation.view, |member| self.facts(&generation, member)),
+            replica: ReplicaStatus {
+                address: report.shown.replica.clone(),
+                health: generation.replica().verdict().into(),
+                circuit: generation.replica().breaker.state().into(),
+                reads_in_flight: reads as u64,
+                writes_in_flight: writes as u64,
+                in_flight: (reads + writes) as u64,
+                in_flight_limit: places.capacity() as u64,
+                queued: (places.waiting(Access::Read) + places.waiting(Access::Write)) as u64,
+                queue_limit: places.queue_limit() as u64,
+            },
+            requests: RequestTotals {
+                in_flight: state.metrics.in_flight(),
+                ended: totals.ended,
+                rejected: totals.rejected,
+                fallbacks: totals.fallbacks,
+                retries: totals.retries,
+            },
+            configuration: report.status(),
+            certificates: certificates.collect(),
+            warnings: self.warnings(&generation),
+        }
+    }
+
+    fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
+        let generation = self.state.generation();
+        OwnerAnswer::of(&generation.view, repository, |member| {
+            generation.health_of(member)
+        })
+    }
+
+    fn readiness(&self) -> Vec<Check> {
+        let generation = self.state.generation();
+        let check = |name, ok, detail: &str| Check {
+            name,
+            ok,
+            detail: detail.to_owned(),
+        };
+        vec![
+            // Both hold by construction: nothing answers here before they do.
+            check("listeners", true, ""),
+            check("view", true, ""),
+            check(
+                "replica",
+                generation.replica().verdict() == Health::Up,
+                "the local replica does not answer",
+            ),
+            check(
+                "peers",
+                generation
+                    .parties()
+                    .all(|party| generation.was_tried(party)),
+                "not every peer has been asked for its view yet",
+            ),
+            check(
+                "draining",
+                !self.state.is_draining(),
+                "this member takes no new work",
+            ),
+        ]
+    }
+
+    fn metrics(&self) -> String {
+        self.state.metrics.render()
+    }
+}
+
+#[async_trait::async_trait]
+impl Operated for Observer {
+    async fn reload(&self) -> Reloaded {
+        self.reloader.reload().await
+    }
+
+    fn drain(&self) {
+        self.state.enter_phase(Phase::Leaving);
+        self.state.ask_for_drain();
+    }
+}

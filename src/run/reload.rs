@@ -1,0 +1,252 @@
+//! Another configuration, without a restart: checked whole, then taken whole or not at all.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+
+use super::background::Background;
+use super::certificates::{self, Certificates};
+use super::fixed::Fixed;
+use super::listeners::OpenListeners;
+use crate::config::{Config, Problems};
+use crate::member::generation::Generation;
+use crate::member::state::{Phase, State};
+use crate::observe::human;
+use crate::operate::Reloaded;
+use crate::operate::status::{ConfigurationStatus, ReloadStatus};
+use crate::tls::TlsMaterial;
+use crate::tls::content_digest::{content_digest, content_digest_in_background};
+use crate::upstream::Upstreams;
+
+/// Reads the configuration anew, as at the start; may block.
+pub type Loader = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// How often the files are compared. A change is taken when it stands still for that long: an
+/// editor may be half-way through it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+const CLOSING: &str = "this member is closing: it takes no other configuration";
+
+/// Takes configurations.
+pub(super) struct Reloader {
+    pub(super) state: Arc<State>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) background: Background,
+    pub(super) loader: Option<Loader>,
+    pub(super) fixed: Fixed,
+    pub(super) listeners: OnceLock<OpenListeners>,
+    /// The work of the generation in force.
+    pub(super) tasks: Mutex<JoinSet<()>>,
+    pub(super) report: ArcSwap<Report>,
+    /// What the watched files held at the last attempt.
+    pub(super) seen: Mutex<[u8; 32]>,
+    /// One reload at a time.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+
+/// What is in force, and how the last reload went.
+pub(super) struct Report {
+    /// The configuration in force, as far as it is shown.
+    pub(super) shown: super::observe::Shown,
+    /// Since when.
+    pub(super) loaded_at: SystemTime,
+    /// Keys that have changed since the start and wait for a restart.
+    pub(super) needs_restart: Vec<String>,
+    /// The last attempt: when, and what was wrong if it was not taken.
+    pub(super) last: Option<(SystemTime, Vec<String>)>,
+}
+
+/// All that can fail, done.
+struct Ready {
+    config: Config,
+    material: TlsMaterial,
+    needs_restart: Vec<String>,
+}
+
+impl Report {
+    /// The same as the status has it.
+    pub(super) fn status(&self) -> ConfigurationStatus {
+        let last_reload = self.last.as_ref().map(|(at, problems)| ReloadStatus {
+            at: human::rfc3339(*at),
+            taken: problems.is_empty(),
+            problems: problems.clone(),
+        });
+        ConfigurationStatus {
+            source: self.shown.source.clone(),
+            loaded_at: human::rfc3339(self.loaded_at),
+            last_reload,
+            needs_restart: self.needs_restart.clone(),
+        }
+    }
+}
+
+impl Reloader {
+    /// Reads the configuration and takes it, if nothing is wrong with it. Requests in flight end
+    /// under the one that they began under; no connection is closed.
+    pub(super) async fn reload(&self) -> Reloaded {
+        let _turn = self.turn.lock().await;
+        let content_digest = self.digest_now().await;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = content_digest;
+        let outcome = match self.read().await {
+            // Its requests in flight keep their generation, and no other would ever serve one. To change
+            // its view in its last second would only confuse its peers.
+            Ok(_) if self.state.phase() == Phase::Closing => Err(vec![CLOSING.to_owned()]),
+            Ok(ready) => self.take(ready),
+            Err(problems) => Err(problems),
+        };
+        let now = SystemTime::now();
+        let before = self.report.load_full();
+        let (report, reloaded) = match outcome {
+            Ok((shown, needs_restart)) => {
+                tracing::info!("configuration reloaded");
+                for key in &needs_restart {
+                    tracing::warn!(%key, "this key has changed and takes a restart");
+                }
+                let report = Report {
+                    shown,
+                    loaded_at: now,
+                    needs_restart: needs_restart.clone(),
+                    last: Some((now, Vec::new())),
+                };
+                (
+                    report,
+                    Reloaded {
+                        taken: true,
+                        problems: Vec::new(),
+                        needs_restart,
+                    },
+                )
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!(%problem, "the changed configuration is not taken; the old one stays in force");
+                }
+                let report = Report {
+                    shown: before.shown.clone(),
+                    loaded_at: before.loaded_at,
+                    needs_restart: before.needs_restart.clone(),
+                    last: Some((now, problems.clone())),
+                };
+                (
+                    report,
+                    Reloaded {
+                        taken: false,
+                        problems,
+                        needs_restart: Vec::new(),
+                    },
+                )
+            }
+        };
+        self.state.metrics.config_reload(reloaded.taken);
+        self.report.store(Arc::new(report));
+        reloaded
+    }
+
+    /// Reads the configuration whenever its files have changed, for ever.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut before = self.digest_now().await;
+        loop {
+            ticks.tick().await;
+            if !self.report.load().shown.watches {
+                continue;
+            }
+            let now = self.digest_now().await;
+            let stands_still = now == std::mem::replace(&mut before, now);
+            let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if stands_still && now != seen {
+                self.reload().await;
+            }
+        }
+    }
+
+    /// Ends the work of the generation in force.
+    pub(super) fn end(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.abort_all();
+    }
+
+    /// What the configuration's files hold now. Certificates have a watch of their own.
+    pub(super) fn content_digest(&self) -> [u8; 32] {
+        content_digest(&self.report.load().shown.files)
+    }
+
+    async fn digest_now(&self) -> [u8; 32] {
+        let files = self.report.load().shown.files.clone();
+        content_digest_in_background(files).await
+    }
+
+    async fn read(&self) -> Result<Ready, Vec<String>> {
+        let Some(loader) = self.loader.clone() else {
+            return Err(vec![
+                "this member was not started from a file that can be read again".to_owned(),
+            ]);
+        };
+        // Files and names may take their time.
+        let read = tokio::task::spawn_blocking(move || {
+            let config = loader().map_err(|problems| {
+                let each = problems.iter().map(ToString::to_string);
+                each.collect::<Vec<_>>()
+            })?;
+            let material = certificates::files(&config).load();
+            let material = material.map_err(|error| vec![error.to_string()])?;
+            Ok::<_, Vec<String>>((config, material))
+        });
+        let (config, material) = read.await.map_err(|error| vec![error.to_string()])??;
+        let needs_restart = self.fixed.compare(&config)?;
+        Ok(Ready {
+            config,
+            material,
+            needs_restart,
+        })
+    }
+
+    fn take(&self, ready: Ready) -> Result<(super::observe::Shown, Vec<String>), Vec<String>> {
+        let Ready {
+            config,
+            material,
+            needs_restart,
+        } = ready;
+        let before = self.state.generation();
+        let upstreams = Upstreams::new(
+            &config.registry,
+            config.view.members(),
+            &config.timeouts,
+            self.certificates.trust(),
+            Some(&before.upstreams),
+        );
+        let upstreams = upstreams.map_err(|error| vec![error.to_string()])?;
+        let replica_tls = config.registry.tls.is_some();
+        let metrics = &self.state.metrics;
+        let checked = self.certificates.admit(&material, config.view.members());
+        checked.map_err(|error| vec![error])?;
+        if replica_tls {
+            // Its authority may have changed.
+            self.certificates.forget_connections();
+        }
+        let generation = Arc::new(Generation::new(&config, upstreams, metrics, Some(&before)));
+        if let Err(error) = self.certificates.show(&material, &generation) {
+            // Read and checked a moment ago.
+            tracing::error!(%error, "a certificate cannot be shown to peers");
+        }
+        self.state.replace_generation(generation.clone());
+        // Once more: the watch over the certificates may have admitted the members of before.
+        if let Err(error) = self.certificates.admit(&material, config.view.members()) {
+            tracing::error!(%error, "the members' certificates cannot be checked");
+        }
+        certificates::report_expiry(&self.state, &material);
+        // The checks of the generation before end first: nobody is asked twice.
+        self.end();
+        // Now: a question of theirs that ended half-way would have taken the news with it.
+        generation.tell_news();
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.background.begin(&config, &generation);
+        if let Some(open_listeners) = self.listeners.get() {
+            open_listeners.set_limits(&config.limits, &config.timeouts);
+        }
+        Ok((super::observe::Shown::of(&config), needs_restart))
+    }
+}

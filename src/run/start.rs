@@ -1,0 +1,200 @@
+//! From a configuration to a member that serves.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::background::Background;
+use super::certificates::{self, Certificates};
+use super::fixed::Fixed;
+use super::listeners::{Closing, Listeners, Sockets, Tasks};
+use super::observe::{Observer, Shown};
+use super::reload::{Loader, Reloader, Report};
+use super::serving::Serving;
+use super::{LogOutput, Server};
+use crate::config::Config;
+use crate::member::generation::Generation;
+use crate::member::state::State;
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::tls::TlsFileError;
+use crate::upstream::{Asker, DialError, Trust, Upstreams};
+
+/// Why a member cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A certificate, key or authority is of no use.
+    Tls(TlsFileError),
+    /// rustls does not take what the files hold.
+    TlsSetup(String),
+    /// An upstream cannot be called at all.
+    Dial(DialError),
+    /// An address cannot be listened on.
+    Bind {
+        /// Which of `listen.…`.
+        listener: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        error: std::io::Error,
+    },
+    /// A metric cannot be registered; a mistake of ours.
+    Metrics(prometheus::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tls(error) => write!(f, "{error}"),
+            Self::TlsSetup(error) => write!(f, "TLS cannot be set up: {error}"),
+            Self::Dial(error) => write!(f, "{error}"),
+            Self::Bind {
+                listener,
+                address,
+                error,
+            } => {
+                write!(
+                    f,
+                    "cannot listen on {address} (listen.{listener}.address): {error}"
+                )
+            }
+            Self::Metrics(error) => write!(f, "metrics cannot be registered: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+pub(super) async fn start(
+    config: Config,
+    log: Option<LogOutput>,
+    loader: Option<Loader>,
+) -> Result<Server, StartError> {
+    let files = certificates::files(&config);
+    let material = files.load().map_err(StartError::Tls)?;
+    let Serving {
+        clients: client_tls,
+        peers: peer_tls,
+        swaps,
+    } = Serving::new(&material, config.view.members())?;
+    let sockets = Sockets::bind(&config.listen)?;
+    let addresses = sockets.addresses()?;
+    let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
+    let trust = Arc::new(Trust::new(certificates::credentials(&material)));
+    let asker = Asker::new(authority_file.clone());
+    let state = state(&config, log, &trust, asker)?;
+    certificates::report_expiry(&state, &material);
+
+    let certificates = Certificates::new(swaps, trust, material);
+    let background = Background {
+        state: state.clone(),
+        certificates: certificates.clone(),
+    };
+    let reloader = reloader(&config, &state, certificates, background, loader);
+    let observer = Observer::new(&state, &reloader, addresses);
+    let (close_clients, clients_close) = watch::channel(false);
+    let (close_peers, peers_close) = watch::channel(false);
+    let connections = Tasks::default();
+    let open_listeners = Listeners {
+        state: &state,
+        limits: &config.limits,
+        timeouts: &config.timeouts,
+        authority_file,
+        tasks: &connections,
+    };
+    let closing = Closing {
+        clients: &clients_close,
+        peers: &peers_close,
+    };
+    let mut listeners = JoinSet::new();
+    let open_listeners = open_listeners.open(
+        &mut listeners,
+        sockets,
+        (client_tls, peer_tls),
+        observer.clone(),
+        &closing,
+    );
+    // Empty until now: nobody else has the reloader.
+    let _ = reloader.listeners.set(open_listeners);
+    let (watch, alarm) = (reloader.clone(), state.alarm());
+    listeners.spawn(async move {
+        let _alarm = alarm;
+        watch.watch().await;
+    });
+    Ok(Server {
+        addresses,
+        state,
+        observer,
+        reloader,
+        close_clients,
+        close_peers,
+        connections,
+        _listeners: listeners,
+    })
+}
+
+fn state(
+    config: &Config,
+    log: Option<LogOutput>,
+    trust: &Arc<Trust>,
+    asker: Asker,
+) -> Result<Arc<State>, StartError> {
+    let metrics = Metrics::new().map_err(StartError::Metrics)?;
+    let upstreams = Upstreams::new(
+        &config.registry,
+        config.view.members(),
+        &config.timeouts,
+        trust,
+        None,
+    );
+    let upstreams = upstreams.map_err(StartError::Dial)?;
+    let generation = Generation::new(config, upstreams, &metrics, None);
+    let dropped = metrics.log_dropped();
+    let access_log = match log.filter(|_| config.log.requests) {
+        Some((sender, format)) => AccessLog::new(sender, format, dropped),
+        None => AccessLog::off(dropped),
+    };
+    Ok(Arc::new(State::new(
+        Arc::new(generation),
+        asker,
+        metrics,
+        access_log,
+    )))
+}
+
+fn reloader(
+    config: &Config,
+    state: &Arc<State>,
+    certificates: Arc<Certificates>,
+    background: Background,
+    loader: Option<Loader>,
+) -> Arc<Reloader> {
+    let tasks = background.begin(config, &state.generation());
+    let reloader = Reloader {
+        state: state.clone(),
+        certificates,
+        background,
+        loader,
+        fixed: Fixed::of(config),
+        listeners: OnceLock::new(),
+        tasks: Mutex::new(tasks),
+        report: ArcSwap::from_pointee(Report {
+            shown: Shown::of(config),
+            loaded_at: SystemTime::now(),
+            needs_restart: Vec::new(),
+            last: None,
+        }),
+        seen: Mutex::default(),
+        turn: tokio::sync::Mutex::new(()),
+    };
+    let seen = reloader.content_digest();
+    *reloader
+        .seen
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = seen;
+    Arc::new(reloader)
+}
