@@ -17,6 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
+  [h2load]=nghttp2-client [go]=golang-go
   [docker-registry]=docker-registry [skopeo]=skopeo [haproxy]=haproxy [promtool]=prometheus
 )
 VENV=.venv

@@ -23,9 +23,9 @@ fuzz_target!(|input: (u8, Vec<(u8, u8, u16, u8)>)| {
             kinds.push(kind);
         }
     }
-    let mut whole = Frames::new(4096);
+    let mut whole = Frames::default();
     let verdict = whole.follow(&bytes, Duration::ZERO);
-    let mut cut = Frames::new(4096);
+    let mut cut = Frames::default();
     let mut pieces = bytes.chunks(usize::from(piece).max(1));
     let split = pieces.try_for_each(|bytes| cut.follow(bytes, Duration::ZERO));
     assert_eq!(verdict, split);

@@ -9,9 +9,10 @@ use pingora::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::time::{Instant, timeout_at};
 
-use super::frames::{Abuse, PREFACE_BYTES};
+use super::frames::Abuse;
+use super::framing::PREFACE_BYTES;
 use super::head::{self, Body, HeadLimits, Scanner};
-use super::http2::{Http2, Verdict};
+use super::http2::{Ending, Goodbye, Http2};
 use super::refusal::{self, Refused};
 use super::stream::{GatedStream, Tempo};
 use crate::http::request_id::RequestId;
@@ -25,8 +26,6 @@ const HEAD_READ: usize = 4096;
 pub struct GateLimits {
     /// Bounds on each head.
     pub head: HeadLimits,
-    /// Longest header list of an HTTP/2 request, in bytes.
-    pub header_list: usize,
     /// Total time for a head, from its first byte (from the accept for the first one).
     pub request_header: Duration,
     /// How slow a client may be.
@@ -42,6 +41,14 @@ pub struct Gate<A> {
     app: Arc<A>,
     limits: GateLimits,
     refused: Arc<dyn Fn(&Refused<'_>) + Send + Sync>,
+}
+
+/// A connection that was ended for what its client did, and is still open.
+#[derive(Debug)]
+pub struct Cut {
+    /// What it did too much of.
+    pub abuse: Abuse,
+    goodbye: Option<Goodbye>,
 }
 
 /// What became of waiting for a head.
@@ -84,9 +91,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         &self.limits
     }
 
-    /// Serves one accepted (and, with TLS, handshaken) connection until it ends. Says why, if it
+    /// Serves one accepted (and, with TLS, handshaken) connection until it ends. Says so, if it
     /// was ended for what the client did to it.
-    pub async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Abuse> {
+    pub async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Cut> {
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let gated = GatedStream::new(stream, self.limits.tempo);
         if http2 {
@@ -96,16 +103,22 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         None
     }
 
-    async fn serve_http2(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) -> Option<Abuse> {
+    async fn serve_http2(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) -> Option<Cut> {
         if !self.preface_comes(&mut gated).await {
             return None;
         }
-        let verdict = Verdict::default();
-        let limits = &self.limits;
-        let watch = Http2::new(limits.header_list, limits.request_header, verdict.clone());
+        let ending = Arc::new(Ending::default());
+        let watch = Http2::new(self.limits.request_header, ending.clone());
         let stream = Box::new(gated.open(watch));
         self.app.process_new(stream, shutdown).await;
-        verdict.get().copied()
+        let goodbye = ending.goodbye();
+        if let Some(abuse) = ending.abuse().cloned() {
+            return Some(Cut { abuse, goodbye });
+        }
+        if let Some(goodbye) = goodbye {
+            goodbye.say().await;
+        }
+        None
     }
 
     async fn serve_http1(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) {
@@ -210,6 +223,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             bytes_sent,
             elapsed,
         });
+    }
+}
+
+impl Cut {
+    /// Tells the client why, if it can be told, and closes the connection.
+    pub async fn close(self) {
+        if let Some(goodbye) = self.goodbye {
+            goodbye.say().await;
+        }
     }
 }
 

@@ -40,6 +40,11 @@ impl Corked {
         &mut self.inner
     }
 
+    /// In the place of a connection that was taken elsewhere.
+    pub(super) fn closed() -> Self {
+        Self::new(Box::new(std::io::Cursor::new(Vec::new())))
+    }
+
     /// The connection itself; what waits is lost.
     pub(super) fn into_inner(self) -> Stream {
         self.inner

@@ -6,13 +6,14 @@
 //! total deadline and with size limits, and checked strictly ([`head`]); only then do its bytes go
 //! on, through a [`GatedStream`] that yields exactly this request and holds back whatever follows
 //! it, until the next head is due. HTTP/2 connections go through unchanged: their framing is
-//! checked by the h2 library under the limits that the server sets, and what a client may do too
+//! checked by the h2 library under the limits that the server sets, and what it lets a client do too
 //! much of is counted here ([`frames`]).
 
 pub mod chunks;
 mod connection;
 mod cork;
 pub mod frames;
+mod framing;
 pub mod head;
 mod http2;
 mod pace;
@@ -22,8 +23,9 @@ pub mod request_id;
 pub(crate) mod respond;
 mod stream;
 
-pub use connection::{Gate, GateLimits};
+pub use connection::{Cut, Gate, GateLimits};
 pub use frames::Abuse;
+pub(crate) use http2::is_cut;
 pub use pace::TooSlow;
 pub use refusal::{Refused, answer};
 pub use stream::{GatedStream, Tempo};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use pingora::protocols::Stream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::http::respond::Failure;
 
@@ -49,10 +49,16 @@ pub async fn answer(stream: &mut Stream, failure: &Failure, request_id: &str, he
     }
     wire.extend_from_slice(b"connection: close\r\n\r\n");
     wire.extend_from_slice(&body);
+    say_last(stream, &wire).await;
+    body.len() as u64
+}
+
+/// Writes the last word of a connection, and closes it as [`answer`] does.
+pub(super) async fn say_last(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), wire: &[u8]) {
     let sent = tokio::time::timeout(LINGER, async {
-        stream.write_all(&wire).await?;
+        stream.write_all(wire).await?;
         stream.flush().await?;
-        AsyncWriteExt::shutdown(stream).await?;
+        stream.shutdown().await?;
         let mut sink = vec![0; 16 * 1024];
         let mut drained = 0;
         while drained < LINGER_BYTES {
@@ -65,5 +71,4 @@ pub async fn answer(stream: &mut Stream, failure: &Failure, request_id: &str, he
     });
     // Whether it arrives is the client's affair now.
     let _ = sent.await;
-    body.len() as u64
 }

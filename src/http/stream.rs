@@ -1,6 +1,6 @@
 //! A connection that yields one request and no byte more.
 
-use std::io::{Error, ErrorKind, Result as IoResult};
+use std::io::{Error, ErrorKind, IoSlice, Result as IoResult};
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -169,12 +169,6 @@ impl GatedStream {
             buf.advance(read);
             polled
         };
-        if let Some(http2) = &mut self.http2 {
-            return match polled {
-                Poll::Pending => http2.poll_overdue(cx),
-                Poll::Ready(_) => polled,
-            };
-        }
         let read = buf.filled().len() - before;
         self.upload.watch(polled, |()| read)
     }
@@ -183,9 +177,6 @@ impl GatedStream {
     /// a chunked body, which are held back again.
     fn deliver(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> IoResult<()> {
         let delivered = &buf.filled()[before..];
-        if let Some(http2) = &mut self.http2 {
-            return http2.received(delivered);
-        }
         if self.allowance > 0 {
             self.allowance = self.allowance.saturating_sub(delivered.len() as u64);
             return Ok(());
@@ -213,9 +204,6 @@ impl GatedStream {
         cx: &mut Context<'_>,
         polled: Poll<IoResult<usize>>,
     ) -> Poll<IoResult<usize>> {
-        if let (Some(http2), Poll::Ready(Ok(written))) = (&mut self.http2, &polled) {
-            http2.sent(*written);
-        }
         let polled = self.patience.watch(cx, polled);
         self.download.watch(polled, |written| *written)
     }
@@ -233,6 +221,9 @@ impl AsyncRead for GatedStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<IoResult<()>> {
         let this = &mut *self;
+        if let Some(http2) = &mut this.http2 {
+            return http2.poll_read(&mut this.inner, &mut this.held, cx, buf);
+        }
         let Some(allowed) = this.allowed() else {
             return this.poll_beyond_the_request(cx);
         };
@@ -255,8 +246,12 @@ impl AsyncWrite for GatedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<IoResult<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.written(cx, polled)
+        let this = &mut *self;
+        let polled = match &mut this.http2 {
+            Some(http2) => http2.poll_write(&mut this.inner, cx, &[IoSlice::new(buf)]),
+            None => Pin::new(&mut this.inner).poll_write(cx, buf),
+        };
+        this.written(cx, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
@@ -265,17 +260,25 @@ impl AsyncWrite for GatedStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
-        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.flushed(cx, polled)
+        let this = &mut *self;
+        let polled = match &mut this.http2 {
+            Some(http2) => http2.poll_shutdown(&mut this.inner, cx),
+            None => Pin::new(&mut this.inner).poll_shutdown(cx),
+        };
+        this.flushed(cx, polled)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<IoResult<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.written(cx, polled)
+        let this = &mut *self;
+        let polled = match &mut this.http2 {
+            Some(http2) => http2.poll_write(&mut this.inner, cx, bufs),
+            None => Pin::new(&mut this.inner).poll_write_vectored(cx, bufs),
+        };
+        this.written(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -322,8 +325,10 @@ impl GetTimingDigest for GatedStream {
 }
 
 impl GetProxyDigest for GatedStream {
+    /// No proxy stands before us that the framework would know of, so this carries what becomes of
+    /// the connection to its requests.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_ref().get_proxy_digest()
+        self.http2.as_ref().and_then(|http2| http2.digest())
     }
 }
 

@@ -14,10 +14,13 @@ pub(crate) mod table;
 mod tests;
 
 pub(crate) use labels::{
-    Certificate, Direction, HoldEnd, Listener, PlanKind, Refusal, StatusClass, Upstream,
+    Certificate, Direction, HoldEnd, Library, Listener, PlanKind, Refusal, StatusClass, Upstream,
     arrival_text,
 };
 pub(crate) use members::MemberMetrics;
+pub(crate) use process::library_warned;
+#[cfg(test)]
+pub(crate) use process::library_warnings;
 
 use crate::http::respond::{Failure, REASONS};
 use crate::shard::plan::Arrival;

@@ -2,8 +2,10 @@
 //!
 //! Text on a terminal, JSON otherwise, as for the access log. Records of libraries that use the
 //! `log` crate (pingora) come the same way; libraries speak from `warn` up unless a filter says
-//! otherwise. Output goes through a [`LineWriter`], so a stopped terminal never stops a request.
+//! otherwise, and those that others can make speak are only counted ([`libraries`]). Output goes
+//! through a [`LineWriter`], so a stopped terminal never stops a request.
 
+mod libraries;
 pub(crate) mod lines;
 
 pub(crate) use lines::LineSender;
@@ -13,12 +15,9 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, filter::ParseError};
-
-/// What libraries may say when nothing is configured. pingora's pool calls it an error when a
-/// connection that was released a moment ago is not free yet and a new one is made.
-const LIBRARIES: &str = "warn,pingora_core::connectors=off";
+use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, registry};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,21 +86,21 @@ pub(crate) fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryEr
 }
 
 fn subscriber(filter: EnvFilter, format: Format, colour: bool, sender: LineSender) -> Dispatch {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(Lines(sender))
-        .with_ansi(colour);
-    match format {
-        Format::Text => builder.with_target(false).into(),
-        Format::Json => builder
+    let lines = fmt::layer().with_writer(Lines(sender)).with_ansi(colour);
+    let lines = match format {
+        Format::Text => lines.with_target(false).boxed(),
+        Format::Json => lines
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            .into(),
-    }
+            .boxed(),
+    };
+    let lines = lines.with_filter(filter);
+    registry().with(libraries::counted()).with(lines).into()
 }
 
-/// Reads a level or a list of `target=level`.
+/// Reads a level, beside which libraries speak as far as it is fit for every log, or a list of
+/// `target=level`, which holds for them too.
 ///
 /// # Errors
 /// If it is neither.
@@ -109,7 +108,8 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     if level.contains(['=', ',']) {
         return EnvFilter::builder().parse(level);
     }
-    EnvFilter::builder().parse(format!("{LIBRARIES},shardlet={level}"))
+    let silence = libraries::silence();
+    EnvFilter::builder().parse(format!("warn,{silence},shardlet={level}"))
 }
 
 impl Telemetry {
@@ -149,6 +149,7 @@ impl Write for Event<'_> {
 mod tests {
     use super::lines::tests::Kept;
     use super::*;
+    use crate::observe::metrics::{Library, library_warnings};
 
     fn said(level: &str, format: Format) -> String {
         let kept = Kept::default();
@@ -174,6 +175,33 @@ mod tests {
             "{text}"
         );
         assert!(lines[1].ends_with("WARN library trouble"), "{text}");
+    }
+
+    #[test]
+    fn what_others_make_libraries_say_is_counted_and_not_logged() {
+        let counted = || Library::ALL.iter().map(|one| library_warnings(*one));
+        let before: Vec<_> = counted().collect();
+        let kept = Kept::default();
+        let writer = LineWriter::start(kept.clone()).unwrap();
+        let filter = filter("debug").unwrap();
+        let subscriber = subscriber(filter, Format::Text, false, writer.sender());
+        tracing::dispatcher::with_default(&subscriber, || {
+            tracing::warn!(target: "rustls::msgs::handshake", "a strange server name");
+            tracing::warn!(target: "h2::proto::ping_pong", "a strange PING");
+            tracing::warn!(target: "pingora_proxy::proxy_h1", "a body that broke off");
+            tracing::error!(target: "pingora_core::apps", "a strange preface");
+            // As records of the log crate come.
+            tracing::warn!(target: "rustls", { log.target = "rustls::check" }, "a strange message");
+            tracing::info!(target: "rustls::server", "chatter");
+            tracing::error!(target: "pingora_core::server", "library trouble");
+        });
+        drop(writer);
+        let more: Vec<_> = counted()
+            .zip(before)
+            .map(|(now, then)| now - then)
+            .collect();
+        assert_eq!(more, [2, 1, 2]);
+        assert_eq!(kept.text().lines().count(), 1, "{}", kept.text());
     }
 
     #[test]

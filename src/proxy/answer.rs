@@ -3,7 +3,9 @@
 use http::HeaderValue;
 use http::header::CONNECTION;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
 
 use super::{Exchange, Proxy, intake};
 use crate::http::respond::{Connection, Failure};
@@ -43,6 +45,20 @@ impl Proxy {
         let told = answer::state_for(&self.state, &session.req_header().headers);
         tell(session, &told).await
     }
+}
+
+/// Sends what was received of a response that has broken off. The framework flushes a response at its
+/// end alone, and would drop what it has written of this one together with the connection.
+pub(super) async fn send_what_came(session: &mut Session) {
+    if session.is_http2() {
+        // Each frame is on its way already.
+        return;
+    }
+    // The framework flushes before a failure, if that is not the first of several tasks.
+    let broken_off = Error::new(ErrorType::ConnectionClosed);
+    let tasks = vec![HttpTask::Body(None, false), HttpTask::Failed(broken_off)];
+    // Always an error: the one that we have just made, or that the client is gone.
+    let _ = session.as_downstream_mut().response_duplex_vec(tasks).await;
 }
 
 async fn tell(session: &mut Session, told: &impl serde::Serialize) -> pingora::Result<()> {

@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind};
 
+use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::http::TooSlow;
 use crate::http::respond::{Failure, Malformed};
+use crate::http::{self, TooSlow};
 
 /// What an error means for the request it ended.
 pub(crate) fn classify(error: &Error) -> Failure {
@@ -21,6 +22,23 @@ pub(crate) fn classify(error: &Error) -> Failure {
         ErrorSource::Upstream => upstream(error.etype()),
         ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
     }
+}
+
+/// A client may be gone because we have cut it off, for what it did on another stream too.
+pub(crate) fn or_abuse(failure: Failure, error: &Error, session: &Session) -> Failure {
+    let is_cut = || session.digest().is_some_and(http::is_cut) || is_refused_by_the_library(error);
+    if failure == Failure::ClientGone && is_cut() {
+        return Failure::ClientAbuse;
+    }
+    failure
+}
+
+/// The library tells its streams before it tells the client, and so before the gate can know.
+fn is_refused_by_the_library(error: &Error) -> bool {
+    let refused = error.root_cause().downcast_ref::<h2::Error>();
+    refused.is_some_and(|error| {
+        error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+    })
 }
 
 /// Whether an upstream was waited for in vain.

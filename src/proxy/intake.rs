@@ -186,6 +186,8 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
     ctx.plan = Some(plan);
     let handed_over = matches!(plan, Plan::Forward(_)) && sticky.is_some();
     let ours = sticky == Some(view.members().local());
+    // Not for `/v2/`, though browsers log in there too: a session of the registry's own has to be good
+    // at the owners of repositories anyway, and no other client knows what to do with a cookie.
     ctx.hand_out_cookie =
         matches!(route, Route::Session) && arrival == Arrival::Client && !handed_over && !ours;
     match plan {

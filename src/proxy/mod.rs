@@ -273,10 +273,8 @@ impl ProxyHttp for Proxy {
             .failure
             .take()
             .unwrap_or_else(|| failure::classify(error));
-        let gone = matches!(
-            failure,
-            Failure::ClientGone | Failure::ClientStalled | Failure::ClientTooSlow
-        );
+        let failure = failure::or_abuse(failure, error, session);
+        let gone = failure.is_of_a_lost_client();
         let begun = session
             .response_written()
             .is_some_and(|response| !response.status.is_informational());
@@ -285,6 +283,9 @@ impl ProxyHttp for Proxy {
         if gone || begun {
             // A response that has begun is cut, so that nobody takes a part of it for the whole.
             ctx.failure = Some(failure);
+            if !gone {
+                answer::send_what_came(session).await;
+            }
         } else {
             // The framework drops the connection after an error, so the client is told, and what
             // it is still sending is read away for a while, or it might never see the answer.

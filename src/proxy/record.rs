@@ -39,9 +39,7 @@ fn status(session: &Session, ctx: &Exchange) -> u16 {
         .response_written()
         .map(|response| response.status.as_u16());
     match &ctx.failure {
-        Some(failure @ (Failure::ClientGone | Failure::ClientStalled | Failure::ClientTooSlow)) => {
-            failure.status()
-        }
+        Some(failure) if failure.is_of_a_lost_client() => failure.status(),
         failure => answered
             .or(failure.as_ref().map(Failure::status))
             .unwrap_or(Failure::ClientGone.status()),

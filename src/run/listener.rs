@@ -139,15 +139,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
             let gate = door.gate.load_full();
             let deadline = Instant::now() + gate.limits().request_header;
             if let Some(stream) = door.handshake(stream, address, deadline).await
-                && let Some(abuse) = gate.serve(stream, &shutdown).await
+                && let Some(cut) = gate.serve(stream, &shutdown).await
             {
-                door.report(abuse, address);
+                door.report(&cut.abuse, address);
+                cut.close().await;
             }
         });
     }
 
-    fn report(&self, abuse: Abuse, client: SocketAddr) {
-        tracing::debug!(%client, ?abuse, "connection closed: the client overdoes it");
+    fn report(&self, abuse: &Abuse, client: SocketAddr) {
+        let (listener, reason) = (self.listener.as_str(), abuse.as_str());
+        tracing::info!(%client, listener, reason, "HTTP/2 connection ended by GOAWAY for what its client does");
         self.state
             .metrics
             .connection_refused(self.listener, Refusal::Abuse);

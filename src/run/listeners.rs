@@ -261,7 +261,6 @@ fn gate_limits(limits: &Limits, timeouts: &Timeouts, listener: Listener) -> Gate
             bytes: (limits.header_bytes + limits.request_line).saturating_add(slack * FIELD_BYTES),
             count: limits.header_count + slack,
         },
-        header_list: limits.header_bytes,
         request_header: timeouts.request_header,
         tempo: Tempo {
             patience: timeouts.idle,

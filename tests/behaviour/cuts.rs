@@ -1,5 +1,7 @@
 //! Connections that end in the middle: nobody may take a part for the whole.
 
+use std::time::Duration;
+
 use crate::cluster::h2_client::H2Client;
 use crate::cluster::{Cluster, End, Plan, Request, Step};
 
@@ -32,6 +34,38 @@ async fn an_answer_that_breaks_off_is_cut_for_the_client() {
                     assert_eq!(connection.until_closed().await, b"");
                 } else {
                     assert_eq!(answer.refused().0, 502, "{broken:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_of_a_short_answer_goes_out_before_the_cut() {
+    let cluster = Cluster::of_three().await;
+    let mut number = 0;
+    for status in [200, 416] {
+        for length in [5, 14, 100, 1000] {
+            // Both in one piece with its end, and some time before it.
+            for pause in [Duration::ZERO, Duration::from_millis(2)] {
+                let came = "x".repeat(length);
+                let head = format!("HTTP/1.1 {status} Range\r\nContent-Length: 2048\r\n\r\n");
+                let steps = [Step::say(head + &came), Step::Pause(pause), Step::Close];
+                cluster.replica(1).steps(steps);
+                for sidecar in [0, 1].repeat(7) {
+                    number += 1;
+                    let id = format!("short-{number}");
+                    let get = Request::get(&target(&cluster)).field("X-Request-Id", &id);
+                    let mut connection = cluster.at(sidecar).connect().await;
+                    let answer = connection.ask(&get).await;
+                    assert_eq!((answer.status, answer.end), (status, End::Cut), "{id}");
+                    assert_eq!(answer.text(), came, "{id} through {sidecar}");
+                    let line = cluster.at(sidecar).log.of_request(&id).await;
+                    assert_eq!(line["ended"], "upstream_reset");
+                    assert_eq!(
+                        (&line["status"], &line["sent_bytes"]),
+                        (&status.into(), &length.into())
+                    );
                 }
             }
         }

@@ -19,6 +19,7 @@ mod headers;
 mod hostile;
 mod http2;
 mod http2_abuse;
+mod http2_reads;
 mod lifecycle;
 mod links;
 mod moves;

@@ -1,6 +1,6 @@
 //! Which replica sees a request.
 
-use crate::cluster::{Cluster, End, Plan, Request};
+use crate::cluster::{Cluster, End, Plan, Request, Step};
 
 #[tokio::test]
 async fn a_repository_is_served_by_its_owner_through_every_sidecar() {
@@ -122,6 +122,30 @@ async fn a_session_stays_with_the_member_that_began_it() {
         answer.field("set-cookie").is_some(),
         "a cookie of no member is replaced"
     );
+}
+
+#[tokio::test]
+async fn a_login_by_the_registrys_base_hands_out_no_cookie_of_ours() {
+    let cluster = Cluster::of_three().await;
+    // As zot answers its user interface.
+    let answer = "HTTP/1.1 200 OK\r\nSet-Cookie: session=s; Path=/\r\nContent-Length: 0\r\n\r\n";
+    cluster.replica(1).steps([Step::say(answer)]);
+    let login = Request::get("/v2/")
+        .field("Authorization", "Basic dTpw")
+        .field("X-ZOT-API-CLIENT", "zot-ui");
+    let answer = cluster.at(1).ask(login).await;
+    assert_eq!(answer.field("set-cookie"), Some("session=s; Path=/"));
+
+    // Where a repository is served, no cookie has a say.
+    let page = cluster.at(0).get("/").await;
+    let sticky = page.field("set-cookie").unwrap();
+    let pair = sticky.split(';').next().unwrap();
+    let target = format!("/v2/{}/tags/list", cluster.repository_of(2));
+    let call = Request::get(&target).field("Cookie", &format!("session=s; {pair}"));
+    let answer = cluster.at(0).ask(call).await;
+    assert_eq!(answer.field("x-replica"), Some("zot-3"));
+    let seen = cluster.replica(2).requests().pop().unwrap();
+    assert_eq!(seen.head.one("cookie"), Some("session=s"));
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use crate::shard::view::Fingerprint;
 
 /// Why a request is answered, or given up, by us.
 ///
-/// Everything but [`ClientGone`](Self::ClientGone), [`ClientStalled`](Self::ClientStalled) and
-/// [`ClientTooSlow`](Self::ClientTooSlow) is answered while the response has not begun; after that the connection is cut and the failure
-/// only reaches the log and the metrics.
+/// Everything but a client that is lost ([`Failure::is_of_a_lost_client`]) is answered while the
+/// response has not begun; after that the connection is cut and the failure only reaches the log and
+/// the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     // What was asked for.
@@ -98,6 +98,9 @@ pub enum Failure {
     /// The client took the response more slowly than `limits.download_rate` for too long; nothing
     /// can be answered, only logged.
     ClientTooSlow,
+    /// The client's HTTP/2 connection was ended by GOAWAY for what it did on any of its streams;
+    /// nothing can be answered, only logged.
+    ClientAbuse,
     /// A mistake of ours.
     Internal,
 }
@@ -163,6 +166,14 @@ impl Malformed {
 }
 
 impl Failure {
+    /// Whether nobody is there any more to be answered.
+    pub fn is_of_a_lost_client(&self) -> bool {
+        matches!(
+            self,
+            Self::ClientGone | Self::ClientStalled | Self::ClientTooSlow | Self::ClientAbuse
+        )
+    }
+
     /// The owner in our view, where the failure is about it.
     pub fn owner(&self) -> Option<&MemberId> {
         if let Self::OwnerDown { owner }

@@ -157,6 +157,8 @@ impl Failure {
             Self::ClientGone => row(499, UNAVAILABLE, "client_gone", NO_RETRY, Quiet, Close, "the client closed the connection"),
             Self::ClientStalled => row(499, UNAVAILABLE, "client_stalled", NO_RETRY, Info, Close, "the client stopped reading"),
             Self::ClientTooSlow => row(499, UNAVAILABLE, "client_too_slow", NO_RETRY, Info, Close, "the client read too slowly"),
+            Self::ClientAbuse => row(499, UNAVAILABLE, "client_abuse", NO_RETRY, Info, Close,
+                "the client's HTTP/2 connection was ended by GOAWAY for what it did"),
             Self::Route(_) | Self::BadRequest(_) | Self::Internal => row(500, UNAVAILABLE, "internal", NO_RETRY, Error, Close,
                 "a mistake in shardlet; the operator finds more under the request id"),
         }
@@ -219,7 +221,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub(crate) const REASONS: [&str; 47] = [
+pub(crate) const REASONS: [&str; 48] = [
     "route",
     "request_line",
     "bare_line_feed",
@@ -266,5 +268,6 @@ pub(crate) const REASONS: [&str; 47] = [
     "client_gone",
     "client_stalled",
     "client_too_slow",
+    "client_abuse",
     "internal",
 ];

@@ -47,6 +47,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::ClientGone,
         Failure::ClientStalled,
         Failure::ClientTooSlow,
+        Failure::ClientAbuse,
         Failure::Internal,
     ]);
     all

@@ -140,6 +140,18 @@ label! {
 }
 
 label! {
+    /// Whose complaints are counted.
+    Library {
+        /// TLS.
+        Rustls = "rustls",
+        /// HTTP/2.
+        H2 = "h2",
+        /// HTTP/1 and the proxy.
+        Pingora = "pingora",
+    }
+}
+
+label! {
     /// Which certificate is meant.
     Certificate {
         /// The one that clients see.

@@ -1,17 +1,34 @@
-//! What the kernel says about this process, read from /proc when metrics are asked for.
+//! What is said about this process as a whole: by the kernel, read from /proc when metrics are asked
+//! for, and by its libraries, which know no member.
 
-use super::cells::{Maker, series};
+use super::cells::{Maker, each, series};
+use super::labels::Library;
 use super::table;
-use prometheus::{Counter, IntGauge, Result};
+use prometheus::{Counter, IntCounter, IntGauge, Result};
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+static LIBRARY_WARNINGS: [AtomicU64; Library::ALL.len()] =
+    [const { AtomicU64::new(0) }; Library::ALL.len()];
+
+/// A library has complained of what somebody sends.
+pub(crate) fn library_warned(library: Library) {
+    LIBRARY_WARNINGS[library as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often it has.
+pub(crate) fn library_warnings(library: Library) -> u64 {
+    LIBRARY_WARNINGS[library as usize].load(Ordering::Relaxed)
+}
 
 /// Ticks per second in /proc/self/stat: `USER_HZ`, which Linux fixes at 100 for user space.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The process metrics; they stay at zero where there is no /proc.
+/// The process metrics; the kernel's stay at zero where there is no /proc.
 pub(super) struct Process {
     cpu: Mutex<Counter>,
+    library_warnings: Mutex<Vec<IntCounter>>,
     memory: IntGauge,
     fds: IntGauge,
     max_fds: IntGauge,
@@ -21,8 +38,13 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
         let gauge = |spec| series(&make.int_gauge(spec)?, []);
+        let warnings = make.int_counter(table::LIBRARY_WARNINGS)?;
+        let warnings = each(Library::ALL, |library| {
+            series(&warnings, [library.as_str()])
+        })?;
         Ok(Self {
             cpu: Mutex::new(series(&make.counter(table::PROCESS_CPU)?, [])?),
+            library_warnings: Mutex::new(warnings),
             memory: gauge(table::PROCESS_MEMORY)?,
             fds: gauge(table::PROCESS_FDS)?,
             max_fds: gauge(table::PROCESS_MAX_FDS)?,
@@ -32,6 +54,12 @@ impl Process {
 
     /// Reads the present values.
     pub(super) fn refresh(&self) {
+        let counters = self.library_warnings.lock();
+        let counters = counters.unwrap_or_else(PoisonError::into_inner);
+        for (counter, library) in counters.iter().zip(Library::ALL) {
+            counter.inc_by(library_warnings(*library).saturating_sub(counter.get()));
+        }
+        drop(counters);
         if let Some(seconds) = read("stat").as_deref().and_then(cpu_seconds) {
             // Two scrapes at once must not both add the same difference.
             let cpu = self.cpu.lock().unwrap_or_else(PoisonError::into_inner);

@@ -178,6 +178,8 @@ metrics! {
         "1 while this member takes no new work, else 0.";
     LOG_DROPPED = counter "shardlet_access_log_dropped_lines_total" [],
         "Access log lines that were dropped because the output is too slow.";
+    LIBRARY_WARNINGS = counter "shardlet_library_warnings_total" ["library"],
+        "Warnings and errors of libraries about what others send; not logged, since anybody could fill the log with them.";
     BUILD_INFO = gauge "shardlet_build_info" ["version"],
         "Always 1; the label tells the version.";
     UPTIME = gauge "shardlet_uptime_seconds" [],

@@ -30,13 +30,25 @@ class Registry:
     """
 
     def __init__(
-        self, bases: Sequence[str], ca: Path | None = None, *, http2: bool = False, reconnect: bool = False
+        self,
+        bases: Sequence[str],
+        ca: Path | None = None,
+        *,
+        http2: bool = False,
+        reconnect: bool = False,
+        login: tuple[str, str] | None = None,
     ) -> None:
         context = ssl.create_default_context(cafile=str(ca)) if ca else False
         self._turn = itertools.cycle(httpx.URL(base) for base in bases)
         limits = httpx.Limits(max_keepalive_connections=0) if reconnect else httpx.Limits()
         self._http = httpx.Client(
-            verify=context, http1=not http2, http2=http2, timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False
+            verify=context,
+            http1=not http2,
+            http2=http2,
+            auth=login,
+            timeout=TIMEOUT_SECONDS,
+            limits=limits,
+            trust_env=False,
         )
 
     def __enter__(self) -> Registry:

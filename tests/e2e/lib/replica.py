@@ -210,3 +210,29 @@ class Zot(Replica):
             return None
         entry = json.loads(line)
         return Served(entry["method"], entry["path"].partition("?")[0])
+
+
+class ZotWithLogin(Zot):
+    """zot that wants to know who is there. Each replica makes up its own keys for the sessions of browsers."""
+
+    USER, PASSWORD = "tester", "a password of the tests"
+    # Of that password, by bcrypt at its lowest cost.
+    _HASH = "$2b$04$.jycS4LYl4rwwhCHv7GGVuC8xj/LH/DKbhaoe6IltCE5dLshF8S4."
+
+    def _config(self) -> dict:
+        users = self.place.directory / "htpasswd"
+        users.write_text(f"{self.USER}:{self._HASH}\n")
+        config = super()._config()
+        config["http"]["auth"] = {"htpasswd": {"path": str(users)}}
+        return config
+
+
+class ZotWithSharedSessions(ZotWithLogin):
+    """The same with one `sessionKeysFile` for all replicas."""
+
+    def _config(self) -> dict:
+        keys = self.place.directory / "session-keys.json"
+        keys.write_text(json.dumps({"hashKey": "h" * 64, "encryptKey": "e" * 32}))
+        config = super()._config()
+        config["http"]["auth"]["sessionKeysFile"] = str(keys)
+        return config
