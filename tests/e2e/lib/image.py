@@ -45,6 +45,16 @@ class Layout:
             mine, theirs = self._blob(part["digest"]), other._blob(part["digest"])
             assert filecmp.cmp(mine, theirs, shallow=False), f"{mine} and {theirs} differ"
 
+    @property
+    def config_digest(self) -> str:
+        return json.loads(self.manifest)["config"]["digest"]
+
+    def assert_same_files(self, manifest: bytes, layers: Sequence[bytes]) -> None:
+        """The same image, though its layers may be packed by another gzip."""
+        assert json.loads(manifest)["config"]["digest"] == self.config_digest
+        config = json.loads(self._blob(self.config_digest).read_text())
+        assert [digest_of(gzip.decompress(layer)) for layer in layers] == config["rootfs"]["diff_ids"]
+
     def _blob(self, digest: str) -> Path:
         return self.path / "blobs" / digest.replace(":", "/")
 
