@@ -14,7 +14,7 @@ from lib.tools import BROWSING, LISTING, TOOLS, BrowsingTool, Crane, Entry, List
 
 LAYERS = (64 << 10, 3 * MIB, 1)
 # Several windows of HTTP/2, which is how much of an answer a client has not yet asked for.
-LARGE_LAYERS = (20 * MIB, 64 << 10)
+LARGE_LAYERS = (24 * MIB, 64 << 10)
 TAGS = ["v1", "v2", "v3"]
 
 THROUGH = pytest.mark.parametrize("through", ["the owner", "a peer"])
@@ -91,7 +91,8 @@ def test_repositories_are_listed_by_every_member(
 def test_crane_validates_and_exports(wired_cluster: Cluster, tmp_path: Path, through: str) -> None:
     owner, arrival = _owner_and_arrival(wired_cluster, through)
     repository = wired_cluster.repository_of(owner, "validate")
-    large = image.build(tmp_path / "large", seed=22, layer_bytes=LARGE_LAYERS)
+    # Unpacked in steps of 4 KiB, each of which tells the server of the room that there is again.
+    large = image.build(tmp_path / "large", seed=22, layer_bytes=LARGE_LAYERS, shrinks=True)
     crane = Crane(entry(wired_cluster, arrival), tmp_path / "home")
     crane.run(crane.push(large, f"{repository}:v1"))
     assert "PASS" in crane.run(crane.validate(f"{repository}:v1"))
