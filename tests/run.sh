@@ -147,7 +147,8 @@ prepare_go_tools() {
   mkdir -p "$GO_TOOLS"
   for module in "${GO_MODULES[@]}"; do
     say "go install $module"
-    GOBIN=$(realpath "$GO_TOOLS") GOTOOLCHAIN=auto CGO_ENABLED=0 "$go" install -p 2 -trimpath -ldflags='-s -w' "$module" ||
+    GOBIN=$(realpath "$GO_TOOLS") GOTOOLCHAIN=auto CGO_ENABLED=0 \
+      "$go" install -p 2 -trimpath -ldflags='-s -w' "$module" ||
       die "could not install $module with $("$go" version): THE TESTS WITH REAL CLIENTS CANNOT RUN"
   done
   printf '%s\n' "$wanted" >"$stamp"

@@ -79,7 +79,9 @@ def tls_cluster(authority: Authority, ports: Ports, run_dir: Path) -> Iterator[C
 
 
 @pytest.fixture(scope="session", params=[(kind, wire) for kind in KINDS for wire in ("http", "h2")], ids=_wired)
-def wired_cluster(request: pytest.FixtureRequest, authority: Authority, ports: Ports, run_dir: Path) -> Iterator[Cluster]:
+def wired_cluster(
+    request: pytest.FixtureRequest, authority: Authority, ports: Ports, run_dir: Path
+) -> Iterator[Cluster]:
     """Every kind of registry, with plain HTTP for clients and with TLS, over which Go and curl speak HTTP/2."""
     kind, wire = request.param
     if kind is DockerRegistry:

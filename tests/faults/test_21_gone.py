@@ -18,8 +18,9 @@ from lib.cluster import Cluster, Member
 
 BODY = 100 * MIB
 PLACES = 4096
-# Before and after the wait: connections are opened a hundred at a time, on the cores of all members.
+# Beyond the wait: all heads are read, and all answers sent, on the cores that the clients and all members share.
 SLACK_SECONDS = 4.0
+SLACK_SECONDS_EACH = 0.003
 # As for connections that have not finished their heads.
 BYTES_PER_CONNECTION = 64 << 10
 BASE_GROWTH = 32 * MIB
@@ -60,12 +61,13 @@ def test_uploads_wait_for_an_owner_that_is_gone(
     seconds = sorted(one["seconds"] for one in done)
     refused = [one for one in done if one["status"] == 503 and one["retry_after"]]
     taken = sum(one["sent"] for one in done)
-    row.saw(f"{len(refused)} of {len(done)} uploads got 503 with Retry-After, after {seconds[0]:.2f} to {seconds[-1]:.2f} s")
+    span = f"{seconds[0]:.2f} to {seconds[-1]:.2f} s"
+    row.saw(f"{len(refused)} of {len(done)} uploads got 503 with Retry-After, after {span}")
     row.saw(f"hold {scale.hold_seconds:.0f} s; {taken / len(done) / MIB:.1f} of {BODY / MIB:.0f} MiB were sent of each")
     row.saw(f"{watched.said(len(done))}; a read of its repository: {read}")
     assert len(refused) == len(done), [one for one in done if one not in refused][:3]
     assert seconds[0] >= scale.hold_seconds, "some were not held"
-    assert seconds[-1] <= scale.hold_seconds + SLACK_SECONDS
+    assert seconds[-1] <= scale.hold_seconds + SLACK_SECONDS + len(done) * SLACK_SECONDS_EACH
     assert read.status == 200
     assert watched.grown <= BASE_GROWTH + len(done) * BYTES_PER_CONNECTION
     background.assert_unharmed(row, "held")

@@ -30,9 +30,10 @@ def run(entry: Entry, repositories: tuple[str, str], directory: Path) -> Results
         "OCI_CONFIGURATION": "/dev/null",
     } | ({"SSL_CERT_FILE": str(entry.ca)} if entry.ca else {})
     done = attempt([go_tool("conformance")], TIMEOUT_SECONDS, environment)
-    assert done.returncode in RAN, f"the suite ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    last_words = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert done.returncode in RAN, f"the suite ended with {done.returncode}\n{last_words}"
     report = directory / "junit.xml"
-    assert report.exists(), f"the suite left no report\n{done.stderr[-2000:]}"
+    assert report.exists(), f"the suite left no report\n{last_words}"
     results: defaultdict[str, list[str]] = defaultdict(list)
     for case in ElementTree.parse(report).iter("testcase"):
         results[case.attrib["name"]].append(case.attrib["status"])

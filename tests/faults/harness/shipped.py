@@ -1,4 +1,7 @@
-"""Real clients as they are shipped, which go on pushing and pulling while something happens: no retries but their own."""
+"""Real clients as they are shipped, which go on pushing and pulling while something happens.
+
+Nothing is sent again but by themselves.
+"""
 
 from __future__ import annotations
 
@@ -110,10 +113,10 @@ class Shipped:
         return [run for run in self.runs(kind) if run.code]
 
     def tell(self, row: Row) -> None:
-        for kind in ("push", "pull"):
+        for kind, plural in (("push", "pushes"), ("pull", "pulls")):
             runs, failed = self.runs(kind), self.failed(kind)
             by = ", ".join(f"{name} {count}" for name, count in _by_tool(failed).items())
-            row.saw(f"{len(failed)} of {len(runs)} {kind}es failed".replace("pulles", "pulls") + (f" ({by})" if by else ""))
+            row.saw(f"{len(failed)} of {len(runs)} {plural} failed" + (f" ({by})" if by else ""))
         seconds = [run.seconds for run in self.runs("push")]
         row.saw(f"p99 of a push {percentile(seconds, 99):.2f} s, median {percentile(seconds, 50):.2f} s")
 
