@@ -1,13 +1,11 @@
 //! Starting with names that do not resolve, and ending with requests in flight.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use shardlet::server::Drained;
 use shardlet::shard::MemberId;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::cluster::h2_client::H2Client;
-use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually, reserve};
+use crate::cluster::{Cluster, End, Gate, Plan, Request, Step, eventually};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -137,20 +135,4 @@ async fn a_name_is_resolved_in_the_background() {
             == 201
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_reserved_port_is_for_its_member_alone() {
-    let ip = Ipv4Addr::LOCALHOST.into();
-    let (_held, port) = reserve(ip);
-    let address = SocketAddr::new(ip, port);
-    for _ in 0..2 {
-        assert!(TcpSocket::new_v4().unwrap().bind(address).is_err());
-        let member = TcpSocket::new_v4().unwrap();
-        member.set_reuseaddr(true).unwrap();
-        member.bind(address).unwrap();
-        let listener = member.listen(1).unwrap();
-        TcpStream::connect(address).await.unwrap();
-        drop(listener);
-    }
 }

@@ -59,9 +59,9 @@ impl Cluster {
     pub async fn start(plan: Plan) -> Self {
         let mut reserved = Vec::new();
         let mut plan = plan.placed_at([own_address(), own_address()], |ip| {
-            let (socket, port) = reserve(ip);
+            let (socket, address) = reserve(ip);
             reserved.push(socket);
-            port
+            address.port()
         });
         let storage = Arc::new(Storage::default());
         let mut replicas = Vec::new();
@@ -243,7 +243,7 @@ fn own_address() -> Ipv4Addr {
 /// A free port: members must know each other's before they start. While the socket lives, the kernel
 /// gives the port to nobody who asks for any, and only a socket that reuses addresses may bind it by
 /// number, as the member's listener does: that works since this one does not listen.
-pub fn reserve(ip: IpAddr) -> (TcpSocket, u16) {
+pub fn reserve(ip: IpAddr) -> (TcpSocket, SocketAddr) {
     let socket = match ip {
         IpAddr::V4(_) => TcpSocket::new_v4(),
         IpAddr::V6(_) => TcpSocket::new_v6(),
@@ -251,6 +251,6 @@ pub fn reserve(ip: IpAddr) -> (TcpSocket, u16) {
     .unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(SocketAddr::new(ip, 0)).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
