@@ -17,9 +17,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
+  [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
   [h2load]=nghttp2-client [go]=golang-go
-  [docker-registry]=docker-registry [skopeo]=skopeo [haproxy]=haproxy [promtool]=prometheus
 )
+# Clients, and the conformance suite of the OCI, all of which come as Go modules.
+GO_MODULES=(
+  github.com/google/go-containerregistry/cmd/crane@v0.22.1
+  oras.land/oras/cmd/oras@v1.3.6
+  github.com/regclient/regclient/cmd/regctl@v0.11.7
+  github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+)
+# The Go that all of them can be built with; one before 1.21 cannot fetch it by itself, and Debian's may be.
+GO_VERSION=go1.26.8
+GO_TOOLS=.go-tools
 VENV=.venv
 PYTEST_TIMEOUT_SECONDS=600
 FAULT_TIMEOUT_SECONDS=1200
@@ -35,7 +45,8 @@ main() {
     PACKAGE_OF=()
   fi
   install_packages
-  if [[ ${1:-} == --packages || ${1:-} == --build-tools ]]; then exit 0; fi
+  if [[ ${1:-} == --build-tools ]]; then exit 0; fi
+  if [[ ${1:-} == --packages ]]; then prepare_go_tools; exit 0; fi
 
   if [[ $faults == yes ]]; then
     prepare
@@ -56,9 +67,10 @@ main() {
   summary "cargo test, end to end and faults passed" "$started"
 }
 
-# Python's packages, and the program.
+# Python's packages, the clients that come as Go modules, and the program.
 prepare() {
   prepare_venv
+  prepare_go_tools
   if [[ -z ${SHARDLET_BINARY:-} ]]; then
     say "cargo build --release"
     cargo build --release --locked
@@ -123,6 +135,36 @@ prepare_venv() {
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt ||
     die "could not install the packages of tests/requirements.txt"
   sha256sum tests/requirements.txt >"$stamp"
+}
+
+# Like the packages: a second run needs no network.
+prepare_go_tools() {
+  local stamp=$GO_TOOLS/modules.sha256 wanted
+  wanted=$(printf '%s\n' "${GO_MODULES[@]}" | sha256sum)
+  if [[ -e $stamp && $(<"$stamp") == "$wanted" ]]; then return 0; fi
+  local go module
+  go=$(usable_go)
+  mkdir -p "$GO_TOOLS"
+  for module in "${GO_MODULES[@]}"; do
+    say "go install $module"
+    GOBIN=$(realpath "$GO_TOOLS") GOTOOLCHAIN=auto CGO_ENABLED=0 \
+      "$go" install -p 2 -trimpath -ldflags='-s -w' "$module" ||
+      die "could not install $module with $("$go" version): THE TESTS WITH REAL CLIENTS CANNOT RUN"
+  done
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Prints a Go that can build what GO_MODULES names: the one on PATH, or one that it fetches as a module.
+usable_go() {
+  local version module folder
+  version=$(go env GOVERSION)
+  if [[ ! $version =~ ^go1\.(1?[0-9]|20)([.a-z]|$) ]]; then printf 'go'; return 0; fi
+  module=golang.org/toolchain@v0.0.1-$GO_VERSION.$(go env GOOS)-$(go env GOARCH)
+  folder=$(go mod download -json "$module" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
+  [[ -n $folder ]] || die "$version is too old to build the clients, and $module could not be fetched"
+  chmod -R u+w "$folder"
+  chmod +x "$folder"/bin/* "$folder"/pkg/tool/*/*
+  printf '%s/bin/go' "$folder"
 }
 
 has() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; }

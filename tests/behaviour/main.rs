@@ -78,3 +78,19 @@ fn every_row_has_its_test_and_every_test_its_row() {
         "a row without a test, or a test without a row: {lone:?}"
     );
 }
+
+/// What every restart in the tests rests on.
+#[tokio::test]
+async fn a_reserved_port_is_for_its_member_alone() {
+    use tokio::net::{TcpSocket, TcpStream};
+    let (_held, address) = cluster::reserve(std::net::Ipv4Addr::LOCALHOST.into());
+    for _ in 0..2 {
+        assert!(TcpSocket::new_v4().unwrap().bind(address).is_err());
+        let member = TcpSocket::new_v4().unwrap();
+        member.set_reuseaddr(true).unwrap();
+        member.bind(address).unwrap();
+        let listener = member.listen(1).unwrap();
+        TcpStream::connect(address).await.unwrap();
+        drop(listener);
+    }
+}

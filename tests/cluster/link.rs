@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::within;
+use super::{reserve, within};
 
 /// What is read before anything of it is passed on.
 const PIECE: usize = 16 * 1024;
@@ -59,6 +59,8 @@ pub enum Flow {
 pub struct Link {
     /// Where it is dialled.
     pub address: SocketAddr,
+    /// Keeps the address ours while nobody listens there.
+    _reserved: TcpSocket,
     shared: Arc<Shared>,
     door: tokio::sync::Mutex<Door>,
 }
@@ -94,14 +96,16 @@ enum Door {
 impl Link {
     /// A link to this target, at a free port of this address.
     pub(super) fn start(ip: IpAddr, target: SocketAddr) -> Self {
-        let listener = listen((ip, 0).into(), BACKLOG);
+        let (reserved, address) = reserve(ip);
+        let listener = listen(address, BACKLOG);
         let shared = Arc::new(Shared {
             target,
             state: watch::Sender::default(),
             connections: Mutex::default(),
         });
         Self {
-            address: listener.local_addr().unwrap(),
+            address,
+            _reserved: reserved,
             door: tokio::sync::Mutex::new(Door::open(listener, shared.clone())),
             shared,
         }

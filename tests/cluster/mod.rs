@@ -17,13 +17,14 @@ pub mod request;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use shardlet::run::Reloaded;
 use shardlet::shard::Repository;
+use tokio::net::TcpSocket;
 
 use authority::Authority;
 use link::{Before, Link};
@@ -45,6 +46,8 @@ pub struct Cluster {
     members: Vec<Option<Member>>,
     replicas: Vec<Replica>,
     links: BTreeMap<Before, Link>,
+    /// Keep the members' peer ports theirs, from before the start and while a member is stopped.
+    _reserved: Vec<TcpSocket>,
     /// Signs the members' certificates.
     pub authority: Authority,
     /// Certificates and configurations live here.
@@ -54,7 +57,12 @@ pub struct Cluster {
 impl Cluster {
     /// Starts every member of the plan.
     pub async fn start(plan: Plan) -> Self {
-        let mut plan = plan.placed_at([own_address(), own_address()], reserve);
+        let mut reserved = Vec::new();
+        let mut plan = plan.placed_at([own_address(), own_address()], |ip| {
+            let (socket, address) = reserve(ip);
+            reserved.push(socket);
+            address.port()
+        });
         let storage = Arc::new(Storage::default());
         let mut replicas = Vec::new();
         for name in plan.ids() {
@@ -65,6 +73,7 @@ impl Cluster {
             members: Vec::new(),
             replicas,
             links,
+            _reserved: reserved,
             authority: Authority::new("cluster authority"),
             folder: tempfile::tempdir().unwrap(),
             plan,
@@ -224,8 +233,8 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// A loopback address of this cluster alone, so that a port which is free now stays free: all of
-/// 127.0.0.0/8 is local, and nobody else uses this part of it.
+/// A loopback address of this cluster alone: all of 127.0.0.0/8 is local, and nobody else uses this
+/// part of it.
 fn own_address() -> Ipv4Addr {
     static CLUSTERS: AtomicU32 = AtomicU32::new(1);
     let process = u8::try_from(std::process::id() % 200).unwrap() + 20;
@@ -233,8 +242,17 @@ fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, process, high, low)
 }
 
-/// A port that is free: members must know each other's before they start.
-fn reserve(ip: Ipv4Addr) -> u16 {
-    let listener = std::net::TcpListener::bind(SocketAddr::from((ip, 0))).unwrap();
-    listener.local_addr().unwrap().port()
+/// A free port: members must know each other's before they start. While the socket lives, the kernel
+/// gives the port to nobody who asks for any, and only a socket that reuses addresses may bind it by
+/// number, as the member's listener does: that works since this one does not listen.
+pub fn reserve(ip: IpAddr) -> (TcpSocket, SocketAddr) {
+    let socket = match ip {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    }
+    .unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(SocketAddr::new(ip, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }

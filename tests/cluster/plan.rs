@@ -21,7 +21,7 @@ const EAGER_PROBES: &str = "interval: 100ms, timeout: 5s, rise: 1, fall: 1";
 pub struct Plan {
     /// Of the peer listeners alone.
     ip: Ipv4Addr,
-    /// Of everything that listens on whatever port is free, lest it takes a reserved one.
+    /// Of everything that listens on whatever port is free.
     other_ip: Ipv4Addr,
     ports: Vec<u16>,
     hosts: BTreeMap<usize, String>,
@@ -144,17 +144,12 @@ impl Plan {
     pub(super) fn placed_at(
         mut self,
         [ip, other_ip]: [Ipv4Addr; 2],
-        reserve: impl Fn(Ipv4Addr) -> u16,
+        mut reserve: impl FnMut(IpAddr) -> u16,
     ) -> Self {
         self.ip = ip;
         self.other_ip = other_ip;
-        // Taken one after the other, two members could be given the same port.
-        while self.ports.contains(&0) {
-            let port = reserve(ip);
-            let free = self.ports.iter().position(|taken| *taken == 0).unwrap();
-            if !self.ports.contains(&port) {
-                self.ports[free] = port;
-            }
+        for index in 0..self.size() {
+            self.ports[index] = reserve(self.peer_address(index).ip());
         }
         self
     }

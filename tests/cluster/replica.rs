@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::message::{Body, Head};
 use super::registry::Storage;
-use super::within;
+use super::{reserve, within};
 
 mod conversation;
 
@@ -107,6 +107,8 @@ pub struct Record {
 pub struct Replica {
     /// Where it listens; stays the same when it stops and starts again.
     pub address: SocketAddr,
+    /// Keeps the address ours while it is stopped.
+    _reserved: TcpSocket,
     shared: Arc<Shared>,
     serving: Mutex<Option<JoinSet<()>>>,
 }
@@ -123,9 +125,11 @@ struct Shared {
 
 impl Replica {
     pub(super) async fn start(name: &str, ip: Ipv4Addr, storage: Arc<Storage>) -> Self {
-        let listener = listen((ip, 0).into());
+        let (reserved, address) = reserve(ip.into());
+        let listener = listen(address);
         let replica = Self {
-            address: listener.local_addr().unwrap(),
+            address,
+            _reserved: reserved,
             shared: Arc::new(Shared {
                 name: name.to_owned(),
                 storage,

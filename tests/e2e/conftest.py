@@ -18,6 +18,11 @@ KINDS: list[type[Replica]] = [DockerRegistry, Zot]
 FIGURES = pytest.StashKey[list[str]]()
 
 
+def _wired(param: tuple[type[Replica], str]) -> str:
+    kind, wire = param
+    return f"{kind.kind}-{wire}"
+
+
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("run")
@@ -71,6 +76,22 @@ def tls_cluster(authority: Authority, ports: Ports, run_dir: Path) -> Iterator[C
     """Absolute Locations, and TLS on the client listeners."""
     shape = Shape(DockerRegistry, Directory(run_dir / "tls-store"), relative_urls=False, client_tls=True)
     yield from _running(Cluster(shape, authority, ports, run_dir / "tls"))
+
+
+@pytest.fixture(scope="session", params=[(kind, wire) for kind in KINDS for wire in ("http", "h2")], ids=_wired)
+def wired_cluster(
+    request: pytest.FixtureRequest, authority: Authority, ports: Ports, run_dir: Path
+) -> Iterator[Cluster]:
+    """Every kind of registry, with plain HTTP for clients and with TLS, over which Go and curl speak HTTP/2."""
+    kind, wire = request.param
+    if kind is DockerRegistry:
+        yield request.getfixturevalue("tls_cluster" if wire == "h2" else "fast_cluster")
+        return
+    if not kind.binary():
+        pytest.skip(f"no {kind.kind} binary")
+    name = f"{kind.kind}-{wire}"
+    shape = Shape(kind, request.getfixturevalue("moto").bucket(name), client_tls=wire == "h2")
+    yield from _running(Cluster(shape, authority, ports, run_dir / name))
 
 
 @pytest.fixture(params=["http", "tcp"])

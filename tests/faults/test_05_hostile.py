@@ -11,7 +11,7 @@ from harness import load
 from harness.attack import Attack
 from harness.scale import MIB, Scale
 from harness.table import Row
-from lib import memory
+from harness.watched import Watched
 from lib.client import Registry
 from lib.cluster import Cluster, Member
 
@@ -178,27 +178,6 @@ def test_a_crowd_of_uploads(
     assert len(waited) <= PLACES, waited[:3]
     assert len(at_once) >= len(done) - PLACES - QUEUE, sorted(one["seconds"] for one in refused)[-QUEUE:]
     background.assert_unharmed(row)
-
-
-class Watched:
-    """The memory of a member's sidecar, from where it stands when the watch begins."""
-
-    def __init__(self, member: Member) -> None:
-        self._pid = member.sidecar.process.pid
-        self._before = 0
-        self.grown = 0
-
-    def __enter__(self) -> Watched:
-        memory.reset_peak(self._pid)
-        self._before = memory.resident(self._pid)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.grown = memory.peak(self._pid) - self._before
-
-    def said(self, connections: int) -> str:
-        each = f", {self.grown / connections / 1024:.0f} KiB for each connection" if connections else ""
-        return f"memory +{self.grown / MIB:.1f} MiB{each}"
 
 
 def _words(statuses: set[int]) -> str:

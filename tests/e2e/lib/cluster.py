@@ -62,7 +62,8 @@ class Cluster:
         directory.mkdir(parents=True)
         # A site on another machine has all its ports to itself.
         ours = [site.host for site in shape.sites if not site.prefix]
-        replica_port, clients, peers, admin = (ports.take(*ours) for _ in range(4))
+        self._ports = ports
+        self._taken = replica_port, clients, peers, admin = [ports.take(*ours) for _ in range(4)]
         places = [
             sidecars.Place(f"member-{number}", site.host, clients, peers, admin, site.prefix)
             for number, site in enumerate(shape.sites, start=1)
@@ -89,6 +90,8 @@ class Cluster:
         for member in self.members:
             member.sidecar.process.stop()
             member.replica.process.stop()
+        while self._taken:
+            self._ports.free(self._taken.pop())
 
     def wait_settled(self) -> None:
         """Until every member has seen every other up: one that starts first may have met closed ports."""

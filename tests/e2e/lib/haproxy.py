@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,7 @@ global
     log stdout format raw local0
     maxconn 2000
     stats timeout 30s
+    stats socket ipv4@{stats} level user
 
 defaults
     log     global
@@ -35,19 +38,36 @@ backend zot-cluster
     balance roundrobin
 {servers}
 """
+# As docs/operations.md has it, but that it looks more often.
+_CHECKS = """\
+    option redispatch 1
+    option httpchk GET /readyz
+    http-check expect status 200
+    default-server check inter 500ms fall 2 rise 2"""
 
 
 class HAProxy:
-    """One load balancer that knows nothing of repositories. `host` is what clients are given."""
+    """One load balancer that knows nothing of repositories. `host` is what clients are given.
 
-    def __init__(self, mode: Mode, servers: Sequence[str], ports: Ports, directory: Path) -> None:
-        port = ports.take()
+    With `admin_ports`, one for each server, it sends nobody to a member that is not ready.
+    """
+
+    def __init__(
+        self, mode: Mode, servers: Sequence[str], ports: Ports, directory: Path, admin_ports: Sequence[int] = ()
+    ) -> None:
+        port, self._stats = ports.take(), ports.take()
         self.host = f"127.0.0.1:{port}"
         self.base = f"http://{self.host}"
         directory.mkdir(parents=True)
         config = directory / "haproxy.cfg"
-        lines = [f"    server zot{number} {server}" for number, server in enumerate(servers)]
-        config.write_text(_CONFIG.format(mode=mode, log=f"{mode}log", bind=self.host, servers="\n".join(lines)))
+        lines = [_CHECKS] if admin_ports else []
+        for number, server in enumerate(servers):
+            checked = f" port {admin_ports[number]}" if admin_ports else ""
+            lines.append(f"    server zot{number} {server}{checked}")
+        text = _CONFIG.format(
+            mode=mode, log=f"{mode}log", bind=self.host, stats=f"127.0.0.1:{self._stats}", servers="\n".join(lines)
+        )
+        config.write_text(text)
         binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
         self.process = Process(f"haproxy {mode}", [binary, "-db", "-f", config], directory / "haproxy.log")
         self.process.wait_ready(lambda: accepts("127.0.0.1", port), START_SECONDS)
@@ -56,3 +76,11 @@ class HAProxy:
         """The servers that its log says it has sent something to."""
         names = (word.removeprefix("zot-cluster/") for word in self.process.text().split() if "zot-cluster/" in word)
         return set(names)
+
+    def servers_up(self) -> int:
+        """How many its checks have found ready, of those that it checks."""
+        with socket.create_connection(("127.0.0.1", self._stats)) as connection:
+            connection.sendall(b"show stat\n")
+            with connection.makefile() as answer:
+                rows = csv.DictReader(answer)
+                return sum(row["svname"].startswith("zot") and row["status"] == "UP" for row in rows)

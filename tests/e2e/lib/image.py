@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import filecmp
 import gzip
 import hashlib
@@ -9,8 +10,9 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,18 +47,31 @@ class Layout:
             mine, theirs = self._blob(part["digest"]), other._blob(part["digest"])
             assert filecmp.cmp(mine, theirs, shallow=False), f"{mine} and {theirs} differ"
 
+    @property
+    def config_digest(self) -> str:
+        return json.loads(self.manifest)["config"]["digest"]
+
+    def assert_same_files(self, manifest: bytes, layers: Sequence[bytes]) -> None:
+        """The same image, though its layers may be packed by another gzip."""
+        assert json.loads(manifest)["config"]["digest"] == self.config_digest
+        config = json.loads(self._blob(self.config_digest).read_text())
+        assert [digest_of(gzip.decompress(layer)) for layer in layers] == config["rootfs"]["diff_ids"]
+
     def _blob(self, digest: str) -> Path:
         return self.path / "blobs" / digest.replace(":", "/")
 
 
-def build(path: Path, seed: int, layer_bytes: Sequence[int]) -> Layout:
-    """An image with one gzip layer of about so many bytes each. The same seed gives the same bytes."""
+def build(path: Path, seed: int, layer_bytes: Sequence[int], *, shrinks: bool = False) -> Layout:
+    """An image with one gzip layer of about so many bytes each. The same seed gives the same bytes.
+
+    One that `shrinks` is packed as real layers are, and unpacked in small steps: by a quarter less bytes than named.
+    """
     blobs = path / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     noise = random.Random(seed)
     layers, diff_ids = [], []
     for number, size in enumerate(layer_bytes):
-        layer, diff_id = _layer(blobs, f"layer-{number}.bin", noise, size)
+        layer, diff_id = _layer(blobs, f"layer-{number}.bin", noise, size, shrinks)
         layers.append(layer)
         diff_ids.append(diff_id)
     config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -97,26 +112,30 @@ def _skopeo(*words: str) -> str:
     return run(["skopeo", "--insecure-policy", *words], timeout=COPY_TIMEOUT_SECONDS)
 
 
-def _layer(blobs: Path, name: str, noise: random.Random, size: int) -> tuple[dict[str, Any], str]:
-    """Writes a tar of one file of noise, in a gzip that stores: noise does not shrink, and this is quick."""
+def _layer(blobs: Path, name: str, noise: random.Random, size: int, shrinks: bool) -> tuple[dict[str, Any], str]:
+    """Writes a tar of one file, of noise in a gzip that stores, which is quick; or of letters in one that does not."""
     unfinished = blobs / name
     with unfinished.open("wb") as file:
         outer = _Hashing(file)
-        with gzip.GzipFile(fileobj=outer, mode="wb", compresslevel=0, mtime=0, filename="") as packed:
+        with gzip.GzipFile(fileobj=outer, mode="wb", compresslevel=int(shrinks), mtime=0, filename="") as packed:
             inner = _Hashing(packed)
-            _write_tar(inner, name, noise, size)
+            _write_tar(inner, name, size, partial(_letters, noise) if shrinks else noise.randbytes)
     unfinished.rename(blobs / outer.hexdigest)
     layer = {"mediaType": OCI_LAYER, "digest": f"sha256:{outer.hexdigest}", "size": outer.written}
     return layer, f"sha256:{inner.hexdigest}"
 
 
-def _write_tar(to: _Hashing, name: str, noise: random.Random, size: int) -> None:
+def _write_tar(to: _Hashing, name: str, size: int, filling: Callable[[int], bytes]) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = size
     to.write(entry.tobuf(tarfile.USTAR_FORMAT))
     for start in range(0, size, MIB):
-        to.write(noise.randbytes(min(MIB, size - start)))
+        to.write(filling(min(MIB, size - start)))
     to.write(bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
+
+
+def _letters(noise: random.Random, size: int) -> bytes:
+    return base64.b64encode(noise.randbytes(size))[:size]
 
 
 class _Hashing(io.RawIOBase):

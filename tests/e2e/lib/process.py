@@ -150,36 +150,50 @@ def accepts(host: str, port: int) -> bool:
 
 
 class Ports:
-    """Hands out free ports below the range from which the kernel takes those of outgoing connections.
+    """Hands out ports that stay their taker's, until it frees them or the run ends.
 
-    A port of that range can be taken by any connection between our looking and the child's binding.
+    Each is kept bound by a socket that does not listen. So another run that looks finds it taken, and the kernel gives
+    it to no connection. A child may bind it all the same: its listener reuses addresses, and so does ours by then.
     """
 
     FIRST = 10_000
 
-    def __init__(self) -> None:
+    def __init__(self, within: range | None = None) -> None:
+        # Below the range from which the kernel takes ports of its own choice.
         end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-        self._range = range(self.FIRST, end)
+        self._range = within or range(self.FIRST, end)
         self._next = os.getpid() * 61 % len(self._range)
+        self._held: dict[int, list[socket.socket]] = {}
 
     def take(self, *hosts: str) -> int:
         """A port that is free on every one of `hosts` (127.0.0.1 when none is named)."""
         for _ in self._range:
             port = self._range[self._next]
             self._next = (self._next + 1) % len(self._range)
-            if all(_is_free(host, port) for host in hosts or ("127.0.0.1",)):
+            if port not in self._held and (held := _hold(hosts or ("127.0.0.1",), port)):
+                self._held[port] = held
                 return port
         raise AssertionError("no free port")
 
+    def free(self, port: int) -> None:
+        for held in self._held.pop(port):
+            held.close()
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+def _hold(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Empty if the port is taken on one of the hosts."""
+    held: list[socket.socket] = []
+    for host in hosts:
+        held.append(socket.socket())
         try:
-            probe.bind((host, port))
+            held[-1].bind((host, port))
         except OSError:
-            return False
-        return True
+            for one in held:
+                one.close()
+            return []
+        # Only now: before, it would let us bind what somebody else holds in this way.
+        held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return held
 
 
 def _die_with_parent() -> None:

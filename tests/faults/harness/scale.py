@@ -42,6 +42,11 @@ class Scale:
     reloads: int
     # Row 15.
     connections: int
+    # Row 42: by each client.
+    downloads: int
+    # Row 43.
+    held: int
+    hold_seconds: float
     # `timeouts` where a row waits for them.
     idle: str
     idle_seconds: float
@@ -67,6 +72,9 @@ FAST = Scale(
     flood_seconds=3.0,
     reloads=3,
     connections=600,
+    downloads=3,
+    held=200,
+    hold_seconds=3.0,
     idle="2s",
     idle_seconds=2.0,
 )
@@ -90,6 +98,9 @@ FULL = Scale(
     flood_seconds=30.0,
     reloads=20,
     connections=2000,
+    downloads=50,
+    held=2000,
+    hold_seconds=10.0,
     idle="5s",
     idle_seconds=5.0,
 )

@@ -1,12 +1,14 @@
 """Hostile clients of HTTP/1, run as a program: `slow.py TASK OUT`, both JSON.
 
 `drip` opens connections that never finish a head; `bomb` sends heads beyond every limit; `crowd` sends the heads of
-uploads, of whose bodies hardly a byte follows. Each writes how its connections went.
+uploads, of whose bodies hardly a byte follows, or as much as the other side takes (`body`, in bytes). Each writes how
+its connections went.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -17,6 +19,8 @@ from typing import Any
 
 # Connections opened at once: a listener's backlog is no part of what is tried.
 OPENING = 100
+# Of bodies; all of them are the same zeros, so that thousands cost this process nothing.
+PIECE = bytes(1 << 16)
 
 
 async def drip(task: dict[str, Any], opened: asyncio.Semaphore) -> dict[str, Any]:
@@ -68,15 +72,32 @@ async def crowd(task: dict[str, Any], opened: asyncio.Semaphore) -> dict[str, An
     async with opened:
         reader, writer = await asyncio.open_connection(task["host"], task["port"])
     began = time.monotonic()
-    answer = b""
+    answer, sent = b"", [0]
+    writer.transport.set_write_buffer_limits(len(PIECE))
+    writer.write(task["head"].encode())
+    filling = asyncio.create_task(_fill(writer, task.get("body", 0), sent))
     try:
-        writer.write(task["head"].encode())
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), task["patience"])
-        seconds = time.monotonic() - began
     except (OSError, asyncio.IncompleteReadError, TimeoutError):
-        seconds = time.monotonic() - began
+        pass
+    seconds = time.monotonic() - began
+    filling.cancel()
     writer.close()
-    return {"seconds": seconds, "status": _status(answer), "retry_after": b"retry-after:" in answer.lower()}
+    return {
+        "seconds": seconds,
+        "status": _status(answer),
+        "retry_after": b"retry-after:" in answer.lower(),
+        "sent": sent[0],
+    }
+
+
+async def _fill(writer: asyncio.StreamWriter, size: int, sent: list[int]) -> None:
+    """Sends a body of this many bytes, as fast as it is taken."""
+    with contextlib.suppress(OSError):
+        while sent[0] < size:
+            writer.write(PIECE[: size - sent[0]])
+            await writer.drain()
+            sent[0] += min(len(PIECE), size - sent[0])
 
 
 def _status(answer: bytes) -> int:
