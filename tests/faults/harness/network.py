@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -33,8 +34,20 @@ class Network:
         """What `one` sends to `other` is answered with RST. In both directions each would lose the other's RST."""
         self._filter(other, one, "REJECT", "--reject-with", "tcp-reset")
 
-    def _filter(self, at: Site, source: Site, *verdict: str) -> None:
-        run([*at.prefix, "iptables", "-w", "-A", "INPUT", "-s", source.host, "-p", "tcp", "-j", *verdict])
+    def drop_calls(self, one: Site, other: Site, port: int) -> None:
+        """What `one` sends to that port of `other` is lost; what `other` asks of `one` comes through, both ways."""
+        self._filter(other, one, "DROP", match=("--dport", str(port)))
+
+    def refuse_calls(self, one: Site, other: Site, port: int) -> None:
+        """The same, answered with RST."""
+        self._filter(other, one, "REJECT", "--reject-with", "tcp-reset", match=("--dport", str(port)))
+
+    def first(self, count: int) -> Network:
+        """The same network, with so many of its machines."""
+        return dataclasses.replace(self, sites=self.sites[:count])
+
+    def _filter(self, at: Site, source: Site, *verdict: str, match: Sequence[str] = ()) -> None:
+        run([*at.prefix, "iptables", "-w", "-A", "INPUT", "-s", source.host, "-p", "tcp", *match, "-j", *verdict])
 
     def join(self) -> None:
         """Ends every partition."""

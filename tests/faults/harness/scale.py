@@ -42,6 +42,10 @@ class Scale:
     reloads: int
     # Row 15.
     connections: int
+    # Rows that wait for `timeouts.aftermath`: once for each of these, in seconds.
+    graces: tuple[float, ...]
+    # How long members come and go at random.
+    churn_seconds: float
     # `timeouts` where a row waits for them.
     idle: str
     idle_seconds: float
@@ -67,6 +71,8 @@ FAST = Scale(
     flood_seconds=3.0,
     reloads=3,
     connections=600,
+    graces=(5.0,),
+    churn_seconds=25.0,
     idle="2s",
     idle_seconds=2.0,
 )
@@ -90,6 +96,8 @@ FULL = Scale(
     flood_seconds=30.0,
     reloads=20,
     connections=2000,
+    graces=(5.0, 30.0),
+    churn_seconds=600.0,
     idle="5s",
     idle_seconds=5.0,
 )
