@@ -180,6 +180,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment]
     if report.when == "call":
         item.stash[ROW].passed = report.passed
+    if report.skipped and call.excinfo:
+        item.stash[ROW].skipped = str(call.excinfo.value)
     if report.failed:
         for process in Process.running:
             report.sections.append((f"last words of {process.name}", process.tail()))
@@ -196,6 +198,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if why := config.stash.get(NO_NAMESPACES, ""):
         terminalreporter.section("NO NETWORK NAMESPACES: PARTITIONS WERE STOOD IN FOR", bold=True, yellow=True)
         terminalreporter.write_line(f"{why}. Rows 4 and 5 ran against a full backlog and a closed port instead.")
-        terminalreporter.write_line("The rows that need one direction to be cut were skipped: nothing can stand in for that.")
+        terminalreporter.write_line("Rows 20, 23 and 24 were skipped: nothing stands in for a member that some can reach.")
     if document := config.getoption("figures"):
         write_into(document, rows, size)

@@ -10,7 +10,8 @@ import pytest
 from conftest import MakeFleet
 from harness import open_write
 from harness.fleet import Fleet, View
-from harness.judge import judge, tell_takeover
+from harness.grace import BACK_SECONDS, REQUIRED, START_SECONDS, TAIL, pinned_names
+from harness.judge import conclude, tell_takeover
 from harness.open_write import OpenWrite
 from harness.table import Row
 from harness.writers import Writers
@@ -19,12 +20,7 @@ from lib.cluster import Member
 REPOSITORIES = 8
 # Of these the owner is at a long write when it happens.
 AT_WORK = 4
-# How long that takes, as a part of the grace: nobody is asked to wait for longer.
-TAIL = 0.7
-START_SECONDS = 20.0
-SLACK_SECONDS = 10.0
-REQUIRED = "never two writers of one repository, 0 acknowledged pushes lost; all are taken again ≤ aftermath + 10 s"
-NAMES = [f"moved/{number}" for number in range(REPOSITORIES)]
+NAMES = pinned_names(REPOSITORIES)
 
 
 def begin(writers: Writers, names: list[str]) -> None:
@@ -49,20 +45,20 @@ def test_all_are_replaced_at_once(
     names = fleet.moving(old, new, REPOSITORIES)
     with Writers(fleet.members, names, tmp_path) as writers:
         begin(writers, names)
-        at_work = [write for name in names[:AT_WORK] for write in long_writes(fleet.owner(old, name), aftermath, [name])]
+        at_work = [open_write.manifest(fleet.owner(old, name), name, TAIL * aftermath) for name in names[:AT_WORK]]
         fleet.replace_all(new, by)
         replaced = time.monotonic()
-        back = writers.wait_for_all(names, replaced, aftermath + SLACK_SECONDS)
+        back = writers.wait_for_all(names, replaced, aftermath + BACK_SECONDS)
         open_write.wait_done(at_work, aftermath)
     fourth = fleet.replicas[3]
     begun = min(write.begun for write in fourth.writes() if write.begun > replaced)
     row.saw(f"the new owner wrote {begun - replaced:.2f} s after, all were taken again {back - replaced:.2f} s after")
-    verdict = judge(fleet, [writers], at_work)
-    verdict.tell(row)
-    verdict.assert_one_writer()
+    conclude(row, fleet, [writers], at_work)
 
 
-@pytest.mark.row(17, "all sidecars are replaced one by one (SIGKILL), readiness awaited; the new owner is the last", REQUIRED)
+@pytest.mark.row(
+    17, "all sidecars are replaced one by one (SIGKILL), readiness awaited; the new owner is the last", REQUIRED
+)
 def test_the_new_owner_is_replaced_last(make_fleet: MakeFleet, row: Row, tmp_path: Path, aftermath: float) -> None:
     fleet = make_fleet(view=lambda fleet: pinned(fleet, "member-1"))
     owner, heir, witness = fleet.members
@@ -75,13 +71,11 @@ def test_the_new_owner_is_replaced_last(make_fleet: MakeFleet, row: Row, tmp_pat
             fleet.restart(member, new)
             fleet.wait_ready(member)
         replaced = time.monotonic()
-        back = writers.wait_for_all(NAMES, replaced, aftermath + SLACK_SECONDS)
+        back = writers.wait_for_all(NAMES, replaced, aftermath + BACK_SECONDS)
         open_write.wait_done(at_work, aftermath)
     tell_takeover(row, fleet, owner, NAMES, killed)
     row.saw(f"all were taken again {back - replaced:.2f} s after the last was ready")
-    verdict = judge(fleet, [writers], at_work)
-    verdict.tell(row)
-    verdict.assert_one_writer()
+    conclude(row, fleet, [writers], at_work)
 
 
 @pytest.mark.row(18, "the owner's sidecar dies in a write, a peer is reloaded, the new owner is restarted", REQUIRED)
@@ -96,13 +90,11 @@ def test_an_owner_dies_and_its_heir_starts(make_fleet: MakeFleet, row: Row, tmp_
         owner.sidecar.process.kill()
         fleet.reload(witness, new)
         fleet.restart(heir, new)
-        back = writers.wait_for_all(NAMES, time.monotonic(), aftermath + SLACK_SECONDS)
+        back = writers.wait_for_all(NAMES, time.monotonic(), aftermath + BACK_SECONDS)
         open_write.wait_done(at_work, aftermath)
     tell_takeover(row, fleet, owner, NAMES, killed)
     row.saw(f"all were taken again {back - killed:.2f} s after the death")
-    verdict = judge(fleet, [writers], at_work)
-    verdict.tell(row)
-    verdict.assert_one_writer()
+    conclude(row, fleet, [writers], at_work)
 
 
 @pytest.mark.row(19, "a member is renamed in place: reloads of the others, a restart of its own", REQUIRED)
@@ -122,10 +114,8 @@ def test_a_member_is_renamed_in_place(make_fleet: MakeFleet, row: Row, tmp_path:
             fleet.reload(member, new)
         fleet.set_own(renamed, {"member": "renamed"})
         fleet.restart(renamed, new)
-        back = writers.wait_for_all(names, time.monotonic(), aftermath + SLACK_SECONDS)
+        back = writers.wait_for_all(names, time.monotonic(), aftermath + BACK_SECONDS)
         open_write.wait_done(at_work, aftermath)
     tell_takeover(row, fleet, renamed, moving, began)
     row.saw(f"all were taken again {back - began:.2f} s after")
-    verdict = judge(fleet, [writers], at_work)
-    verdict.tell(row)
-    verdict.assert_one_writer()
+    conclude(row, fleet, [writers], at_work)

@@ -1,4 +1,4 @@
-"""What time alone cannot close: a process that is stopped, a replica that is slower than the grace. Seen and counted."""
+"""What time alone cannot close: a process that is stopped, a replica slower than the grace. Seen and counted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import yaml
 from conftest import MakeFleet
 from harness import open_write
 from harness.fleet import Fleet
+from harness.grace import BACK_SECONDS, START_SECONDS, pinned_names
 from harness.judge import first_write_elsewhere, judge
 from harness.table import Row
 from harness.writers import Writers
@@ -23,16 +24,14 @@ AT_WORK = 3
 BEYOND_SECONDS = 3.0
 # What a push takes whose last byte comes late.
 LATE_SECONDS = 0.3
-START_SECONDS = 20.0
-SLACK_SECONDS = 10.0
 # A question that was answered just before it happened is younger than that.
 EARLY_SECONDS = 1.0
-NAMES = [f"moved/{number}" for number in range(REPOSITORIES)]
+NAMES = pinned_names(REPOSITORIES)
 
 
 @pytest.mark.row(
-    28,
-    "the owner's sidecar is stopped (SIGSTOP) in the middle of pushes for longer than aftermath, and taken off the list",
+    29,
+    "the owner's sidecar is stopped (SIGSTOP) in pushes for longer than aftermath, and taken off the list",
     "taken over after aftermath, not before; nobody ends; what is lost when it wakes is counted, not excluded",
 )
 @pytest.mark.parametrize("by", ["reloads", "restarts"])
@@ -54,14 +53,14 @@ def test_a_stopped_owner(make_fleet: MakeFleet, row: Row, tmp_path: Path, afterm
             fleet.wait_ready(member)
         # The first clients wait for the one that is stopped.
         with Writers([heir, other], NAMES, tmp_path) as late_writers:
-            back = late_writers.wait_for_all(NAMES, stopped, aftermath + SLACK_SECONDS)
+            back = late_writers.wait_for_all(NAMES, stopped, aftermath + BACK_SECONDS)
             for write in late:
                 write.send_rest()
             owner.sidecar.process.signal(signal.SIGCONT)
             woken = time.monotonic()
             for write in late:
                 write.finish()
-            again = late_writers.wait_for_all(NAMES, woken, aftermath + SLACK_SECONDS)
+            again = late_writers.wait_for_all(NAMES, woken, aftermath + BACK_SECONDS)
         ended = [member.id for member in fleet.members if member.sidecar.process.exit_code is not None]
     _tell(row, fleet, stopped, back)
     row.saw(f"all were taken {again - woken:.2f} s after it woke")
@@ -72,7 +71,7 @@ def test_a_stopped_owner(make_fleet: MakeFleet, row: Row, tmp_path: Path, afterm
 
 
 @pytest.mark.row(
-    29,
+    30,
     "the owner's sidecar dies, its replica is at a push for longer than aftermath",
     "taken over after aftermath, not before; what is lost is counted, not excluded",
 )
@@ -87,7 +86,7 @@ def test_a_replica_slower_than_the_grace(make_fleet: MakeFleet, row: Row, tmp_pa
         died = time.monotonic()
         for member in (heir, other):
             fleet.reload(member, new)
-        back = writers.wait_for_all(NAMES, died, aftermath + SLACK_SECONDS)
+        back = writers.wait_for_all(NAMES, died, aftermath + BACK_SECONDS)
         open_write.wait_done(at_work, 2 * aftermath)
     _tell(row, fleet, died, back)
     verdict = judge(fleet, [writers], at_work)
@@ -102,7 +101,9 @@ def _tell(row: Row, fleet: Fleet, since: float, back: float) -> None:
     assert begun >= fleet.aftermath - EARLY_SECONDS, "taken over before the grace was over"
 
 
-@pytest.mark.row(30, "probes that may take as long as `timeouts.aftermath`", "`shardlet check` refuses them, and names both")
+@pytest.mark.row(
+    31, "probes that may take as long as `timeouts.aftermath`", "`shardlet check` refuses them, and names both"
+)
 def test_probes_slower_than_the_grace(row: Row, tmp_path: Path) -> None:
     file = tmp_path / "proxy.yaml"
     given = yaml.safe_load((ROOT / "proxy.yaml").read_text())

@@ -68,8 +68,8 @@ class Fleet:
         launchers: Mapping[str, tuple[str, ...]] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        """`view`: what all are given at first. `launchers`: what a member's sidecar is started through. `names`: by which
-        host name a member knows its replica. Both by the member's id."""
+        """`view`: what all are given at first. By the member's id, `launchers`: what its sidecar is started through;
+        `names`: the host name by which it knows its replica."""
         self.authority, self.directory, self.aftermath = authority, directory, aftermath
         self.store = Directory(directory / "indexes")
         self.views: list[View] = []

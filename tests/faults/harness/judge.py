@@ -60,6 +60,13 @@ def judge(fleet: Fleet, clients: Iterable[Writers], others: Iterable[OpenWrite] 
     )
 
 
+def conclude(row: Row, fleet: Fleet, clients: Iterable[Writers], others: Iterable[OpenWrite] = ()) -> None:
+    """The same, where nothing may have been lost."""
+    verdict = judge(fleet, clients, others)
+    verdict.tell(row)
+    verdict.assert_one_writer()
+
+
 def first_write_elsewhere(fleet: Fleet, owner: Member, names: Iterable[str], since: float) -> float | None:
     """When another replica than that of the owner began a write to one of them, in seconds after `since`."""
     names = set(names)

@@ -1,4 +1,4 @@
-"""Clients that push tags again and again while members come and go, in a process of their own; none pushes a tag twice."""
+"""Clients that push tags while members come and go, in a process of their own. No tag is pushed twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from lib.process import Process, wait_until
 START_SECONDS = 20.0
 # Longer than a write is held by default.
 PATIENCE_SECONDS = 30.0
-PAUSE_SECONDS = 0.05
+# So long that a lost push is not put back by one that was begun before.
+PAUSE_SECONDS = 0.15
 CREATED = 201
 _numbers = itertools.count()
 
