@@ -81,10 +81,10 @@ def test_the_name_of_a_replica_moves(make_fleet: MakeFleet, row: Row, tmp_path: 
         since = time.monotonic()
         # In place: another file would not be seen.
         hosts.write_text(f"{OTHER_HOST} {REPLICA_NAME}\n")
-        # The first clients wait behind the long writes.
-        with Writers([owner], NAMES, tmp_path) as late_writers:
-            fleet.wait_written_by("other-replica", NAMES, aftermath + BACK_SECONDS)
-            back = time.monotonic()
+        fleet.wait_written_by("other-replica", NAMES[AT_WORK:], aftermath + BACK_SECONDS)
+        # The first clients wait behind the long writes, at the replica that was meant.
+        with Writers(fleet.members, NAMES[:AT_WORK], tmp_path) as late_writers:
+            back = late_writers.wait_for_all(NAMES[:AT_WORK], since, aftermath + BACK_SECONDS)
             open_write.wait_done(at_work, aftermath)
     tell_takeover(row, fleet, owner, NAMES, since)
     row.saw(f"all were taken again {back - since:.2f} s after")

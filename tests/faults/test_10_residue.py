@@ -57,13 +57,15 @@ def test_a_stopped_owner(make_fleet: MakeFleet, row: Row, tmp_path: Path, afterm
             for write in late:
                 write.send_rest()
             owner.sidecar.process.signal(signal.SIGCONT)
-            woken = time.monotonic()
             for write in late:
                 write.finish()
-            again = late_writers.wait_for_all(NAMES, woken, aftermath + BACK_SECONDS)
-        ended = [member.id for member in fleet.members if member.sidecar.process.exit_code is not None]
+            ended = [member.id for member in fleet.members if member.sidecar.process.exit_code is not None]
+            # It is back with a list of its own: as long as it is there, nobody writes what was its.
+            owner.sidecar.process.stop()
+            gone = time.monotonic()
+            again = late_writers.wait_for_all(NAMES, gone, aftermath + BACK_SECONDS)
     _tell(row, fleet, stopped, back)
-    row.saw(f"all were taken {again - woken:.2f} s after it woke")
+    row.saw(f"all were taken {again - gone:.2f} s after its end")
     verdict = judge(fleet, [writers, late_writers], late)
     verdict.tell(row)
     assert not ended, ended
