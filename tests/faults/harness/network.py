@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from lib.cluster import Site
 
-# Addresses for documentation, so nobody's network is shadowed: 198.51.100.0/24.
-SUBNET = "198.51.100"
+# Addresses for measurements (RFC 2544), so nobody's network is shadowed; others for each run, so that two on one machine
+# do not get each other's packets.
+SUBNET = f"198.18.{os.getpid() % 256}"
 BRIDGE_ADDRESS = f"{SUBNET}.1"
 
 
