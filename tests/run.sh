@@ -2,7 +2,7 @@
 # The project's one test command: sets up what the tests need on a Debian machine with Rust, then runs them all.
 #
 #   bash tests/run.sh                   everything: cargo test, then end to end against real registries, then the faults, small
-#   bash tests/run.sh --faults          the faults alone, at full size: 30 minutes; the figures go into docs/faults.md
+#   bash tests/run.sh --faults          the faults alone, at full size: an hour; the figures go into docs/faults.md
 #   bash tests/run.sh --faults -k frozen   some of them; anything behind --faults is handed to pytest, the document is left alone
 #   bash tests/run.sh --fast            cargo test only
 #   bash tests/run.sh --build-tools     install what the build needs (cmake, a C compiler) if it is missing, and stop

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import network
+from harness.fleet import Fleet
 from harness.network import Network
 from harness.scale import FAST, FULL, Scale
 from harness.table import Row, in_order, write_into
@@ -29,11 +31,13 @@ NO_NAMESPACES = pytest.StashKey[str]()
 SETTINGS: Settings = {"timeouts": {"drain": "20s"}, "probes": {"interval": "500ms", "timeout": "3s"}}
 
 MakeCluster = Callable[..., Cluster]
+MakeFleet = Callable[..., Fleet]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="every fault at the size that docs/faults.md tells")
     parser.addoption("--no-namespaces", action="store_true", help="partitions are stood in for, as where none can be made")
+    parser.addoption("--seed", type=int, help="of what comes at random; it is told with the figures")
     parser.addoption("--figures", type=Path, help="a document to write the table into, between its marks")
 
 
@@ -55,6 +59,12 @@ def scale(request: pytest.FixtureRequest) -> Scale:
 def row(request: pytest.FixtureRequest) -> Row:
     """The row that the test's mark names; figures go in here."""
     return request.node.stash[ROW]
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    given = request.config.getoption("seed")
+    return random.randrange(1_000_000) if given is None else given
 
 
 @pytest.fixture(scope="session")
@@ -80,20 +90,29 @@ def moto(ports: Ports, run_dir: Path) -> Iterator[Moto]:
 
 
 @pytest.fixture
-def network_of_three(three_namespaces: Network | None) -> Iterator[Network | None]:
+def network_of_three(namespaces: Network | None) -> Iterator[Network | None]:
     """Whole again after each test."""
-    yield three_namespaces
-    if three_namespaces:
-        three_namespaces.join()
+    yield namespaces.first(3) if namespaces else None
+    if namespaces:
+        namespaces.join()
+
+
+@pytest.fixture
+def network_of_four(namespaces: Network | None) -> Iterator[Network]:
+    """For rows that nothing can stand in for; whole again after each test."""
+    if not namespaces:
+        pytest.skip("no network namespaces")
+    yield namespaces
+    namespaces.join()
 
 
 @pytest.fixture(scope="session")
-def three_namespaces(request: pytest.FixtureRequest) -> Iterator[Network | None]:
-    """Three network namespaces on a bridge; None where this machine allows none, which is said at the end."""
+def namespaces(request: pytest.FixtureRequest) -> Iterator[Network | None]:
+    """Four network namespaces on a bridge; None where this machine allows none, which is said at the end."""
     try:
         if request.config.getoption("no_namespaces"):
             raise network.Impossible("--no-namespaces")
-        made = network.make(3)
+        made = network.make(4)
     except network.Impossible as why:
         request.config.stash[NO_NAMESPACES] = str(why)
         yield None
@@ -122,6 +141,32 @@ def make_cluster(authority: Authority, ports: Ports, tmp_path: Path) -> Iterator
         cluster.stop()
 
 
+@pytest.fixture
+def make_fleet(authority: Authority, ports: Ports, tmp_path: Path, aftermath: float) -> Iterator[MakeFleet]:
+    """Makes fleets that end with the test, settled unless told otherwise."""
+    made: list[Fleet] = []
+
+    def make(settings: Settings | None = None, *, settled: bool = True, **shape: Any) -> Fleet:
+        directory = tmp_path / f"fleet-{len(made)}"
+        directory.mkdir()
+        made.append(Fleet(authority, ports, directory, aftermath=aftermath, settings=settings, **shape))
+        if settled:
+            made[-1].settle()
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.stop()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`aftermath`, in seconds: a short one, and at full size the default too."""
+    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "aftermath" in metafunc.fixturenames and "aftermath" not in own:
+        graces = FULL.graces if metafunc.config.getoption("full") else FAST.graces
+        metafunc.parametrize("aftermath", graces, ids=[f"{grace:.0f}s" for grace in graces])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     mark = item.get_closest_marker("row")
     assert mark, f"{item.name} shows no row"
@@ -135,6 +180,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment]
     if report.when == "call":
         item.stash[ROW].passed = report.passed
+    if report.skipped and call.excinfo:
+        item.stash[ROW].skipped = str(call.excinfo.value)
     if report.failed:
         for process in Process.running:
             report.sections.append((f"last words of {process.name}", process.tail()))
@@ -151,5 +198,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if why := config.stash.get(NO_NAMESPACES, ""):
         terminalreporter.section("NO NETWORK NAMESPACES: PARTITIONS WERE STOOD IN FOR", bold=True, yellow=True)
         terminalreporter.write_line(f"{why}. Rows 4 and 5 ran against a full backlog and a closed port instead.")
+        terminalreporter.write_line("Rows 20, 23 and 24 were skipped: nothing stands in for a member that some can reach.")
     if document := config.getoption("figures"):
         write_into(document, rows, size)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from .certs import Pair
-from .process import Process, run
+from .process import Process, attempt, run
 
 Settings = Mapping[str, Any]
 
@@ -44,6 +44,14 @@ class Place:
     @property
     def peer_address(self) -> str:
         return f"{self.host}:{self.peers}"
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """What a member says to a reload: whether it took the file, and its problems if not."""
+
+    taken: bool
+    text: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,12 @@ class Sidecar:
     def start_again(self) -> None:
         """After its process has ended; does not wait until it is ready."""
         self.process = self._spawn()
+
+    def reload(self) -> Reloaded:
+        """Has it take its file. By a command on its own machine, as it takes none from others."""
+        place = self.place
+        done = attempt([*place.prefix, binary(), "reload", "--admin", f"{place.host}:{place.admin}"])
+        return Reloaded(taken=done.returncode == 0, text=done.stdout + done.stderr)
 
     @property
     def base(self) -> str:
@@ -148,8 +162,10 @@ def _are_mappings(*values: Any) -> bool:
 
 def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, directory: Path) -> dict[str, Any]:
     hash_key = directory / "hash.key"
-    hash_key.write_bytes(b"sixteen bytes ok")
-    hash_key.chmod(0o600)
+    # Once: another member may be reading it.
+    if not hash_key.exists():
+        hash_key.write_bytes(b"sixteen bytes ok")
+        hash_key.chmod(0o600)
     clients: dict[str, Any] = {"address": f"{place.host}:{place.clients}"}
     if trust.clients:
         clients["tls"] = {"cert": str(trust.clients.cert), "key": str(trust.clients.key)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 
 from lib.cluster import Site
 
-# Addresses for documentation, so nobody's network is shadowed: 198.51.100.0/24.
-SUBNET = "198.51.100"
+# Addresses for measurements (RFC 2544), so nobody's network is shadowed; others for each run, so that two on one machine
+# do not get each other's packets.
+SUBNET = f"198.18.{os.getpid() % 256}"
 BRIDGE_ADDRESS = f"{SUBNET}.1"
 
 
@@ -33,8 +35,20 @@ class Network:
         """What `one` sends to `other` is answered with RST. In both directions each would lose the other's RST."""
         self._filter(other, one, "REJECT", "--reject-with", "tcp-reset")
 
-    def _filter(self, at: Site, source: Site, *verdict: str) -> None:
-        run([*at.prefix, "iptables", "-w", "-A", "INPUT", "-s", source.host, "-p", "tcp", "-j", *verdict])
+    def drop_calls(self, one: Site, other: Site, port: int) -> None:
+        """What `one` sends to that port of `other` is lost; what `other` asks of `one` comes through, both ways."""
+        self._filter(other, one, "DROP", match=("--dport", str(port)))
+
+    def refuse_calls(self, one: Site, other: Site, port: int) -> None:
+        """The same, answered with RST."""
+        self._filter(other, one, "REJECT", "--reject-with", "tcp-reset", match=("--dport", str(port)))
+
+    def first(self, count: int) -> Network:
+        """The same network, with so many of its machines."""
+        return dataclasses.replace(self, sites=self.sites[:count])
+
+    def _filter(self, at: Site, source: Site, *verdict: str, match: Sequence[str] = ()) -> None:
+        run([*at.prefix, "iptables", "-w", "-A", "INPUT", "-s", source.host, "-p", "tcp", *match, "-j", *verdict])
 
     def join(self) -> None:
         """Ends every partition."""

@@ -47,6 +47,10 @@ class Scale:
     # Row 43.
     held: int
     hold_seconds: float
+    # Rows that wait for `timeouts.aftermath`: once for each of these, in seconds.
+    graces: tuple[float, ...]
+    # How long members come and go at random.
+    churn_seconds: float
     # `timeouts` where a row waits for them.
     idle: str
     idle_seconds: float
@@ -75,6 +79,8 @@ FAST = Scale(
     downloads=3,
     held=200,
     hold_seconds=3.0,
+    graces=(5.0,),
+    churn_seconds=25.0,
     idle="2s",
     idle_seconds=2.0,
 )
@@ -101,6 +107,8 @@ FULL = Scale(
     downloads=50,
     held=2000,
     hold_seconds=10.0,
+    graces=(5.0, 30.0),
+    churn_seconds=600.0,
     idle="5s",
     idle_seconds=5.0,
 )

@@ -21,6 +21,8 @@ class Row:
     variant: str = ""
     seen: list[str] = field(default_factory=list)
     passed: bool = False
+    # Why it was not run.
+    skipped: str = ""
 
     def saw(self, figure: str) -> None:
         self.seen.append(figure)
@@ -29,12 +31,15 @@ class Row:
         return f"{self.number} {self.variant}".rstrip()
 
     def line(self) -> str:
-        verdict = "" if self.passed else "FAILED: "
-        return f"row {self.name()} | {self.fault} | {self.required} | {verdict}{'; '.join(self.seen) or 'nothing'}"
+        return f"row {self.name()} | {self.fault} | {self.required} | {self._verdict('FAILED')}"
 
     def markdown(self) -> str:
-        verdict = "" if self.passed else "**failed**: "
-        return f"| {self.name()} | {self.fault} | {self.required} | {verdict}{'; '.join(self.seen) or 'nothing'} |"
+        return f"| {self.name()} | {self.fault} | {self.required} | {self._verdict('**failed**')} |"
+
+    def _verdict(self, failed: str) -> str:
+        if self.skipped:
+            return f"not run: {self.skipped}"
+        return f"{'' if self.passed else f'{failed}: '}{'; '.join(self.seen) or 'nothing'}"
 
 
 def in_order(rows: list[Row]) -> list[Row]:
