@@ -43,7 +43,7 @@ pub(super) struct Args {
 
 /// What is printed as JSON.
 #[derive(Serialize)]
-struct Told {
+struct DrainOutcome {
     draining: bool,
     /// Whether it has ended; `false` also where nobody waited for it.
     ended: bool,
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     match format {
-        Format::Json => output::json(&Told {
+        Format::Json => output::json(&DrainOutcome {
             draining: true,
             ended: *wait,
         }),

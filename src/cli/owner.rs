@@ -35,7 +35,7 @@ pub(super) struct Args {
 
 /// One answer.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct OwnerLine {
     repository: String,
     #[serde(flatten)]
     verdict: Verdict,
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let answers: Vec<Answer> = names.into_iter().map(|name| answer(name, &view)).collect();
+    let answers: Vec<OwnerLine> = names.into_iter().map(|name| answer(name, &view)).collect();
     match format {
         Format::Text => print_text(&answers),
         // Strings and nulls only: there is nothing that could fail to serialize.
@@ -101,7 +101,7 @@ fn names(arguments: &[String]) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn answer(name: String, view: &View) -> Answer {
+fn answer(name: String, view: &View) -> OwnerLine {
     let verdict = match Repository::parse(&name) {
         Ok(repository) => Verdict::Owned {
             owner: view.members().get(view.owner(&repository)).id.to_string(),
@@ -111,7 +111,7 @@ fn answer(name: String, view: &View) -> Answer {
             error: error.to_string(),
         },
     };
-    Answer {
+    OwnerLine {
         repository: name,
         verdict,
     }
@@ -131,9 +131,9 @@ fn pin(repository: &Repository<'_>, view: &View) -> Option<String> {
     longest.map(ToString::to_string)
 }
 
-fn print_text(answers: &[Answer]) {
+fn print_text(answers: &[OwnerLine]) {
     let (mut good, mut bad) = (String::new(), String::new());
-    for Answer {
+    for OwnerLine {
         repository,
         verdict,
     } in answers

@@ -99,7 +99,7 @@ async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> R
     let told = loop {
         tokio::select! {
             told = signals.next() => break told,
-            () = state.drain_asked() => break Told::Terminate,
+            () = state.drain_asked() => break EndSignal::Terminate,
             _ = hangups.recv() => server.reload_in_background(),
             () = state.has_broken() => {
                 // A supervisor starts it anew, whole.
@@ -111,9 +111,9 @@ async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> R
     tracing::info!("draining: requests in flight are finished, new work is sent elsewhere");
     let drain = async {
         match told {
-            Told::Terminate => server.drain().await,
+            EndSignal::Terminate => server.drain().await,
             // A person at a terminal, who waits.
-            Told::Interrupt => server.close().await,
+            EndSignal::Interrupt => server.close().await,
         }
     };
     tokio::select! {
@@ -135,7 +135,7 @@ fn format(configured: LogFormat, output: &impl IsTerminal) -> Format {
 }
 
 /// How the process was told to end.
-pub(super) enum Told {
+pub(super) enum EndSignal {
     /// SIGTERM.
     Terminate,
     /// SIGINT.
@@ -156,10 +156,10 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> EndSignal {
         tokio::select! {
-            _ = self.term.recv() => Told::Terminate,
-            _ = self.interrupt.recv() => Told::Interrupt,
+            _ = self.term.recv() => EndSignal::Terminate,
+            _ = self.interrupt.recv() => EndSignal::Interrupt,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::environment::Files;
-use super::problem::{Excerpt, Place, Problem, Problems, Severity};
+use super::problem::{Excerpt, Location, Problem, Problems, Severity};
 use super::source::SourceName;
 use super::yaml::{Kind, Mark, Node};
 use super::{secret, yaml};
@@ -78,11 +78,11 @@ impl<'t> Findings<'t> {
     /// Something that the file lacks, or that is wrong with it as a whole.
     pub(super) fn whole(&mut self, message: String, help: Option<String>) {
         let source = self.source.to_string();
-        self.elsewhere(Place::Whole { source }, message, help);
+        self.elsewhere(Location::Whole { source }, message, help);
     }
 
     /// Something wrong outside of the text.
-    pub(super) fn elsewhere(&mut self, place: Place, message: String, help: Option<String>) {
+    pub(super) fn elsewhere(&mut self, place: Location, message: String, help: Option<String>) {
         self.push(Problem {
             severity: Severity::Problem,
             place,
@@ -145,10 +145,10 @@ impl<'t> Findings<'t> {
     pub(super) fn finish(mut self) -> Result<(Vec<PathBuf>, Vec<Problem>), Problems> {
         self.list
             .sort_by_key(|problem| match (&problem.severity, &problem.place) {
-                (severity, Place::Text { line, column, .. }) => {
+                (severity, Location::Text { line, column, .. }) => {
                     (*severity == Severity::Remark, *line, *column)
                 }
-                (severity, Place::Whole { .. } | Place::Variable(_) | Place::Flag(_)) => {
+                (severity, Location::Whole { .. } | Location::Variable(_) | Location::Flag(_)) => {
                     (*severity == Severity::Remark, usize::MAX, 0)
                 }
             });
@@ -165,7 +165,7 @@ impl<'t> Findings<'t> {
             column,
             bytes: _,
         } = *mark;
-        let place = Place::Text {
+        let place = Location::Text {
             source: self.source.to_string(),
             line,
             column,
@@ -188,7 +188,7 @@ impl<'t> Findings<'t> {
         match self.list.len().cmp(&MAX_PROBLEMS) {
             Ordering::Less => self.list.push(problem),
             Ordering::Equal => {
-                let place = Place::Whole {
+                let place = Location::Whole {
                     source: self.source.to_string(),
                 };
                 let message = format!("there is more; the first {MAX_PROBLEMS} are shown");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::environment::{Environment, Files, HASH_KEY_VARIABLE};
 use super::findings::Findings;
-use super::problem::Place;
+use super::problem::Location;
 use super::section::Section;
 use super::values::path;
 use super::yaml::{Kind, Node};
@@ -41,7 +41,7 @@ pub(super) fn read(
             let key = decode(bytes);
             if key.is_none() {
                 let message = wrong("the hash key", Some(bytes.len()));
-                out.elsewhere(Place::Variable(HASH_KEY_VARIABLE), message, None);
+                out.elsewhere(Location::Variable(HASH_KEY_VARIABLE), message, None);
             }
             key.map(HashKey::from)
         }

@@ -4,7 +4,7 @@ use super::cluster::Listed;
 use super::environment::{Environment, MEMBER_VARIABLE};
 use super::findings::{Findings, Wrong};
 use super::identity::{self, Identified, Resolved, Surroundings};
-use super::problem::Place;
+use super::problem::Location;
 use super::section::Section;
 use super::settings::Listen;
 use super::values::parsed;
@@ -21,7 +21,7 @@ pub(super) fn local(
 ) -> Option<(MemberId, Identified)> {
     // Read even if it is overruled, so that its problems are told.
     let written = root.value("member", out, |text| member(text, listed));
-    let named = |text: &str, place: Place, out: &mut Findings<'_>| {
+    let named = |text: &str, place: Location, out: &mut Findings<'_>| {
         let complain = |Wrong { expected, help }| {
             let message = format!("bad value `{}`: expected {expected}", printable(text));
             out.elsewhere(place, message, help);
@@ -29,11 +29,14 @@ pub(super) fn local(
         member(text, listed).map_err(complain).ok()
     };
     if let Some(text) = env.member_flag {
-        return Some((named(text, Place::Flag("--member"), out)?, Identified::Flag));
+        return Some((
+            named(text, Location::Flag("--member"), out)?,
+            Identified::Flag,
+        ));
     }
     if let Some(text) = env.member_variable {
         return Some((
-            named(text, Place::Variable(MEMBER_VARIABLE), out)?,
+            named(text, Location::Variable(MEMBER_VARIABLE), out)?,
             Identified::Variable,
         ));
     }

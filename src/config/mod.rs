@@ -33,7 +33,7 @@ mod yaml;
 
 pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE};
 pub use identity::{Identified, Surroundings};
-pub use problem::{Place, Problem, Problems, Severity};
+pub use problem::{Location, Problem, Problems, Severity};
 pub use settings::{
     AdminListener, ClientListener, ClusterTls, Config, Hold, KeyPairPaths, Limits, Listen, Log,
     LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress,

@@ -25,7 +25,7 @@ pub enum Severity {
 
 /// Where a wrong value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A place in a file.
     Text {
         /// The file, as the operator named it.
@@ -46,7 +46,7 @@ pub enum Place {
     Flag(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text {
@@ -66,7 +66,7 @@ pub struct Problem {
     /// How much is wrong.
     pub severity: Severity,
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// What, in one sentence, without secrets.
     pub message: String,
     /// The offending line, where there is one that may be shown.
@@ -133,7 +133,7 @@ impl Problems {
     }
 
     fn whole(source: &SourceName, message: String) -> Self {
-        let place = Place::Whole {
+        let place = Location::Whole {
             source: source.to_string(),
         };
         let severity = Severity::Problem;

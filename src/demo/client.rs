@@ -29,7 +29,7 @@ pub(super) struct Client {
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     /// `Location`, as a path on the same host.
     pub(super) location: Option<String>,
@@ -51,7 +51,7 @@ impl Client {
         target: &str,
         header: Option<(&'static str, &str)>,
         body: &[u8],
-    ) -> Result<Answer, DemoError> {
+    ) -> Result<Response, DemoError> {
         let request = format!("{method} http://{}{target}", self.registry);
         let fault = |fault: String| DemoError::Client { request, fault };
         let exchange = self.exchange(method, target, header, body);
@@ -67,7 +67,7 @@ impl Client {
         target: &str,
         header: Option<(&'static str, &str)>,
         body: &[u8],
-    ) -> pingora::Result<Answer> {
+    ) -> pingora::Result<Response> {
         let mut request = RequestHeader::build(method, target.as_bytes(), None)?;
         request.insert_header(HOST, self.registry.to_string())?;
         request.insert_header(
@@ -100,7 +100,7 @@ impl Client {
         }
         session.respect_keepalive();
         self.idle = session.reuse().await;
-        Ok(Answer {
+        Ok(Response {
             status,
             location,
             body: body.freeze(),

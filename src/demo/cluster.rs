@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::certificates::Authority;
-use super::configuration::{self, Place};
+use super::configuration::{self, MemberAddresses};
 use super::folder::Folder;
 use super::log::Named;
 use super::ports::{self, Wishes};
@@ -34,7 +34,7 @@ pub(super) struct Cluster {
 }
 
 struct Member {
-    place: Place,
+    place: MemberAddresses,
     server: Server,
     log: Option<LineWriter>,
 }
@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     /// Where the members are.
-    pub(super) fn places(&self) -> Vec<Place> {
+    pub(super) fn places(&self) -> Vec<MemberAddresses> {
         self.members
             .iter()
             .map(|member| member.place.clone())
@@ -180,10 +180,10 @@ async fn start_members(
     replicas: &[Replica],
 ) -> Result<Vec<Member>, DemoError> {
     let ports = ports::choose(wishes).map_err(DemoError::Port)?;
-    let places: Vec<Place> = (0..MEMBERS)
+    let places: Vec<MemberAddresses> = (0..MEMBERS)
         .zip(ports)
         .zip(replicas)
-        .map(|((index, ports), replica)| Place::new(id(index), ports, replica.address()))
+        .map(|((index, ports), replica)| MemberAddresses::new(id(index), ports, replica.address()))
         .collect();
     let mut members = Vec::with_capacity(places.len());
     for place in &places {
@@ -195,8 +195,8 @@ async fn start_members(
 async fn start_member(
     options: &Options,
     folder: &Folder,
-    place: &Place,
-    places: &[Place],
+    place: &MemberAddresses,
+    places: &[MemberAddresses],
 ) -> Result<Member, DemoError> {
     let text = configuration::render(place, places);
     let path = folder.write(&format!("{}/{}", place.id, configuration::FILE), &text)?;

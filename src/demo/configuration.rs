@@ -24,7 +24,7 @@ pub(super) const KEY: &str = "member.key";
 
 /// One member, as far as its configuration and the printed lines are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct MemberAddresses {
     pub(super) id: String,
     pub(super) clients: SocketAddr,
     pub(super) replica: SocketAddr,
@@ -32,7 +32,7 @@ pub(super) struct Place {
     pub(super) admin: SocketAddr,
 }
 
-impl Place {
+impl MemberAddresses {
     pub(super) fn new(id: String, ports: Ports, replica: SocketAddr) -> Self {
         let Ports {
             clients,
@@ -50,8 +50,8 @@ impl Place {
 }
 
 /// The configuration of one of the members.
-pub(super) fn render(member: &Place, all: &[Place]) -> String {
-    let Place {
+pub(super) fn render(member: &MemberAddresses, all: &[MemberAddresses]) -> String {
+    let MemberAddresses {
         id,
         clients,
         replica,
@@ -59,7 +59,7 @@ pub(super) fn render(member: &Place, all: &[Place]) -> String {
         admin,
     } = member;
     let mut members = String::new();
-    for Place { id, peers, .. } in all {
+    for MemberAddresses { id, peers, .. } in all {
         let _ = writeln!(members, "    - {{ id: {id}, address: {peers} }}");
     }
     format!(

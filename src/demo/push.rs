@@ -4,7 +4,7 @@
 use http::StatusCode;
 
 use super::DemoError;
-use super::client::{Answer, Client};
+use super::client::{Client, Response};
 use super::image::{Blob, Image, MANIFEST_TYPE};
 
 /// Layer and config first: a registry may refuse a manifest whose blobs it does not have.
@@ -88,7 +88,7 @@ async fn pull_blob(
 }
 
 fn expect(
-    answer: &Answer,
+    answer: &Response,
     status: StatusCode,
     method: &str,
     target: &str,
@@ -103,7 +103,7 @@ fn expect(
     })
 }
 
-fn location(answer: Answer, method: &str, target: &str) -> Result<String, DemoError> {
+fn location(answer: Response, method: &str, target: &str) -> Result<String, DemoError> {
     answer.location.ok_or_else(|| DemoError::Client {
         request: format!("{method} {target}"),
         fault: "no Location in the answer".into(),

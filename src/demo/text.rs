@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::configuration::{FILE, Place};
+use super::configuration::{FILE, MemberAddresses};
 
 /// The last line.
 pub(super) const WAITING: &str = "\nRunning. Ctrl-C ends it.\n";
@@ -23,7 +23,7 @@ pub(super) struct Pushed<'a> {
 }
 
 /// Who is there.
-pub(super) fn members(places: &[Place]) -> String {
+pub(super) fn members(places: &[MemberAddresses]) -> String {
     let mut text = String::from(
         "Three members in one process, mTLS between them, a registry beside each over one store:\n\n",
     );
@@ -32,7 +32,7 @@ pub(super) fn members(places: &[Place]) -> String {
         "  {:<10} {:<17} {:<17} {:<17} status page",
         "", "clients", "its registry", "peers (mTLS)"
     );
-    for Place {
+    for MemberAddresses {
         id,
         clients,
         replica,
@@ -88,7 +88,7 @@ pub(super) fn proof(pushed: &Pushed<'_>) -> String {
 }
 
 /// Lines to copy.
-pub(super) fn try_it(places: &[Place], pushed: &Pushed<'_>) -> String {
+pub(super) fn try_it(places: &[MemberAddresses], pushed: &Pushed<'_>) -> String {
     let [first, second, third] = places else {
         return String::new();
     };
@@ -125,7 +125,7 @@ With skopeo:
 }
 
 /// What to do with kept files.
-pub(super) fn kept(folder: &Path, places: &[Place]) -> String {
+pub(super) fn kept(folder: &Path, places: &[MemberAddresses]) -> String {
     let Some(first) = places.first() else {
         return String::new();
     };
@@ -157,10 +157,10 @@ pub(super) mod tests {
     use super::*;
 
     /// Three members on the usual ports.
-    pub(crate) fn places() -> Vec<Place> {
+    pub(crate) fn places() -> Vec<MemberAddresses> {
         let at = |port: u16| ([127, 0, 0, 1], port).into();
         (0..3)
-            .map(|index| Place {
+            .map(|index| MemberAddresses {
                 id: format!("member-{}", index + 1),
                 clients: at(5000 + 10 * index),
                 replica: at(5001 + 10 * index),

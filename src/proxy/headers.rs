@@ -64,9 +64,9 @@ fn internal(headers: &http::HeaderMap) -> Vec<HeaderName> {
 pub fn set_forwarded(request: &mut RequestHeader, downstream: &Downstream) -> pingora::Result<()> {
     let own_proto = if downstream.tls { "https" } else { "http" };
     let told = if downstream.trusted {
-        Told::by(request)
+        ProxyClaims::by(request)
     } else {
-        Told::default()
+        ProxyClaims::default()
     };
     let proto = told.proto.unwrap_or(own_proto);
     let host = told.host.or_else(|| host_of(request));
@@ -123,13 +123,13 @@ fn host_of(request: &RequestHeader) -> Option<String> {
 
 /// What a trusted proxy says of the client before it.
 #[derive(Default)]
-struct Told {
+struct ProxyClaims {
     proto: Option<&'static str>,
     host: Option<String>,
     chain: Option<String>,
 }
 
-impl Told {
+impl ProxyClaims {
     fn by(request: &RequestHeader) -> Self {
         // The last line is the one that the trusted proxy wrote, if the client wrote one before it.
         let first = |name: &HeaderName| {

@@ -26,16 +26,16 @@ impl<'p> Repository<'p> {
         if name.len() > Self::MAX_LENGTH {
             return Err(NameError::TooLong { length: name.len() });
         }
-        let mut at = Place::ComponentStart;
+        let mut at = Within::ComponentStart;
         for (position, byte) in name.bytes().enumerate() {
             at = at.after(byte, position)?;
         }
         match at {
-            Place::Word => Ok(Self(name)),
-            Place::ComponentStart => Err(NameError::EmptyComponent {
+            Within::Word => Ok(Self(name)),
+            Within::ComponentStart => Err(NameError::EmptyComponent {
                 position: name.len(),
             }),
-            Place::Dot | Place::Underscore | Place::TwoUnderscores | Place::Dashes => {
+            Within::Dot | Within::Underscore | Within::TwoUnderscores | Within::Dashes => {
                 Err(NameError::Separator {
                     position: name.len() - 1,
                 })
@@ -133,7 +133,7 @@ impl std::error::Error for NameError {}
 
 /// Where in the grammar the reader stands.
 #[derive(Clone, Copy)]
-enum Place {
+enum Within {
     ComponentStart,
     Word,
     Dot,
@@ -142,7 +142,7 @@ enum Place {
     Dashes,
 }
 
-impl Place {
+impl Within {
     fn after(self, byte: u8, position: usize) -> Result<Self, NameError> {
         match (byte, self) {
             (b'a'..=b'z' | b'0'..=b'9', _) => Ok(Self::Word),

@@ -56,7 +56,7 @@ pub(super) enum PeerName {
 
 /// One upstream without its address, which may change.
 pub(super) struct Target {
-    place: Place,
+    place: Endpoint,
     names: Names,
     connect: Duration,
     /// How long it may take no byte.
@@ -66,7 +66,7 @@ pub(super) struct Target {
     pool_idle: Duration,
 }
 
-enum Place {
+enum Endpoint {
     Address,
     Unix(String),
 }
@@ -113,12 +113,12 @@ fn wrap(authority: &Authority) -> Arc<CaType> {
 impl Target {
     pub(super) fn replica(registry: &Registry, timeouts: &Timeouts) -> Result<Self, DialError> {
         let (place, host) = match &registry.address {
-            RegistryAddress::Tcp(address) => (Place::Address, address.host.to_string()),
+            RegistryAddress::Tcp(address) => (Endpoint::Address, address.host.to_string()),
             RegistryAddress::Unix(path) => {
                 let path = path
                     .to_str()
                     .ok_or_else(|| DialError(format!("{} is not valid UTF-8", path.display())))?;
-                (Place::Unix(path.to_owned()), String::new())
+                (Endpoint::Unix(path.to_owned()), String::new())
             }
         };
         let authority = match &registry.tls {
@@ -150,11 +150,11 @@ impl Target {
             authority: None,
         };
         let idle = PEER_IDLE.min(timeouts.keepalive / 2);
-        Self::new(Place::Address, names, timeouts, PEER_GRACE, idle)
+        Self::new(Endpoint::Address, names, timeouts, PEER_GRACE, idle)
     }
 
     fn new(
-        place: Place,
+        place: Endpoint,
         names: Names,
         timeouts: &Timeouts,
         grace: Duration,
@@ -194,10 +194,10 @@ impl Target {
             return Err(DialError("TLS needs a name to verify".into()));
         }
         let mut peer = match (&self.place, address) {
-            (Place::Unix(path), _) => HttpPeer::new_uds(path, tls, name.clone())
+            (Endpoint::Unix(path), _) => HttpPeer::new_uds(path, tls, name.clone())
                 .map_err(|error| DialError(error.to_string()))?,
-            (Place::Address, Some(address)) => HttpPeer::new(address, tls, name.clone()),
-            (Place::Address, None) => return Ok(None),
+            (Endpoint::Address, Some(address)) => HttpPeer::new(address, tls, name.clone()),
+            (Endpoint::Address, None) => return Ok(None),
         };
         // The socket options of a pooled connection stay: each kind has connections of its own.
         peer.group_key = generation * 2 + u64::from(load == Load::Large);

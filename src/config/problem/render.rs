@@ -53,7 +53,7 @@ pub(super) fn problem(problem: &Problem, color: bool) -> String {
     };
     let mut text = format!("{bold}{place}:{reset} {remark}{bold}{message}{reset}\n");
     let mut gutter = String::new();
-    if let (Some(excerpt), super::Place::Text { line, .. }) = (excerpt, place) {
+    if let (Some(excerpt), super::Location::Text { line, .. }) = (excerpt, place) {
         let number = line.to_string();
         gutter = " ".repeat(number.len());
         text += &format!("{dim}{number} |{reset} {}\n", excerpt.line);

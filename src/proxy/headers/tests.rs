@@ -71,7 +71,7 @@ fn nothing_forged_survives() {
 }
 
 /// What a trusted proxy says, and the protocol, host and chain that follow from it.
-struct Told {
+struct Believed {
     headers: &'static [(&'static str, &'static str)],
     proto: &'static str,
     host: &'static str,
@@ -85,7 +85,7 @@ fn a_trusted_proxy_is_believed_about_the_client() {
         ..DIRECT
     };
     let cases = [
-        Told {
+        Believed {
             headers: &[
                 ("host", "r"),
                 ("x-forwarded-proto", "https"),
@@ -96,7 +96,7 @@ fn a_trusted_proxy_is_believed_about_the_client() {
             host: "hub.example",
             chain: "9.9.9.9, 10.1.2.3",
         },
-        Told {
+        Believed {
             headers: &[
                 ("host", "r"),
                 ("forwarded", "for=9.9.9.9; Proto=HTTPS; host=\"hub:8443\""),
@@ -105,7 +105,7 @@ fn a_trusted_proxy_is_believed_about_the_client() {
             host: "hub:8443",
             chain: "10.1.2.3",
         },
-        Told {
+        Believed {
             headers: &[
                 ("host", "r"),
                 ("x-forwarded-for", "6.6.6.6"),
@@ -117,7 +117,7 @@ fn a_trusted_proxy_is_believed_about_the_client() {
             host: "r",
             chain: "6.6.6.6, 203.0.113.9, 10.1.2.3",
         },
-        Told {
+        Believed {
             headers: &[
                 ("host", "r"),
                 ("x-forwarded-proto", "gopher"),
@@ -129,7 +129,7 @@ fn a_trusted_proxy_is_believed_about_the_client() {
         },
     ];
     for case in cases {
-        let Told {
+        let Believed {
             headers,
             proto,
             host,
