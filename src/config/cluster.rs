@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::findings::{Findings, Wrong};
@@ -12,7 +13,7 @@ use super::network::{in_flight, queue, required_file};
 use super::schema::{self, nearest};
 use super::section::Section;
 use super::settings::{ClusterTls, Listen, PeerLimits};
-use super::values::{boolean, choice, number, parsed};
+use super::values::{boolean, choice, number, parsed, path};
 use super::yaml::{Kind, Node};
 use crate::shard::text::printable;
 use crate::shard::{
@@ -28,6 +29,7 @@ pub(super) struct Cluster {
     pub(super) view: View,
     pub(super) identified: Identified,
     pub(super) peer_limits: PeerLimits,
+    pub(super) state: Option<PathBuf>,
 }
 
 /// The member list as read.
@@ -78,6 +80,8 @@ pub(super) fn read(
         max_in_flight: in_flight(&cluster, PEER_IN_FLIGHT, out),
         queue: queue(&cluster, &schema::CLUSTER_QUEUE, out),
     };
+    let state = cluster.value("state", out, path);
+    let state = state.map(|written| out.folder(&written));
     let listed = members(&cluster, placement, out);
     let pins = pins(&cluster, &listed, out);
     let local = local(root, &listed, listen, env, out);
@@ -102,6 +106,7 @@ pub(super) fn read(
         view: View::new(members, placement, &key?, pins),
         identified,
         peer_limits,
+        state,
     })
 }
 

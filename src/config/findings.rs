@@ -129,6 +129,11 @@ impl<'t> Findings<'t> {
         path
     }
 
+    /// A folder that the text names; what is in it is not the configuration's.
+    pub(super) fn folder(&self, written: &str) -> PathBuf {
+        self.source.folder().join(written)
+    }
+
     /// Reads the files that the text names.
     pub(super) fn files(&self) -> &'t dyn Files {
         self.disk

@@ -76,6 +76,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             view,
             identified,
             peer_limits,
+            state,
         } = cluster::read(&root, &listen, env, &mut out)?;
         network::reachable(&tree, &listen, view.members(), &mut out);
         Some(Config {
@@ -85,6 +86,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             view,
             identified,
             peer_limits,
+            state,
             hold,
             reads,
             sticky,

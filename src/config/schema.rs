@@ -29,7 +29,7 @@ schemas! {
     REGISTRY "registry" ["address", "tls", "max_in_flight", "queue", "reads_write"];
     REGISTRY_TLS "registry.tls" ["ca", "server_name"];
     REGISTRY_QUEUE "registry.queue" ["limit", "timeout"];
-    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "pins", "max_in_flight", "queue"];
+    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "pins", "max_in_flight", "queue", "state"];
     CLUSTER_TLS "cluster.tls" ["ca", "cert", "key"];
     CLUSTER_QUEUE "cluster.queue" ["limit", "timeout"];
     MEMBER "cluster.members[]" ["id", "address", "weight"];

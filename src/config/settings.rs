@@ -30,6 +30,8 @@ pub struct Config {
     pub identified: Identified,
     /// How much work is sent to each of the other members.
     pub peer_limits: PeerLimits,
+    /// A folder that keeps what this member may have been writing over its own restarts.
+    pub state: Option<PathBuf>,
     /// How long a write may wait for its owner.
     pub hold: Hold,
     /// Which reads may be served by another replica than the owner's.

@@ -92,6 +92,7 @@ fn defaults_are_those_of_the_shipped_example() {
         view: _,
         identified,
         peer_limits,
+        state,
         hold,
         reads,
         sticky,
@@ -109,7 +110,7 @@ fn defaults_are_those_of_the_shipped_example() {
     let example = read(include_str!("../../proxy.yaml")).expect("the shipped example");
     assert_eq!(listen, example.listen);
     assert_eq!(registry, example.registry);
-    assert_eq!(hold, example.hold);
+    assert_eq!((hold, state), (example.hold, example.state));
     assert_eq!(identified, example.identified);
     assert_eq!(peer_limits, example.peer_limits);
     assert_eq!(reads, example.reads);

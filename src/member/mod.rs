@@ -5,4 +5,5 @@ pub mod generation;
 pub(crate) mod peer_state;
 pub(crate) mod replica;
 pub mod state;
+pub(crate) mod state_folder;
 pub(crate) mod writes;

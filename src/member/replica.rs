@@ -33,7 +33,8 @@ fn at_address(at: SocketAddr) -> ReplicaId {
     }
 }
 
-fn boot_id() -> &'static str {
+/// Another one after each boot of the machine; empty where that is not told.
+pub(crate) fn boot_id() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| {
         let read = std::fs::read_to_string(BOOT_ID).unwrap_or_default();

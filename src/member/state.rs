@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::member::generation::Generation;
+use crate::member::state_folder::StateFolder;
 use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Certificate, Metrics};
@@ -80,11 +81,12 @@ impl State {
         asker: Asker,
         metrics: Metrics,
         access_log: AccessLog,
+        folder: Option<StateFolder>,
     ) -> Self {
         let process = ProcessId::new(crate::http::request_id::RequestId::make().as_str());
         let (view, replica) = (generation.view.clone(), generation.replica_id());
         Self {
-            writes: Writes::new(process.clone(), view, replica, generation.rules()),
+            writes: Writes::new(process.clone(), view, replica, generation.rules(), folder),
             generations: watch::Sender::new(generation.clone()),
             generation: ArcSwap::new(generation),
             asker,

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::shard::Repository;
+use crate::member::state_folder::StateFolder;
 use crate::shard::ownership::{
     Effect, Event, Ledger, Moment, Ownership, ProcessId, ReplicaId, Rules, Snapshot, Verdict, Wait,
     WriteEnd, WriteId,
 };
 use crate::shard::view::View;
+use crate::shard::{MemberId, Repository};
+
+/// How old what is kept may be: it tells when this process was last there.
+const KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// Decides for every write. Requests never take the lock.
 #[derive(Debug)]
@@ -22,6 +26,9 @@ pub(crate) struct Writes {
     started: Instant,
     /// When this process was last seen to be running, in milliseconds since the start.
     awake: AtomicU64,
+    /// What is left to the process after this one, and when that was last kept.
+    folder: Option<(StateFolder, MemberId)>,
+    kept: Mutex<Moment>,
 }
 
 /// What becomes of a write.
@@ -53,14 +60,40 @@ impl Writes {
         view: Arc<View>,
         replica: ReplicaId,
         rules: Rules,
+        folder: Option<StateFolder>,
     ) -> Self {
-        let (rules, snapshot) = Ownership::new(process, view, replica, rules, Moment::ZERO);
-        Self {
+        let us = view.members().get(view.members().local()).id.clone();
+        let memory = folder.as_ref().and_then(|folder| folder.load(us.as_str()));
+        let (rules, snapshot) =
+            Ownership::new(process, view, replica, rules, memory.as_ref(), Moment::ZERO);
+        let writes = Self {
+            folder: folder.map(|folder| (folder, us)),
+            kept: Mutex::default(),
             rules: Mutex::new(rules),
             snapshot: ArcSwap::new(snapshot),
             started: Instant::now(),
             awake: AtomicU64::new(0),
+        };
+        writes.keep(&writes.rules(), true);
+        writes
+    }
+
+    /// Leaves to the process after this one what it has to know.
+    fn keep(&self, rules: &Ownership, durable: bool) {
+        let Some((folder, us)) = &self.folder else {
+            return;
+        };
+        let now = self.now();
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        if let Err(error) = folder.save(us.as_str(), &rules.memory(now), durable) {
+            tracing::error!(%error, "what this member knows cannot be kept in cluster.state: after its next start, \
+                writes wait for timeouts.aftermath");
         }
+    }
+
+    fn is_stale(&self) -> bool {
+        let kept = *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.now().saturating_sub(kept) > KEPT_FOR
     }
 
     /// The time, as the rules count it.
@@ -81,9 +114,14 @@ impl Writes {
     /// Takes an event and puts what follows into force. Returns what is left to be done; `and_then`
     /// runs before anybody else's event.
     pub(crate) fn step(&self, event: Event, and_then: impl FnOnce()) -> Vec<Effect> {
+        // Another view, or another replica, is kept before anything is written under it.
+        let durable = matches!(event, Event::ViewTaken { .. } | Event::ReplicaMoved(_));
         let mut rules = self.rules();
         let now = self.now();
         let effects = rules.step(event, now);
+        if durable || self.is_stale() {
+            self.keep(&rules, durable);
+        }
         for effect in &effects {
             if let Effect::Publish(snapshot) = effect {
                 self.snapshot.store(snapshot.clone());

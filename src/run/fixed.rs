@@ -1,5 +1,7 @@
 //! What a reload cannot change.
 
+use std::path::PathBuf;
+
 use crate::config::{ClusterTls, Config, Listen, Log};
 use crate::shard::MemberId;
 
@@ -9,6 +11,7 @@ pub(super) struct Fixed {
     listen: Listen,
     mutual: bool,
     log: Log,
+    state: Option<PathBuf>,
 }
 
 impl Fixed {
@@ -19,6 +22,7 @@ impl Fixed {
             listen: config.listen.clone(),
             mutual: is_mutual(config),
             log: config.log.clone(),
+            state: config.state.clone(),
         }
     }
 
@@ -67,6 +71,7 @@ impl Fixed {
                 admin.address != self.listen.admin.address,
             ),
             ("log", config.log != self.log),
+            ("cluster.state", config.state != self.state),
         ];
         let changed = changes.iter().filter(|(_, changed)| *changed);
         Ok(changed.map(|(key, _)| (*key).to_owned()).collect())

@@ -1,6 +1,7 @@
 //! From a configuration to a member that serves.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -20,6 +21,7 @@ use super::{LogOutput, Server};
 use crate::config::Config;
 use crate::member::generation::Generation;
 use crate::member::state::State;
+use crate::member::state_folder::StateFolder;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::shard::ownership::Event;
@@ -46,6 +48,13 @@ pub enum StartError {
         /// What the operating system says.
         error: std::io::Error,
     },
+    /// The folder of `cluster.state` cannot be used.
+    State {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// A metric cannot be registered; a mistake of ours.
     Metrics(prometheus::Error),
 }
@@ -64,6 +73,13 @@ impl std::fmt::Display for StartError {
                 write!(
                     f,
                     "cannot listen on {address} (listen.{listener}.address): {error}"
+                )
+            }
+            Self::State { folder, error } => {
+                write!(
+                    f,
+                    "cannot use {} (cluster.state): {error}",
+                    folder.display()
                 )
             }
             Self::Metrics(error) => write!(f, "metrics cannot be registered: {error}"),
@@ -172,11 +188,18 @@ fn state(
         Some((sender, format)) => AccessLog::new(sender, format, dropped),
         None => AccessLog::off(dropped),
     };
+    let folder = config.state.as_ref().map(|folder| {
+        StateFolder::open(folder).map_err(|error| StartError::State {
+            folder: folder.clone(),
+            error,
+        })
+    });
     Ok(Arc::new(State::new(
         Arc::new(generation),
         asker,
         metrics,
         access_log,
+        folder.transpose()?,
     )))
 }
 

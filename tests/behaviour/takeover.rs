@@ -273,3 +273,50 @@ async fn a_peer_that_is_there_and_cannot_be_asked_counts_as_alive() {
     })
     .await;
 }
+
+/// Half an hour would have to pass otherwise: nobody is left who could tell.
+#[tokio::test]
+async fn a_fleet_that_starts_as_a_whole_goes_by_what_each_member_has_kept() {
+    let key = "hash_key: 000102030405060708090a0b0c0d0e0f";
+    let mut plan = Plan::of(3).eager_probes();
+    for at in 0..3 {
+        let own: &'static str = format!("{key}, state: state-{at}").leak();
+        plan = plan.set_at(at, "cluster", own);
+    }
+    let mut cluster = Cluster::start(plan).await;
+    let timeouts = "idle: 10s, aftermath: 30m, drain: 0s, drain_delay: 0s";
+    for at in 0..3 {
+        let reloaded = cluster.reload(at, |plan| plan.set("timeouts", timeouts));
+        assert!(reloaded.await.taken);
+    }
+    let names: Vec<_> = (0..3).map(|owner| cluster.repository_of(owner)).collect();
+    for at in 0..3 {
+        cluster.stop(at).await;
+    }
+    for at in 0..3 {
+        cluster.restart_alone(at).await;
+    }
+    for name in &names {
+        eventually("writes to be taken", async || {
+            cluster.at(0).ask(put(name)).await.status == 201
+        })
+        .await;
+    }
+
+    // One has lost its folder, so nobody knows what it was writing.
+    for at in 0..3 {
+        cluster.stop(at).await;
+    }
+    std::fs::remove_dir_all(cluster.folder.path().join("state-1")).unwrap();
+    for at in 0..3 {
+        cluster.restart_alone(at).await;
+    }
+    eventually("all to have asked", async || {
+        (0..3).all(|at| cluster.at(at).has_asked())
+    })
+    .await;
+    for (owner, name) in names.iter().enumerate() {
+        let refused = cluster.at(owner).ask(put(name)).await;
+        assert_eq!(refused.refused(), (503, "starting".into()), "{name}");
+    }
+}

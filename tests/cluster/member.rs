@@ -53,6 +53,28 @@ fn load(file: &Path) -> Result<Config, Problems> {
     config::load(&text, &SourceName::File(file.to_owned()), &environment)
 }
 
+/// Serves; where the member before it ended in this process, once that has let go of its folder.
+async fn serve(file: &Path, log: &Log) -> Server {
+    let mut started = None;
+    super::eventually("the member to start", async || {
+        let config = load(file).unwrap_or_else(|problems| {
+            let text = std::fs::read_to_string(file).unwrap();
+            panic!("{problems}\nin\n{text}")
+        });
+        let again = file.to_owned();
+        let loader: Loader = Arc::new(move || load(&again));
+        match Server::start(config, Some(log.output()), Some(loader)).await {
+            Err(error) if error.to_string().contains("another process uses it") => false,
+            server => {
+                started = Some(server.unwrap());
+                true
+            }
+        }
+    })
+    .await;
+    started.unwrap()
+}
+
 impl Member {
     pub(super) async fn start(
         plan: &Plan,
@@ -63,16 +85,8 @@ impl Member {
     ) -> Self {
         let file = folder.join(format!("{}.yaml", plan.id(index)));
         std::fs::write(&file, plan.yaml(index, registry, folder)).unwrap();
-        let config = load(&file).unwrap_or_else(|problems| {
-            let text = std::fs::read_to_string(&file).unwrap();
-            panic!("{problems}\nin\n{text}")
-        });
         let log = Log::start();
-        let again = file.clone();
-        let loader: Loader = Arc::new(move || load(&again));
-        let server = Server::start(config, Some(log.output()), Some(loader))
-            .await
-            .unwrap();
+        let server = serve(&file, &log).await;
         let tls = plan.speaks_client_tls().then(|| Tls {
             http1: authority.client(None, &["http/1.1"]),
             h2: authority.client(None, &["h2"]),

@@ -41,6 +41,7 @@ impl Generation {
             identified: _,
             log: _,
             reload: _,
+            state: _,
             files: _,
             remarks: _,
         } = config;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::ledger::Ledger;
 use super::party::{Party, PartyAddress, PartyId};
-use super::report::{Asker, Report, Seen, TOLD_VIEWS, UnderWay, WITNESS_VIEWS, Witness, millis};
+use super::report::{
+    Asker, Memory, Report, Seen, TOLD_VIEWS, UnderWay, WITNESS_VIEWS, Witness, millis,
+};
 use super::{Effect, Holds, NoAnswer, Note, Ownership, Reply, Rules};
 use crate::shard::members::{Member, MemberId};
 use crate::shard::view::{Fingerprint, OtherView, View};
@@ -46,7 +48,7 @@ impl Ownership {
                     extent: Extent::View(earlier.clone()),
                     replica: ReplicaId::default(),
                 };
-                party.take(ProcessId::default(), vec![claim], now, aftermath);
+                party.take(ProcessId::default(), vec![claim], false, now, aftermath);
             }
         }
         self.drop_gone(effects);
@@ -98,16 +100,16 @@ impl Ownership {
             let replica = ReplicaId::default();
             vec![Claim { extent, replica }]
         };
-        let (process, claims) = match reply {
-            Reply::WithoutUs => (None, any(Unknown::WithoutUs)),
-            Reply::Unreadable => (None, any(Unknown::Unreadable)),
+        let (process, claims, vouches) = match reply {
+            Reply::WithoutUs => (None, any(Unknown::WithoutUs), false),
+            Reply::Unreadable => (None, any(Unknown::Unreadable), false),
             Reply::Report(report) => {
                 if let Some(witness) = &report.seen {
                     self.take_witness(witness, now, effects);
                 }
                 self.remember_ignorance(id, &report, now);
                 let claims = self.claims_of(&report);
-                (Some(ProcessId::new(report.start)), claims)
+                (Some(ProcessId::new(report.start)), claims, report.vouches)
             }
         };
         let aftermath = self.rules.aftermath;
@@ -122,7 +124,7 @@ impl Ownership {
         let before = party.told.as_ref().map(|told| told.process.clone());
         let process = process.or(before).unwrap_or_default();
         let known = party.told.clone();
-        if party.take(process, claims, now, aftermath) {
+        if party.take(process, claims, vouches, now, aftermath) {
             self.changed = true;
             self.note_difference(id, known.map(|told| told.claims), effects);
         }
@@ -381,14 +383,7 @@ impl Ownership {
         let past = past
             .filter(|ledger| ledger.view.fingerprint() != Some(own) || ledger.replica != *replica);
         let also = past.filter_map(|ledger| {
-            Some(UnderWay {
-                fingerprint: ledger.view.fingerprint()?.to_string(),
-                description: ledger.view.description()?.clone(),
-                replica: ledger.replica.as_str().to_owned(),
-                repositories: ledger
-                    .repositories(now)
-                    .map(|names| names.into_iter().map(String::from).collect()),
-            })
+            under_way(&ledger.view, &ledger.replica, ledger.repositories(now))
         });
         Report {
             view: own.to_string(),
@@ -397,8 +392,74 @@ impl Ownership {
             replica: replica.as_str().to_owned(),
             description: (!knows(own)).then(|| self.view.describe()),
             also: also.collect(),
+            vouches: self.vouches(),
             seen: asker.wants_witness.then(|| self.testify(asker, now)),
         }
+    }
+
+    fn vouches(&self) -> bool {
+        self.complete || self.recalled
+    }
+
+    /// What the process after this one has to know, to be kept before anything else is done.
+    #[must_use]
+    pub fn memory(&self, now: Moment) -> Memory {
+        let claim = |extent: &Extent, replica: &ReplicaId| {
+            let Extent::View(view) = extent else {
+                return None;
+            };
+            under_way(view, replica, None)
+        };
+        let past = self.past.iter().filter(|ledger| ledger.is_writing(now));
+        let ledgers = past.chain([&self.ledger]);
+        let own = ledgers.map(|ledger| under_way(&ledger.view, &ledger.replica, None));
+        let earlier = self.own_past.iter();
+        let earlier = earlier.map(|timed| claim(&timed.claim.extent, &timed.claim.replica));
+        let all: Vec<_> = own.chain(earlier).collect();
+        Memory {
+            // What cannot be told in words is not known to the next.
+            complete: self.vouches() && all.iter().all(Option::is_some),
+            own: all.into_iter().flatten().collect(),
+            parties: self
+                .parties
+                .keys()
+                .map(|id| (id.member.to_string(), id.address.as_str().to_owned()))
+                .collect(),
+        }
+    }
+
+    /// Takes what the process before has left, which ended `away` ago. It says nothing of what
+    /// others did meanwhile, unless that was too short for anything to happen.
+    pub(super) fn recall(&mut self, memory: &Memory, away: Duration, now: Moment) {
+        let aftermath = self.rules.aftermath;
+        if !memory.complete || away > aftermath / 2 {
+            return;
+        }
+        let until = now.saturating_add(aftermath);
+        let before = ProcessId::new("before");
+        for own in &memory.own {
+            let view = self
+                .views
+                .told(&self.view, &own.fingerprint, Some(&own.description));
+            let extent = view.map_or(Extent::Any(Unknown::NotDescribed), Extent::View);
+            let replica = ReplicaId::new(own.replica.clone());
+            self.remember_own_past(before.clone(), Claim { extent, replica }, until);
+        }
+        for (member, address) in &memory.parties {
+            let Ok(member) = member.parse::<MemberId>() else {
+                return;
+            };
+            let address = PartyAddress::told(address);
+            let id = PartyId { member, address };
+            // A peer is asked. Who is listed no more may have had any view.
+            if !self.parties.contains_key(&id) {
+                let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
+                let extent = Extent::Any(Unknown::NotDescribed);
+                let replica = ReplicaId::default();
+                party.add_timed(before.clone(), Claim { extent, replica }, until);
+            }
+        }
+        self.recalled = true;
     }
 
     /// What we have seen of others that the asker's own view does not allow for, and of processes
@@ -485,6 +546,19 @@ impl Witness {
                 .push((fingerprint.to_owned(), description.clone()));
         }
     }
+}
+
+fn under_way(
+    view: &OtherView,
+    replica: &ReplicaId,
+    repositories: Option<Vec<Box<str>>>,
+) -> Option<UnderWay> {
+    Some(UnderWay {
+        fingerprint: view.fingerprint()?.to_string(),
+        description: view.description()?.clone(),
+        replica: replica.as_str().to_owned(),
+        repositories: repositories.map(|names| names.into_iter().map(String::from).collect()),
+    })
 }
 
 fn fingerprint(extent: &Extent) -> Option<Fingerprint> {

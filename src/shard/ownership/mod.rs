@@ -20,7 +20,8 @@
 //!    there, since its replica did not die with it; so does an earlier replica of our own.
 //! 6. A process that has just started knows nothing, so it writes nothing, until it knows all that
 //!    may be under way: from a witness, who knows; or because it has waited for `aftermath`, and so
-//!    has every party that it can reach. A process that was away for long begins anew.
+//!    has every party that it can reach; or because it, and every peer, was left what the process
+//!    before it knew ([`Memory`]). A process that was away for long begins anew.
 //!
 //! Why that is enough: let A write a repository at a time t, and B too. Neither is gone for the
 //! other (4), so each counts with what it told the other last (3), and that gave the repository to
@@ -58,7 +59,7 @@ use views::Views;
 pub use claim::{Moment, ProcessId, ReplicaId, Unknown};
 pub use ledger::{Ledger, WriteEnd, WriteId};
 pub use party::PartyId;
-pub use report::{Asker, Report};
+pub use report::{Asker, Memory, Report};
 pub use snapshot::{Snapshot, Verdict, Wait};
 
 use super::members::MemberId;
@@ -88,6 +89,8 @@ pub struct Ownership {
     ignorant_until: Moment,
     /// Whether all is known that may be under way.
     complete: bool,
+    /// Whether the process before has told what it was writing.
+    recalled: bool,
     last_step: Moment,
     /// Since when each dispute stands.
     standing: HashMap<ExtentKey, (Extent, Moment)>,
@@ -238,6 +241,7 @@ impl Ownership {
         view: Arc<View>,
         replica: ReplicaId,
         rules: Rules,
+        memory: Option<&(Memory, Duration)>,
         now: Moment,
     ) -> (Self, Arc<Snapshot>) {
         let mut views = Views::default();
@@ -256,11 +260,15 @@ impl Ownership {
             began: now,
             ignorant_until: now.saturating_add(rules.aftermath),
             complete: false,
+            recalled: false,
             last_step: now,
             standing: HashMap::new(),
             changed: false,
         };
         ownership.list_members();
+        if let Some((memory, away)) = memory {
+            ownership.recall(memory, *away, now);
+        }
         ownership.settle(now, &mut Vec::new());
         let snapshot = ownership.snapshot(now);
         (ownership, snapshot)
@@ -404,6 +412,13 @@ impl Ownership {
                 self.becomes_complete(effects);
             }
         }
+        // Each knows what its own replica may be writing, and together they know of everybody.
+        if !self.complete && self.recalled {
+            let mut listed = self.parties.values().filter(|party| party.listed);
+            if listed.all(|party| party.told.as_ref().is_some_and(|told| told.vouches)) {
+                self.becomes_complete(effects);
+            }
+        }
     }
 
     fn becomes_complete(&mut self, effects: &mut Vec<Effect>) {
@@ -448,6 +463,7 @@ impl Ownership {
             return;
         }
         self.complete = false;
+        self.recalled = false;
         self.began = now;
         self.ignorant_until = now.saturating_add(self.rules.aftermath);
         self.round += 1;

@@ -63,6 +63,8 @@ pub(super) struct Told {
     pub(super) process: ProcessId,
     /// The view in force, and those under which it still writes.
     pub(super) claims: Vec<Claim>,
+    /// It knows all that its replica may be writing, from processes before it too.
+    pub(super) vouches: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +121,7 @@ impl Party {
         &mut self,
         process: ProcessId,
         claims: Vec<Claim>,
+        vouches: bool,
         now: Moment,
         aftermath: Duration,
     ) -> bool {
@@ -130,7 +133,7 @@ impl Party {
         self.timed.retain(|timed| timed.process != process);
         let mut changed = self.timed.len() != known;
         if let Some(told) = &self.told {
-            if told.process == process && told.claims == claims {
+            if told.process == process && told.claims == claims && told.vouches == vouches {
                 return changed;
             }
             if told.process != process {
@@ -142,7 +145,11 @@ impl Party {
             }
         }
         changed = true;
-        self.told = Some(Told { process, claims });
+        self.told = Some(Told {
+            process,
+            claims,
+            vouches,
+        });
         changed
     }
 

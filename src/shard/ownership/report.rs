@@ -29,6 +29,9 @@ pub struct Report {
     /// Other views, or another replica, under which writes of its are still under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<UnderWay>,
+    /// Whether it knows all that its own replica may be writing, from processes before it too.
+    #[serde(default)]
+    pub vouches: bool,
     /// What it has seen of others that is not the asker's view; only if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Witness>,
@@ -83,6 +86,17 @@ pub struct Seen {
     pub repositories: Option<Vec<String>>,
     /// For how long it counts from now on, in milliseconds.
     pub left_ms: u64,
+}
+
+/// What a process leaves to the one after it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// What it may have been writing.
+    pub own: Vec<UnderWay>,
+    /// Everybody else who counted.
+    pub parties: Vec<(String, String)>,
+    /// Whether that is all.
+    pub complete: bool,
 }
 
 /// Who asks for a report, as far as it says so.
