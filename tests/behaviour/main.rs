@@ -16,6 +16,8 @@ mod cuts;
 mod drain;
 mod gate;
 mod headers;
+mod hold;
+mod hold_clients;
 mod hostile;
 mod http2;
 mod http2_abuse;
