@@ -66,7 +66,9 @@ pub(crate) struct Exchange {
     pub is_question: bool,
     /// Its wait for its owner, while that lasts.
     pub holding: Option<Holding>,
-    /// How long that took.
+    /// When its time to wait is over, from its first wait on.
+    pub held_until: Option<tokio::time::Instant>,
+    /// How long it has waited.
     pub held: Duration,
     /// Generations that have ended under it.
     pub superseded: u8,
@@ -102,6 +104,7 @@ impl Exchange {
             hand_out_cookie: false,
             is_question: false,
             holding: None,
+            held_until: None,
             superseded: 0,
             held: Duration::ZERO,
             unsent: None,

@@ -150,6 +150,11 @@ fn try_second(session: &Session, ctx: &mut Exchange) -> bool {
     second.is_some()
 }
 
+/// Whether somebody else would serve it.
+pub(crate) fn has_second(session: &Session, ctx: &Exchange) -> bool {
+    second(session, ctx).is_some()
+}
+
 fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
     if ctx.has_second || !is_untouched_read(session, ctx) {
         return None;
