@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
+
+use crate::cluster::link::{Before, Flow, Way};
 use crate::cluster::{Answer, Cluster, Connection, Gate, Plan, Request, Step, eventually};
+use crate::hold_clients::{as_peer, forwarded};
 use crate::moves::{pinned_to, put};
 
 /// The longest that can be configured: whatever ends sooner did not wait for its end.
@@ -274,37 +278,34 @@ async fn how_long_a_request_was_held_is_in_the_log_and_what_waits_in_the_status(
 /// What a peer has sent before it knew cannot be sent again.
 #[tokio::test]
 async fn an_owner_that_closes_serves_what_peers_send_until_they_know() {
-    use crate::cluster::link::{Before, Flow, Way};
-    let plan = Plan::of(2).link(Before::Peers(1));
-    let mut cluster = Cluster::start(plan).await;
+    let mut cluster = Cluster::start(Plan::of(2).link(Before::Peers(1))).await;
     let repository = cluster.repository_of(0);
     let gate = Gate::shut();
-    let own = cluster.repository_of(0);
-    cluster
-        .replica(0)
-        .steps([Step::Wait(gate.clone()), Step::say(OK)]);
+    let steps = [Step::Wait(gate.clone()), Step::say(OK)];
+    cluster.replica(0).steps(steps);
     let mut in_flight = cluster.at(0).connect().await;
-    in_flight.send(read(&own).bytes()).await;
+    in_flight.send(read(&repository).bytes()).await;
     cluster.replica(0).until_requests(1).await;
 
-    // The peer does not hear of it.
-    cluster
-        .link(Before::Peers(1))
-        .flows(Way::There, Flow::Still);
+    // One of them does not hear of it.
+    let link = cluster.link(Before::Peers(1));
+    link.flows(Way::There, Flow::Still);
+    let write = forwarded(&cluster, &repository);
+    let mut peer = as_peer(&cluster, 0).await;
     let closing = cluster.take(0);
     let clients = closing.addresses().clients;
     let drain = tokio::spawn(closing.server.close());
+    cluster.replica(0).steps([Step::ReadBody, Step::say(OK)]);
     eventually("the client listener to be closed", async || {
-        tokio::net::TcpStream::connect(clients).await.is_err()
+        TcpStream::connect(clients).await.is_err()
     })
     .await;
-    cluster.replica(0).steps([Step::ReadBody, Step::say(OK)]);
-    let answer = cluster.at(1).ask(put(&repository)).await;
+    let answer = peer.ask(&write).await;
     assert_eq!((answer.status, answer.text()), (200, "ok".into()));
 
     // Beyond its patience it takes no more, and says so.
     eventually("it to take nothing more", async || {
-        let answer = cluster.at(1).ask(put(&repository)).await;
+        let answer = as_peer(&cluster, 0).await.ask(&write).await;
         answer.status != 200 && answer.refused() == (503, "draining".into())
     })
     .await;

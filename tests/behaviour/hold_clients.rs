@@ -37,7 +37,7 @@ async fn a_client_that_leaves_gives_its_place_back_at_once() {
     let on_its_way =
         |request: &Request, body: &[u8]| [request.head_bytes(), body.to_vec()].concat();
     let leaving = [
-        put(&repository).body("").bytes(),
+        upload(&repository).body("").bytes(),
         Request::new("DELETE", &format!("/v2/{repository}/manifests/latest")).bytes(),
         put(&repository).bytes(),
         on_its_way(&announced, &[b'x'; 10_000]),
@@ -186,18 +186,18 @@ async fn writes_wait_over_http2_too() {
     assert_eq!(seen[0].body.as_ref().unwrap().sha256, sha256(b"x"));
 }
 
-/// As a peer that forwards, or asks for what it tells.
-async fn forwarded(cluster: &Cluster, repository: &str, left: Option<&str>) -> (u16, String) {
-    let shown = cluster.authority.sign(&["zot-1".into()]);
+/// A connection to a member as its peer.
+pub async fn as_peer(cluster: &Cluster, at: usize) -> Connection {
+    let shown = cluster.authority.sign(&[cluster.plan().id(1 - at)]);
     let config = cluster.authority.client(Some(&shown), &["http/1.1"]);
-    let peers = cluster.plan().peer_address(1);
-    let mut peer = Connection::open_tls(peers, config).await.unwrap();
+    let peers = cluster.plan().peer_address(at);
+    Connection::open_tls(peers, config).await.unwrap()
+}
+
+/// A write as a peer forwards it.
+pub fn forwarded(cluster: &Cluster, repository: &str) -> Request {
     let view = cluster.at(1).generation().view.fingerprint().to_string();
-    let mut request = put(repository).field("X-Shardlet-View", &view);
-    if let Some(left) = left {
-        request = request.field("X-Shardlet-Hold", left);
-    }
-    peer.ask(&request).await.refused()
+    put(repository).field("X-Shardlet-View", &view)
 }
 
 #[tokio::test]
@@ -206,12 +206,17 @@ async fn a_forwarded_write_waits_at_its_owner_for_what_is_left_of_its_time() {
     let repository = cluster.repository_of(1);
     cluster.replica(1).stop().await;
     let refused = (503, "upstream_refused".to_owned());
+    let request = forwarded(&cluster, &repository);
+    let with_left = |left: &str| request.clone().field("X-Shardlet-Hold", left);
     // By a member that knows nothing of waiting, and by one that has waited itself.
-    assert_eq!(forwarded(&cluster, &repository, None).await, refused);
-    assert_eq!(forwarded(&cluster, &repository, Some("0")).await, refused);
+    for request in [request.clone(), with_left("0")] {
+        let answer = as_peer(&cluster, 1).await.ask(&request).await;
+        assert_eq!(answer.refused(), refused);
+    }
     assert_eq!(ended(&cluster, 1, "timed_out"), 0);
     let began = Instant::now();
-    assert_eq!(forwarded(&cluster, &repository, Some("400")).await, refused);
+    let answer = as_peer(&cluster, 1).await.ask(&with_left("400")).await;
+    assert_eq!(answer.refused(), refused);
     assert!(began.elapsed() >= Duration::from_millis(400));
     assert_eq!(ended(&cluster, 1, "timed_out"), 1);
     assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
