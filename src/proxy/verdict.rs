@@ -174,7 +174,7 @@ fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
 /// A certificate may carry the other of the member's two names.
 fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error: &Error) -> bool {
     let failed = matches!(error.etype(), ErrorType::TLSHandshakeFailure);
-    let untouched = session.body_bytes_read() == 0 && ctx.retries == 0;
+    let untouched = session.body_bytes_read() == 0 && !ctx.tried_other_name;
     let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
         return false;
     };
@@ -185,6 +185,7 @@ fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error:
         .expect_other_name(peer);
     if tries.is_ok() {
         ctx.try_elsewhere(plan);
+        ctx.tried_other_name = true;
     }
     tries.is_ok()
 }

@@ -83,6 +83,35 @@ async fn a_write_waits_for_its_owners_restart_and_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn a_write_whose_owner_dies_in_the_handshake_waits() {
+    // One name alone: to try the other would be of no use.
+    let plan = Plan::of(2)
+        .link(Before::Peers(1))
+        .certificate_of(1, &["zot-2"])
+        .set("writes", FOR_EVER);
+    let cluster = Cluster::start(plan).await;
+    let repository = cluster.repository_of(1);
+    assert_eq!(cluster.at(1).ask(put(&repository)).await.status, 201);
+    let link = cluster.link(Before::Peers(1));
+    let before = link.connections();
+    link.flows(Way::There, Flow::Still);
+    let mut waiting = cluster.at(0).connect().await;
+    waiting.send(put(&repository).bytes()).await;
+    eventually("a handshake to have begun", async || {
+        link.connections() > before
+    })
+    .await;
+    link.refuses().await;
+    link.tears();
+    until_held(&cluster, 0, 1).await;
+
+    link.flows(Way::There, Flow::Free);
+    link.opens().await;
+    assert_eq!(waiting.answer().await.status, 201);
+    assert_eq!(cluster.replica(1).requests().len(), 2);
+}
+
+#[tokio::test]
 async fn a_write_waits_for_its_own_members_replica() {
     for plan in [Plan::of(2), Plan::of(2).eager_probes()] {
         let cluster = Cluster::start(plan.set("writes", FOR_EVER)).await;

@@ -29,6 +29,7 @@ mod owner_down;
 mod peers;
 mod queue;
 mod reload;
+mod rolling;
 mod routing;
 mod slow;
 mod smuggling;
