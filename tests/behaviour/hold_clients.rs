@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use shardlet::run::Drained;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -196,6 +197,7 @@ pub async fn as_peer(cluster: &Cluster, at: usize) -> Connection {
 
 /// A write as a peer forwards it.
 pub fn forwarded(cluster: &Cluster, repository: &str) -> Request {
+    // All have the same.
     let view = cluster.at(1).generation().view.fingerprint().to_string();
     put(repository).field("X-Shardlet-View", &view)
 }
@@ -220,6 +222,29 @@ async fn a_forwarded_write_waits_at_its_owner_for_what_is_left_of_its_time() {
     assert!(began.elapsed() >= Duration::from_millis(400));
     assert_eq!(ended(&cluster, 1, "timed_out"), 1);
     assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
+}
+
+#[tokio::test]
+async fn a_write_that_waits_at_its_owner_is_carried_out_though_that_closes() {
+    let mut cluster = Cluster::start(Plan::of(2).set("writes", FOR_EVER)).await;
+    let repository = cluster.repository_of(1);
+    let request = forwarded(&cluster, &repository);
+    cluster.replica(1).stop().await;
+    let mut peer = as_peer(&cluster, 1).await;
+    peer.send(request.clone().field("X-Shardlet-Hold", "60000").bytes())
+        .await;
+    until_held(&cluster, 1, 1).await;
+
+    let drain = tokio::spawn(cluster.take(1).server.close());
+    eventually("it to take nothing more", async || {
+        let answer = as_peer(&cluster, 1).await.ask(&request).await;
+        answer.refused() == (503, "draining".into())
+    })
+    .await;
+    cluster.replica(1).start_again();
+    assert_eq!(peer.answer().await.status, 201);
+    assert_eq!(drain.await.unwrap(), Drained::Completely);
+    assert_eq!(cluster.replica(1).requests().len(), 1);
 }
 
 #[tokio::test]
