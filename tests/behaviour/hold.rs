@@ -251,6 +251,35 @@ async fn a_write_in_dispute_waits_for_the_reload_that_ends_it_and_goes_to_the_ne
     assert_eq!(cluster.requests_elsewhere(1), 1);
 }
 
+/// The owner has another list, and this member has not heard of it.
+#[tokio::test]
+async fn a_write_that_its_owner_turns_away_unread_waits() {
+    let plan = in_dispute(FOR_EVER)
+        .set("probes", "interval: 1h, timeout: 60s, fall: 100")
+        .link(Before::Peers(0));
+    let mut cluster = Cluster::start(plan.set("cluster", &pinned_to("zot-2"))).await;
+    let moved = |plan: Plan| plan.set("cluster", &pinned_to("zot-1"));
+    let link = cluster.link(Before::Peers(0));
+    link.flows(Way::There, Flow::Still);
+    assert!(cluster.reload(1, moved).await.taken);
+    let waits_for_us = put("moved/app").field("Expect", "100-continue");
+    let mut asks_first = cluster.at(0).connect().await;
+    asks_first.send(waits_for_us.head_bytes()).await;
+    until_held(&cluster, 0, 1).await;
+    let mut empty = send_held(&cluster, 0, &post("moved/app")).await;
+
+    let link = cluster.link(Before::Peers(0));
+    link.flows(Way::There, Flow::Free);
+    assert!(cluster.reload(0, |plan| plan).await.taken);
+    assert_eq!(empty.answer().await.status, 202);
+    let interim = asks_first.next_head().await;
+    assert!(interim.start.starts_with("HTTP/1.1 100 "), "{interim:?}");
+    asks_first.send("x").await;
+    assert_eq!(asks_first.answer().await.status, 201);
+    assert_eq!(cluster.replica(0).requests().len(), 2);
+    assert_eq!(cluster.requests_elsewhere(0), 0);
+}
+
 #[tokio::test]
 async fn a_dispute_that_is_older_than_the_hold_is_refused_at_once() {
     let mut cluster = Cluster::start(in_dispute("hold: 1s")).await;
