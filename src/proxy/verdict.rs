@@ -44,7 +44,12 @@ pub(crate) fn on_response(
         {
             let id = ctx.generation.view.members().get(owner).id.clone();
             let failure = Failure::PeerMisdirected { owner: id };
-            return Err(turned_away(session, ctx, owner, failure));
+            // A read would wait here for a dispute that may never end: only writes look at its age.
+            return Err(if ctx.reads {
+                give_up(ctx, failure)
+            } else {
+                turned_away(session, ctx, owner, failure)
+            });
         }
         // A member of a release that knows no stand-ins.
         Some(Plan::PeerFallback { .. })
