@@ -32,7 +32,7 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Begins the work of an generation. It ends when the result is dropped.
+    /// Begins the work of a generation. It ends when the result is dropped.
     pub(super) fn begin(&self, config: &Config, generation: &Arc<Generation>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         self.keep_addresses(

@@ -71,7 +71,7 @@ impl Certificates {
         self.swaps.apply(material, members)
     }
 
-    /// Shows these to the peers of an generation from the next connection on.
+    /// Shows these to the peers of a generation from the next connection on.
     ///
     /// # Errors
     /// A certificate that the framework cannot read.
