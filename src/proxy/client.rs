@@ -12,7 +12,8 @@ const CLOSED: [u8; 2] = [7, 8];
 
 /// Returns when nobody waits for the answer any more.
 pub(crate) async fn leaves(session: &mut Session) {
-    if session.is_body_empty() {
+    // A stream of HTTP/2 ends apart from what was sent on it.
+    if session.is_body_empty() || session.is_http2() {
         if session.read_body_or_idle(true).await.is_err() {
             return;
         }

@@ -58,6 +58,8 @@ pub(crate) struct Exchange {
     pub elsewhere: bool,
     /// Whether it goes to a second upstream; there is no third.
     pub has_second: bool,
+    /// Whether it goes by the other name of the upstream's certificate.
+    pub tried_other_name: bool,
     /// Whether it was sent again to the same one, on a new connection.
     pub resent: bool,
     /// Whether the answer hands out a sticky cookie.
@@ -66,7 +68,9 @@ pub(crate) struct Exchange {
     pub is_question: bool,
     /// Its wait for its owner, while that lasts.
     pub holding: Option<Holding>,
-    /// How long that took.
+    /// When its time to wait is over, from its first wait on.
+    pub held_until: Option<tokio::time::Instant>,
+    /// How long it has waited.
     pub held: Duration,
     /// Generations that have ended under it.
     pub superseded: u8,
@@ -98,10 +102,12 @@ impl Exchange {
             retries: 0,
             elsewhere: false,
             has_second: false,
+            tried_other_name: false,
             resent: false,
             hand_out_cookie: false,
             is_question: false,
             holding: None,
+            held_until: None,
             superseded: 0,
             held: Duration::ZERO,
             unsent: None,
@@ -118,6 +124,7 @@ impl Exchange {
         self.pass = None;
         self.write = None;
         self.has_second = false;
+        self.tried_other_name = false;
     }
 
     /// Changes the plan once, for another attempt.

@@ -48,17 +48,18 @@ pub(crate) struct Holding {
     end: HoldEnd,
 }
 
-impl Holding {
-    /// How long it took, once it may go or is answered.
-    pub(crate) fn end(self, state: &State) -> Duration {
-        let Self {
-            began, end, place, ..
-        } = self;
-        drop(place);
-        let time = began.elapsed();
-        state.metrics.hold_ends(end, time);
-        time
-    }
+/// The waiting is over: the request goes, or is answered.
+pub(crate) fn end(state: &State, ctx: &mut Exchange) {
+    let Some(holding) = ctx.holding.take() else {
+        return;
+    };
+    let Holding {
+        began, end, place, ..
+    } = holding;
+    drop(place);
+    let time = began.elapsed();
+    state.metrics.hold_ends(end, time);
+    ctx.held += time;
 }
 
 /// Waits until it is worth to plan the request anew.
@@ -109,15 +110,13 @@ pub(crate) async fn wait(
 
 /// How much of its time a request that is forwarded may still wait at the owner.
 pub(crate) fn time_left(ctx: &Exchange) -> Duration {
-    ctx.holding
-        .as_ref()
-        .map_or(ctx.generation.hold.time, |holding| {
-            holding.until.saturating_duration_since(Instant::now())
-        })
+    ctx.held_until.map_or(ctx.generation.hold.time, |until| {
+        until.saturating_duration_since(Instant::now())
+    })
 }
 
 /// None if it may not wait at all.
-fn begin(state: &Arc<State>, session: &Session, ctx: &Exchange) -> Option<Holding> {
+fn begin(state: &Arc<State>, session: &Session, ctx: &mut Exchange) -> Option<Holding> {
     ctx.repository.as_ref()?;
     let hold = &ctx.generation.hold;
     let told = session.req_header().headers.get(wire::HOLD);
@@ -134,9 +133,11 @@ fn begin(state: &Arc<State>, session: &Session, ctx: &Exchange) -> Option<Holdin
         return None;
     };
     let began = Instant::now();
+    // Its time goes on while it is tried in between.
+    let until = *ctx.held_until.get_or_insert(began + time);
     Some(Holding {
         began,
-        until: began + time,
+        until,
         place: (place, state.metrics.request_held()),
         end: HoldEnd::Released,
     })

@@ -141,7 +141,8 @@ pub(crate) fn take_in(
         };
         let view = text(wire::VIEW).and_then(|view| view.parse().ok());
         answer::note_sender(state, text(wire::MEMBER), view.as_ref());
-        if state.phase() == Phase::Closed {
+        // What is here already, and waits, is finished.
+        if state.phase() == Phase::Closed && ctx.work.is_none() {
             return Err(Failure::Draining.into());
         }
     }

@@ -109,9 +109,6 @@ impl ProxyHttp for Proxy {
             let again = self.receive_after(session, ctx, Denied::Wait(unsent)).await;
             again.map_err(|failure| give_up(ctx, failure))?;
         };
-        if let Some(holding) = ctx.holding.take() {
-            ctx.held += holding.end(&self.state);
-        }
         ctx.upstream_asked = Some(std::time::Instant::now());
         let mut peer = Box::new((*peer).clone());
         if !ctx.reads {
@@ -134,6 +131,8 @@ impl ProxyHttp for Proxy {
         _: Option<&Digest>,
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
+        // Only now: until there was a connection, it might have had to wait on.
+        hold::end(&self.state, ctx);
         if let Some(write) = &mut ctx.write {
             write.mark_sent();
         }
@@ -168,7 +167,12 @@ impl ProxyHttp for Proxy {
             request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
             let local = view.members().get(view.members().local());
             request.insert_header(wire::MEMBER, local.id.to_string())?;
-            let left = hold::time_left(ctx).as_millis();
+            // There, a read would only wait for what is served here at once.
+            let left = if verdict::has_second(session, ctx) {
+                0
+            } else {
+                hold::time_left(ctx).as_millis()
+            };
             request.insert_header(wire::HOLD, left.to_string())?;
         } else {
             headers::drop_cookie(request, &ctx.generation.sticky.cookie)?;
@@ -269,6 +273,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Exchange,
     ) -> FailToProxy {
+        hold::end(&self.state, ctx);
         let failure = ctx
             .failure
             .take()
@@ -346,9 +351,7 @@ impl Proxy {
         loop {
             let waited = hold::wait(&self.state, session, ctx, denied).await;
             if let Err(failure) = waited {
-                if let Some(holding) = ctx.holding.take() {
-                    ctx.held += holding.end(&self.state);
-                }
+                hold::end(&self.state, ctx);
                 return Err(failure);
             }
             ctx.begin_anew(self.state.next_generation());

@@ -14,7 +14,7 @@ use crate::http::respond::Failure;
 use crate::member::state::State;
 use crate::observe::metrics::Upstream;
 use crate::peers::wire;
-use crate::shard::{self, Plan};
+use crate::shard::{self, MemberIndex, Plan};
 
 /// Whom the plan calls.
 pub(crate) fn upstream_of(ctx: &Exchange) -> Upstream {
@@ -35,14 +35,21 @@ pub(crate) fn on_response(
     response: &mut ResponseHeader,
     ctx: &mut Exchange,
 ) -> pingora::Result<()> {
-    let rejected = response.remove_header(wire::REJECT).is_some();
+    let reason = response.remove_header(wire::REJECT);
+    let rejected = reason.is_some();
     response.remove_header(wire::VIEW);
     let goes_on = match ctx.plan {
         Some(Plan::Forward(owner))
             if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
         {
-            let owner = ctx.generation.view.members().get(owner).id.clone();
-            return Err(give_up(ctx, Failure::PeerMisdirected { owner }));
+            let id = ctx.generation.view.members().get(owner).id.clone();
+            let failure = Failure::PeerMisdirected { owner: id };
+            // A read would wait here for a dispute that may never end: only writes look at its age.
+            return Err(if ctx.reads {
+                give_up(ctx, failure)
+            } else {
+                turned_away(session, ctx, owner, failure)
+            });
         }
         // A member of a release that knows no stand-ins.
         Some(Plan::PeerFallback { .. })
@@ -62,7 +69,33 @@ pub(crate) fn on_response(
         error.set_retry(true);
         return Err(error);
     }
+    if let (Some(Plan::Forward(owner)), Some(reason)) = (ctx.plan, reason)
+        && reason == Failure::Draining.reason()
+        && session.body_bytes_read() == 0
+    {
+        let id = ctx.generation.view.members().get(owner).id.clone();
+        let failure = Failure::OwnerDown { owner: id };
+        return Err(turned_away(session, ctx, owner, failure));
+    }
     Ok(())
+}
+
+/// The peer has changed, and we do not know it yet: it is asked at once. It has done nothing with the
+/// request, which may therefore wait, if nothing of its body is gone.
+fn turned_away(
+    session: &Session,
+    ctx: &mut Exchange,
+    peer: MemberIndex,
+    failure: Failure,
+) -> Box<Error> {
+    ctx.generation.peer_state(peer).wake();
+    if session.body_bytes_read() > 0 {
+        return give_up(ctx, failure);
+    }
+    ctx.unsent = Some(failure);
+    let mut error = Error::new(ErrorType::Custom("turned away"));
+    error.set_retry(true);
+    error
 }
 
 /// No connection, so nothing was sent: a read may still be served by another replica.
@@ -94,6 +127,17 @@ pub(crate) fn on_error(
 ) -> Box<Error> {
     if ctx.elsewhere {
         error.set_retry(true);
+        return error;
+    }
+    if let Some(unsent) = ctx.unsent.take() {
+        let untouched = session.body_bytes_read() == 0;
+        let kept = if untouched {
+            &mut ctx.unsent
+        } else {
+            &mut ctx.failure
+        };
+        *kept = Some(unsent);
+        error.set_retry(untouched);
         return error;
     }
     if *error.esource() != ErrorSource::Upstream || ctx.failure.is_some() {
@@ -150,6 +194,11 @@ fn try_second(session: &Session, ctx: &mut Exchange) -> bool {
     second.is_some()
 }
 
+/// Whether somebody else would serve it.
+pub(crate) fn has_second(session: &Session, ctx: &Exchange) -> bool {
+    second(session, ctx).is_some()
+}
+
 fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
     if ctx.has_second || !is_untouched_read(session, ctx) {
         return None;
@@ -169,7 +218,7 @@ fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
 /// A certificate may carry the other of the member's two names.
 fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error: &Error) -> bool {
     let failed = matches!(error.etype(), ErrorType::TLSHandshakeFailure);
-    let untouched = session.body_bytes_read() == 0 && ctx.retries == 0;
+    let untouched = session.body_bytes_read() == 0 && !ctx.tried_other_name;
     let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
         return false;
     };
@@ -180,6 +229,7 @@ fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error:
         .expect_other_name(peer);
     if tries.is_ok() {
         ctx.try_elsewhere(plan);
+        ctx.tried_other_name = true;
     }
     tries.is_ok()
 }

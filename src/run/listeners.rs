@@ -34,9 +34,10 @@ use crate::shard::Arrival;
 
 /// Connections to upstreams that are kept for reuse, over all of them.
 const POOL: usize = 1024;
-/// Attempts per request as the framework counts them: the first, one on a new connection, one by
-/// the other name of a certificate, one at another upstream.
-const ATTEMPTS: usize = 4;
+/// Attempts per request as the framework counts them. Not limited here: a request that waits for its
+/// owner tries again until its time is over, and anything else is tried again once
+/// (`crate::proxy::verdict`).
+const ATTEMPTS: usize = usize::MAX;
 /// At most so many header fields does a member add to what a client sent (`crate::proxy::headers`,
 /// `crate::peers::wire`), each of at most so many bytes.
 const ADDED_FIELDS: usize = 16;

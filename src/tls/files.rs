@@ -64,7 +64,7 @@ impl KeyPair {
         &self.key_der
     }
 
-    /// When the leaf expires, in seconds since the Unix generation.
+    /// When the leaf expires, in seconds since the Unix epoch.
     pub fn not_after(&self) -> i64 {
         self.not_after
     }

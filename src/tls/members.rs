@@ -217,6 +217,118 @@ impl ClientCertVerifier for MemberVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::Member;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use std::sync::Mutex;
+
+    type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> (Issuer, Authority) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.crt");
+        std::fs::write(&file, issuer.pem()).unwrap();
+        (issuer, Authority::load(&file).unwrap())
+    }
+
+    fn members(ids: &[String]) -> Members {
+        let member = |id: &String| Member {
+            id: id.parse().unwrap(),
+            address: format!("{id}.host:5443").parse().unwrap(),
+            weight: Default::default(),
+        };
+        Members::new(ids.iter().map(member).collect(), &ids[0].parse().unwrap()).unwrap()
+    }
+
+    fn list(ids: &[&str]) -> Members {
+        members(&ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    fn certificate(issuer: &Issuer, name: &str) -> CertificateDer<'static> {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.signed_by(&key, issuer).unwrap().der().clone()
+    }
+
+    /// A verifier that remembers who knocks.
+    fn listening(
+        authority: &Authority,
+        first: &Members,
+    ) -> (MemberVerifier, Arc<Mutex<Vec<String>>>) {
+        let verifier = MemberVerifier::new(authority, first).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let known = heard.clone();
+        verifier.on_knock(Box::new(move |member| {
+            known.lock().unwrap().push(member.to_string());
+        }));
+        (verifier, heard)
+    }
+
+    #[test]
+    fn a_former_member_is_turned_away_and_heard() {
+        let (issuer, authority) = authority();
+        let (verifier, heard) = listening(&authority, &list(&["zot-1", "zot-2"]));
+        let lets_in = |name: &str| {
+            let shown = certificate(&issuer, name);
+            verifier
+                .verify_client_cert(&shown, &[], UnixTime::now())
+                .is_ok()
+        };
+        let knocks = || std::mem::take(&mut *heard.lock().unwrap());
+        assert!(lets_in("zot-2") && !lets_in("zot-9"));
+        assert!(knocks().is_empty());
+
+        // As often as the list changes, by either of its names.
+        for other in ["zot-3", "zot-4"] {
+            verifier
+                .replace(&authority, &list(&["zot-1", other]))
+                .unwrap();
+            assert!(!lets_in("zot-2") && !lets_in("ZOT-2.host"));
+            assert_eq!(knocks(), ["zot-2", "zot-2"]);
+        }
+        assert!(lets_in("zot-1") && lets_in("zot-4") && !lets_in("zot-9"));
+        assert!(knocks().is_empty(), "neither a member nor a stranger");
+        assert!(!lets_in("zot-3"));
+        assert_eq!(knocks(), ["zot-3"]);
+
+        // Nobody speaks for it with a certificate by somebody else.
+        let (stranger, _) = self::authority();
+        let forged = certificate(&stranger, "zot-2");
+        assert!(
+            verifier
+                .verify_client_cert(&forged, &[], UnixTime::now())
+                .is_err()
+        );
+        assert!(knocks().is_empty());
+
+        verifier
+            .replace(&authority, &list(&["zot-1", "zot-2"]))
+            .unwrap();
+        assert!(lets_in("zot-2"));
+        assert!(knocks().is_empty());
+    }
+
+    #[test]
+    fn so_many_former_names_are_known_the_last_ones_first() {
+        let (_, authority) = authority();
+        let many = |round: usize| -> Vec<String> {
+            let ids = (1..Members::MAX).map(|at| format!("r{round}-{at}"));
+            std::iter::once("zot-1".to_owned()).chain(ids).collect()
+        };
+        let verifier = MemberVerifier::new(&authority, &members(&many(0))).unwrap();
+        for round in 1..4 {
+            verifier
+                .replace(&authority, &members(&many(round)))
+                .unwrap();
+        }
+        let known = verifier.current.load();
+        assert_eq!(known.former.len(), FORMER_NAMES);
+        // Those of the last list come first.
+        let last = format!("r2-{}", Members::MAX - 1);
+        assert!(known.former.contains_key(&Name::Dns(last)));
+    }
 
     #[test]
     fn names_count_as_they_are_written() {

@@ -1,5 +1,7 @@
 //! Repositories that move to another owner, or to another replica: nobody writes while there is doubt.
 
+use std::time::{Duration, Instant};
+
 use crate::cluster::link::{Before, Flow, Way};
 use crate::cluster::{Cluster, End, Plan, eventually};
 use crate::moves::{held_write, pinned_to, put, serves};
@@ -91,6 +93,48 @@ async fn a_member_that_was_taken_off_the_list_is_waited_for_until_it_is_silent()
     assert_eq!(before, after);
     let steady = cluster.repository_by(2, 0);
     assert_eq!(cluster.at(1).ask(put(&steady)).await.status, 201);
+
+    cluster.stop(2).await;
+    eventually("the others to write what it owned", async || {
+        cluster.at(0).ask(put(&moved)).await.status == 201
+    })
+    .await;
+}
+
+/// It is turned away, and its handshake says that it lives.
+#[tokio::test]
+async fn a_member_off_the_list_that_still_calls_counts_as_alive_though_it_cannot_be_called() {
+    const AFTERMATH: Duration = Duration::from_secs(2);
+    let timeouts = "idle: 10s, aftermath: 2s, drain: 0s, drain_delay: 0s";
+    let plan = Plan::of(3)
+        .eager_probes()
+        .certificate_of(2, &["zot-3"])
+        .link(Before::Peers(0))
+        .link(Before::Peers(1))
+        .link(Before::Peers(2));
+    let mut cluster = Cluster::start(plan).await;
+    eventually("all to agree", async || peers_agree(&cluster)).await;
+    let moved = cluster.repository_of(2);
+    let (_slow, _gate) = held_write(&cluster, 2, &moved).await;
+
+    let link = cluster.link(Before::Peers(2));
+    link.refuses().await;
+    link.tears();
+    for at in [0, 1] {
+        let change = |plan: Plan| plan.without(2).set("timeouts", timeouts);
+        let reloaded = cluster.reload(at, change).await;
+        assert!(reloaded.taken, "{:?}", reloaded.problems);
+        // Connections from before were let in, and stay so.
+        cluster.link(Before::Peers(at)).tears();
+    }
+    let began = Instant::now();
+    eventually("twice that time to be over", async || {
+        let (status, why) = cluster.at(0).ask(put(&moved)).await.refused();
+        assert_eq!(status, 503, "{why} after {:?}", began.elapsed());
+        began.elapsed() > 2 * AFTERMATH
+    })
+    .await;
+    assert_eq!(cluster.requests_elsewhere(2), 0);
 
     cluster.stop(2).await;
     eventually("the others to write what it owned", async || {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -189,6 +190,13 @@ impl Connection {
     pub async fn speaks(&mut self) -> bool {
         let first = within("a byte or the end", self.reader.fill_buf()).await;
         first.is_ok_and(|bytes| !bytes.is_empty())
+    }
+
+    /// Whether nothing has come.
+    pub async fn is_silent(&mut self) -> bool {
+        tokio::time::timeout(Duration::ZERO, self.reader.fill_buf())
+            .await
+            .is_err()
     }
 
     /// The next bytes, whatever they are; none at the end.
