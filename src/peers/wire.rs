@@ -79,10 +79,11 @@ mod tests {
                 start: "ab".into(),
                 up_ms: 7,
                 replica: "10.0.0.1:5001".into(),
+                vouches: true,
                 ..Report::default()
             },
         };
-        let text = r#"{"member":"zot-1","replica_up":true,"draining":false,"closing":false,"view":"00","start":"ab","up_ms":7,"replica":"10.0.0.1:5001"}"#;
+        let text = r#"{"member":"zot-1","replica_up":true,"draining":false,"closing":false,"view":"00","start":"ab","up_ms":7,"replica":"10.0.0.1:5001","vouches":true}"#;
         assert_eq!(serde_json::to_string(&state).unwrap(), text);
         let read: MemberState = serde_json::from_str(text).unwrap();
         assert_eq!(read, state);

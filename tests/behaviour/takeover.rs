@@ -121,7 +121,12 @@ async fn a_member_off_the_list_that_still_calls_counts_as_alive_though_it_cannot
     link.refuses().await;
     link.tears();
     for at in [0, 1] {
-        let change = |plan: Plan| plan.without(2).set("timeouts", timeouts);
+        let probes = "interval: 100ms, timeout: 1s, rise: 1, fall: 1";
+        let change = |plan: Plan| {
+            plan.without(2)
+                .set("timeouts", timeouts)
+                .set("probes", probes)
+        };
         let reloaded = cluster.reload(at, change).await;
         assert!(reloaded.taken, "{:?}", reloaded.problems);
         // Connections from before were let in, and stay so.
