@@ -1,0 +1,63 @@
+//! Small fleets in all their states: whatever is done in whatever order, no two replicas write one
+//! repository at once. And each rule left out: then they do.
+//!
+//! `SHARDLET_SEARCH=full cargo test --release --lib ownership::tests::search -- --nocapture` goes
+//! further, and takes some minutes.
+
+mod models;
+mod moves;
+mod mutants;
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use moves::{Move, State};
+
+/// What came of a search.
+pub(super) struct Found {
+    pub(super) states: usize,
+    /// The shortest way to two writers, if there is one.
+    pub(super) way: Option<Vec<Move>>,
+}
+
+/// All states that can be reached, breadth first, until two replicas write at once.
+pub(super) fn search(start: State, most: usize) -> Found {
+    let mut seen = HashSet::from([key(&start)]);
+    // How each state was reached: from which, and by what.
+    let mut reached: Vec<(usize, Option<Move>)> = vec![(0, None)];
+    let mut next = VecDeque::from([(0, start)]);
+    while let Some((from, state)) = next.pop_front() {
+        for taken in state.moves() {
+            let after = state.after(taken);
+            if !seen.insert(key(&after)) {
+                continue;
+            }
+            let at = reached.len();
+            reached.push((from, Some(taken)));
+            if after.has_two_writers() {
+                let way = Some(way(&reached, at));
+                return Found { states: at, way };
+            }
+            assert!(at < most, "more than {most} states");
+            next.push_back((at, after));
+        }
+    }
+    let states = reached.len();
+    Found { states, way: None }
+}
+
+fn way(reached: &[(usize, Option<Move>)], mut at: usize) -> Vec<Move> {
+    let mut way = Vec::new();
+    while let (from, Some(taken)) = reached[at] {
+        way.push(taken);
+        at = from;
+    }
+    way.reverse();
+    way
+}
+
+fn key(state: &State) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    state.bytes().hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,289 @@
+//! What may happen next in a small fleet.
+
+use super::super::super::NoAnswer;
+use super::super::super::report::millis;
+use super::super::canon::Canon;
+use super::super::fleet::{Fleet, IDS, Process, Question};
+
+/// The one repository.
+pub(super) const REPOSITORY: &str = "repo";
+
+/// One thing that happens, and to whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Move {
+    /// Another view by a reload.
+    Reload(usize, usize),
+    /// The process ends at once.
+    Crash(usize),
+    /// A fresh one, with a view and a replica.
+    Start(usize, usize, u8),
+    /// The process stops, and goes on.
+    Stop(usize),
+    Resume(usize),
+    /// The replica has another address.
+    MoveReplica(usize, u8),
+    /// A question and its answer at once; or its answer later; or one that gets lost.
+    Ask(usize, usize),
+    Send(usize, usize),
+    Arrive(usize, usize),
+    Lose(usize, usize),
+    CountIn(usize),
+    Judge(usize),
+    /// The replica is done, and says so.
+    Finish(usize),
+    /// The member waits no longer.
+    GiveUp(usize),
+    Tick,
+}
+
+/// How often each may still happen.
+#[derive(Clone, Copy, Default, Debug, Hash)]
+pub(super) struct Budget {
+    pub(super) reloads: u8,
+    pub(super) crashes: u8,
+    pub(super) stops: u8,
+    pub(super) replicas: u8,
+    pub(super) lost: u8,
+    pub(super) given_up: u8,
+}
+
+/// What the rules do not decide, and a search wants to be otherwise.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Answers take their time: a question and its answer are two moves.
+    pub(super) late: bool,
+    /// A write is judged before it is counted in.
+    pub(super) judged_first: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) fleet: Fleet,
+    pub(super) budget: Budget,
+    pub(super) manner: Manner,
+    /// Answers on their way, by asker and asked.
+    on_the_way: Vec<(usize, usize, Question)>,
+}
+
+impl State {
+    pub(super) fn new(fleet: Fleet, budget: Budget) -> Self {
+        Self {
+            fleet,
+            budget,
+            manner: Manner::default(),
+            on_the_way: Vec::new(),
+        }
+    }
+
+    pub(super) fn has_two_writers(&self) -> bool {
+        self.fleet.writers(REPOSITORY) > 1
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut canon = Canon {
+            setting: &self.fleet.setting,
+            now: self.fleet.now,
+            bytes: Vec::with_capacity(256),
+        };
+        let budget = self.budget;
+        let left = [
+            budget.reloads,
+            budget.crashes,
+            budget.stops,
+            budget.replicas,
+            budget.lost,
+            budget.given_up,
+        ];
+        canon.bytes.extend(left);
+        for seat in &self.fleet.seats {
+            canon.seat(seat);
+        }
+        for (asker, asked, question) in &self.on_the_way {
+            canon.bytes.extend([0xff, *asker as u8, *asked as u8]);
+            let round = self
+                .fleet
+                .running(*asker)
+                .map_or(0, |process| process.snapshot.round);
+            canon.number(round.saturating_sub(question.round).min(2));
+            let mut report = question.report.clone();
+            if let Some(report) = &mut report {
+                report.up_ms = report.up_ms.min(2 * millis(self.fleet.setting.rules.aftermath));
+            }
+            canon.bytes.extend(serde_json::to_vec(&report).unwrap());
+        }
+        canon.bytes
+    }
+
+    pub(super) fn moves(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for member in 0..IDS.len() {
+            match self.fleet.running(member) {
+                Some(process) if process.stopped => moves.push(Move::Resume(member)),
+                Some(process) => self.moves_of(member, process, &mut moves),
+                None => self.starts_of(member, &mut moves),
+            }
+            let waits = |working: &super::super::fleet::Working| working.guard.is_some();
+            let seat = &self.fleet.seats[member];
+            if !seat.at_replica.is_empty() {
+                moves.push(Move::Finish(member));
+            }
+            if self.budget.given_up > 0 && seat.at_replica.iter().any(waits) {
+                moves.push(Move::GiveUp(member));
+            }
+        }
+        let answers = self.on_the_way.iter();
+        moves.extend(answers.map(|(asker, asked, _)| Move::Arrive(*asker, *asked)));
+        // A question takes no tick.
+        if self.on_the_way.is_empty() {
+            moves.push(Move::Tick);
+        }
+        moves
+    }
+
+    fn starts_of(&self, member: usize, moves: &mut Vec<Move>) {
+        if self.fleet.seats[member].starts == 0 {
+            return;
+        }
+        for layout in self.layouts_with(member) {
+            moves.push(Move::Start(member, layout, 0));
+            if self.budget.replicas > 0 {
+                moves.push(Move::Start(member, layout, 1));
+            }
+        }
+    }
+
+    fn layouts_with(&self, member: usize) -> impl Iterator<Item = usize> {
+        let setting = &self.fleet.setting;
+        (0..setting.layouts()).filter(move |layout| setting.view(*layout, member).is_some())
+    }
+
+    fn moves_of(&self, member: usize, process: &Process, moves: &mut Vec<Move>) {
+        let Budget {
+            reloads,
+            crashes,
+            stops,
+            replicas,
+            lost,
+            given_up: _,
+        } = self.budget;
+        if reloads > 0 {
+            let others = self.layouts_with(member);
+            let others = others.filter(|layout| *layout != process.layout);
+            moves.extend(others.map(|layout| Move::Reload(member, layout)));
+        }
+        if crashes > 0 {
+            moves.push(Move::Crash(member));
+        }
+        if stops > 0 {
+            moves.push(Move::Stop(member));
+        }
+        if replicas > 0 {
+            let now = process.rules.ledger.replica();
+            let to = u8::from(*now == super::super::fleet::replica(member, 0));
+            moves.push(Move::MoveReplica(member, to));
+        }
+        for asked in self.fleet.asked_by(member) {
+            let under_way = self.on_the_way.iter();
+            let mut under_way = under_way.map(|(asker, asked, _)| (*asker, *asked));
+            if self.manner.late {
+                if !under_way.any(|pair| pair == (member, asked)) {
+                    moves.push(Move::Send(member, asked));
+                }
+            } else {
+                moves.push(Move::Ask(member, asked));
+            }
+            let there = self.fleet.running(asked).is_some_and(|asked| !asked.stopped);
+            if lost > 0 && there {
+                moves.push(Move::Lose(member, asked));
+            }
+        }
+        let view = process.snapshot.view();
+        let owns = view.owner(&crate::shard::Repository::parse(REPOSITORY).unwrap());
+        if process.counted.is_some() {
+            moves.push(Move::Judge(member));
+        } else if owns == view.members().local() && !self.is_busy(member, process) {
+            moves.push(Move::CountIn(member));
+        }
+    }
+
+    /// Another write there would add nothing to the first.
+    fn is_busy(&self, member: usize, process: &Process) -> bool {
+        let replica = process.snapshot.replica();
+        let mut working = self.fleet.seats[member].at_replica.iter();
+        working.any(|working| working.replica == *replica)
+    }
+
+    pub(super) fn after(&self, taken: Move) -> Self {
+        let mut next = self.clone();
+        let (fleet, budget) = (&mut next.fleet, &mut next.budget);
+        match taken {
+            Move::Reload(member, layout) => {
+                budget.reloads -= 1;
+                fleet.reload(member, layout);
+            }
+            Move::Crash(member) => {
+                budget.crashes -= 1;
+                fleet.crash(member);
+                next.on_the_way.retain(|(asker, ..)| *asker != member);
+            }
+            Move::Start(member, layout, replica) => {
+                budget.replicas -= replica;
+                fleet.start(member, layout, replica);
+            }
+            Move::Stop(member) => {
+                budget.stops -= 1;
+                fleet.stop(member, true);
+            }
+            Move::Resume(member) => fleet.stop(member, false),
+            Move::MoveReplica(member, to) => {
+                budget.replicas -= 1;
+                fleet.move_replica(member, to);
+            }
+            Move::Ask(asker, asked) => {
+                fleet.ask(asker, asked);
+            }
+            Move::Send(asker, asked) => {
+                let question = fleet.question(asker, asked, true);
+                next.on_the_way.push((asker, asked, question));
+                next.on_the_way.sort_by_key(|(asker, asked, _)| (*asker, *asked));
+            }
+            Move::Arrive(asker, asked) => {
+                let is_it = |(one, other, _): &(usize, usize, Question)| (*one, *other) == (asker, asked);
+                let at = next.on_the_way.iter().position(is_it).unwrap();
+                let (.., question) = next.on_the_way.remove(at);
+                fleet.arrive(asker, asked, question);
+            }
+            Move::Lose(asker, asked) => {
+                budget.lost -= 1;
+                fleet.no_answer(asker, asked, NoAnswer::Silent);
+            }
+            Move::CountIn(member) => next.count_in(member),
+            Move::Judge(member) => next.judge(member),
+            Move::Finish(member) => fleet.finish(member),
+            Move::GiveUp(member) => {
+                budget.given_up -= 1;
+                fleet.give_up(member);
+            }
+            Move::Tick => fleet.tick(),
+        }
+        next
+    }
+
+    /// The first half of the gate.
+    fn count_in(&mut self, member: usize) {
+        let fits = !self.manner.judged_first || self.fleet.may_write(member, REPOSITORY);
+        if fits {
+            self.fleet.count_in(member, REPOSITORY);
+        }
+    }
+
+    /// The second half.
+    fn judge(&mut self, member: usize) {
+        if self.manner.judged_first {
+            let guard = self.fleet.process(member).counted.take().unwrap();
+            self.fleet.send(member, guard);
+        } else {
+            self.fleet.judge(member);
+        }
+    }
+}
