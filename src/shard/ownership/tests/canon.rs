@@ -7,7 +7,7 @@ use super::super::claim::{Claim, Extent, TimedClaim};
 use super::super::party::Party;
 use super::super::snapshot::{Snapshot, Who};
 use super::super::{Ledger, Moment, Ownership};
-use super::fleet::{Guard, Process, Seat, Setting, TICK};
+use super::fleet::{Guard, IDS, Process, Seat, Setting, TICK};
 
 pub(super) struct Canon<'s> {
     pub(super) setting: &'s Setting,
@@ -25,11 +25,13 @@ impl Canon<'_> {
         self.bytes.extend(text.as_bytes());
     }
 
-    /// How long ago; beyond two aftermaths all is the same.
+    /// How long ago; from `aftermath` on it is all the same.
     fn past(&mut self, at: Moment) {
-        let age = self.now.saturating_sub(at).as_secs() / TICK.as_secs();
-        let most = self.setting.rules.aftermath.as_secs() / TICK.as_secs() * 2 + 1;
-        self.number(age.min(most));
+        let age = self
+            .now
+            .saturating_sub(at)
+            .min(self.setting.rules.aftermath);
+        self.number(age.as_secs() / TICK.as_secs());
     }
 
     fn future(&mut self, at: Moment) {
@@ -77,8 +79,12 @@ impl Canon<'_> {
         self.number(process.layout);
         self.number(u8::from(process.stopped));
         self.past(process.awake);
-        for party in process.last_request {
-            self.optional(party, Self::past);
+        for (id, party) in &process.rules.parties {
+            let at = IDS.iter().position(|known| *known == id.member.as_str());
+            let last = at.and_then(|at| process.last_request[at]);
+            self.number(u8::from(last == Some(self.now)));
+            let since = party.unanswered.map(|silence| silence.since);
+            self.number(u8::from(since.is_some() && last >= since));
         }
         self.rules(&process.rules);
         self.snapshot(&process.snapshot, ledgers);
@@ -121,8 +127,8 @@ impl Canon<'_> {
         self.number(u8::from(party.closed_to_us.is_some()));
         self.optional(party.unanswered, |canon, silence| {
             canon.past(silence.since);
-            canon.past(silence.last);
             canon.number(silence.count.min(3));
+            canon.number(u8::from(party.is_gone(canon.setting.rules.aftermath)));
         });
         self.optional(party.told.as_ref(), |canon, told| {
             canon.text(told.process.as_str());

@@ -1,5 +1,6 @@
 //! Copies of a seat that share nothing that changes: a search goes on from one state in many ways.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::super::snapshot::{Obstacle, Snapshot};
@@ -49,6 +50,7 @@ impl Seat {
             process,
             starts: self.starts,
             at_replica: working.collect(),
+            key: Cell::new(None),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Some members in one memory: messages are function calls, and time passes when it is told to.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub(super) struct Seat {
     pub(super) process: Option<Process>,
     pub(super) starts: u8,
     pub(super) at_replica: Vec<Working>,
+    /// What [`super::search`] knows it by at a moment, until it changes.
+    pub(super) key: Cell<Option<(Moment, u64)>>,
 }
 
 pub(super) struct Process {
@@ -195,7 +198,9 @@ impl Fleet {
         if Rc::get_mut(seat).is_none() {
             *seat = Rc::new(seat.copy());
         }
-        Rc::get_mut(seat).unwrap()
+        let seat = Rc::get_mut(seat).unwrap();
+        seat.key.set(None);
+        seat
     }
 
     pub(super) fn process(&mut self, member: usize) -> &mut Process {
@@ -301,7 +306,9 @@ impl Fleet {
         let (round, asked_at) = (process.snapshot.round, self.now);
         let answers = |process: &Process| !process.stopped;
         let report = (gets_there && self.running(asked).is_some_and(answers)).then(|| {
-            self.process(asked).last_request[asker] = Some(asked_at);
+            if self.running(asked).unwrap().last_request[asker] != Some(asked_at) {
+                self.process(asked).last_request[asker] = Some(asked_at);
+            }
             let (member, view) = (member_id(asker), fields.view);
             if view != Some(*self.rules(asked).view.fingerprint()) {
                 self.step(asked, Event::Asked { member, view });

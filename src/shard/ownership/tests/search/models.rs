@@ -26,20 +26,28 @@ pub(super) const MOVED_OF_THREE: [Layout; 2] = [
 fn holds(name: &str, state: State) {
     let most = 20_000_000;
     let found = search(state, most);
-    println!("{name}: {} states", found.states);
+    println!("{name}: {} states, {} moves", found.states, found.moves);
     assert!(found.way.is_none(), "{name}: {:?}", found.way);
 }
 
 #[test]
 fn moved() {
     let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
-    let budget = Budget { reloads: 2, crashes: 1, ..Budget::default() };
+    let budget = Budget {
+        reloads: 2,
+        crashes: 1,
+        ..Budget::default()
+    };
     holds("moved", State::new(fleet, budget));
 }
 
 #[test]
 fn removed() {
     let fleet = Fleet::settled(&REMOVED, AFTERMATH, &[A, B, C]);
-    let budget = Budget { reloads: 1, crashes: 1, ..Budget::default() };
+    let budget = Budget {
+        reloads: 1,
+        crashes: 1,
+        ..Budget::default()
+    };
     holds("removed", State::new(fleet, budget));
 }

@@ -3,7 +3,8 @@
 use super::super::super::NoAnswer;
 use super::super::super::report::millis;
 use super::super::canon::Canon;
-use super::super::fleet::{Fleet, IDS, Process, Question};
+use super::super::fleet::{Fleet, IDS, Process, Question, Seat};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The one repository.
 pub(super) const REPOSITORY: &str = "repo";
@@ -27,8 +28,10 @@ pub(crate) enum Move {
     Send(usize, usize),
     Arrive(usize, usize),
     Lose(usize, usize),
+    /// The two halves of the gate, and both at once.
     CountIn(usize),
     Judge(usize),
+    Write(usize),
     /// The replica is done, and says so.
     Finish(usize),
     /// The member waits no longer.
@@ -52,6 +55,9 @@ pub(super) struct Budget {
 pub(super) struct Manner {
     /// Answers take their time: a question and its answer are two moves.
     pub(super) late: bool,
+    /// Anything may happen between the halves of the gate. Only what retires the ledger matters: a
+    /// report says the same before and after a write was counted in.
+    pub(super) in_halves: bool,
     /// A write is judged before it is counted in.
     pub(super) judged_first: bool,
 }
@@ -79,39 +85,44 @@ impl State {
         self.fleet.writers(REPOSITORY) > 1
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        let mut canon = Canon {
-            setting: &self.fleet.setting,
-            now: self.fleet.now,
-            bytes: Vec::with_capacity(256),
-        };
-        let budget = self.budget;
-        let left = [
-            budget.reloads,
-            budget.crashes,
-            budget.stops,
-            budget.replicas,
-            budget.lost,
-            budget.given_up,
-        ];
-        canon.bytes.extend(left);
+    /// The same for states that go on alike.
+    pub(super) fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.budget.hash(&mut hasher);
         for seat in &self.fleet.seats {
-            canon.seat(seat);
+            self.key_of(seat).hash(&mut hasher);
         }
         for (asker, asked, question) in &self.on_the_way {
-            canon.bytes.extend([0xff, *asker as u8, *asked as u8]);
-            let round = self
-                .fleet
-                .running(*asker)
-                .map_or(0, |process| process.snapshot.round);
-            canon.number(round.saturating_sub(question.round).min(2));
+            let running = self.fleet.running(*asker);
+            let round = running.map_or(0, |process| process.snapshot.round);
             let mut report = question.report.clone();
             if let Some(report) = &mut report {
-                report.up_ms = report.up_ms.min(2 * millis(self.fleet.setting.rules.aftermath));
+                report.up_ms = report.up_ms.min(millis(self.fleet.setting.rules.aftermath));
             }
-            canon.bytes.extend(serde_json::to_vec(&report).unwrap());
+            let report = serde_json::to_string(&report).unwrap();
+            let age = round.saturating_sub(question.round).min(2);
+            (asker, asked, age, report).hash(&mut hasher);
         }
-        canon.bytes
+        hasher.finish()
+    }
+
+    fn key_of(&self, seat: &Seat) -> u64 {
+        let now = self.fleet.now;
+        if let Some((at, key)) = seat.key.get()
+            && at == now
+        {
+            return key;
+        }
+        let mut canon = Canon {
+            setting: &self.fleet.setting,
+            now,
+            bytes: Vec::with_capacity(256),
+        };
+        canon.seat(seat);
+        let mut hasher = DefaultHasher::new();
+        canon.bytes.hash(&mut hasher);
+        seat.key.set(Some((now, hasher.finish())));
+        hasher.finish()
     }
 
     pub(super) fn moves(&self) -> Vec<Move> {
@@ -192,7 +203,10 @@ impl State {
             } else {
                 moves.push(Move::Ask(member, asked));
             }
-            let there = self.fleet.running(asked).is_some_and(|asked| !asked.stopped);
+            let there = self
+                .fleet
+                .running(asked)
+                .is_some_and(|asked| !asked.stopped);
             if lost > 0 && there {
                 moves.push(Move::Lose(member, asked));
             }
@@ -202,7 +216,11 @@ impl State {
         if process.counted.is_some() {
             moves.push(Move::Judge(member));
         } else if owns == view.members().local() && !self.is_busy(member, process) {
-            moves.push(Move::CountIn(member));
+            moves.push(if self.manner.in_halves {
+                Move::CountIn(member)
+            } else {
+                Move::Write(member)
+            });
         }
     }
 
@@ -245,10 +263,12 @@ impl State {
             Move::Send(asker, asked) => {
                 let question = fleet.question(asker, asked, true);
                 next.on_the_way.push((asker, asked, question));
-                next.on_the_way.sort_by_key(|(asker, asked, _)| (*asker, *asked));
+                next.on_the_way
+                    .sort_by_key(|(asker, asked, _)| (*asker, *asked));
             }
             Move::Arrive(asker, asked) => {
-                let is_it = |(one, other, _): &(usize, usize, Question)| (*one, *other) == (asker, asked);
+                let is_it =
+                    |(one, other, _): &(usize, usize, Question)| (*one, *other) == (asker, asked);
                 let at = next.on_the_way.iter().position(is_it).unwrap();
                 let (.., question) = next.on_the_way.remove(at);
                 fleet.arrive(asker, asked, question);
@@ -259,6 +279,9 @@ impl State {
             }
             Move::CountIn(member) => next.count_in(member),
             Move::Judge(member) => next.judge(member),
+            Move::Write(member) => {
+                fleet.write(member, REPOSITORY);
+            }
             Move::Finish(member) => fleet.finish(member),
             Move::GiveUp(member) => {
                 budget.given_up -= 1;
