@@ -77,16 +77,18 @@ pub(super) fn times(root: &Section<'_>, out: &mut Findings<'_>) -> (Timeouts, Pr
     let timeouts = timeouts(&written, out);
     let probed = root.section("probes", &schema::PROBES, out);
     let probes = probes(&probed, out);
-    let (aftermath, commit, interval) = (timeouts.aftermath, timeouts.commit, probes.interval);
+    let (aftermath, commit) = (timeouts.aftermath, timeouts.commit);
     // Silence is made of unanswered questions: one alone says nothing.
-    if let Some(node) = written.node("aftermath").or(probed.node("interval"))
+    let asked = probed.node("interval").or(probed.node("timeout"));
+    if let Some(node) = written.node("aftermath").or(asked)
         && !aftermath.is_zero()
-        && interval >= aftermath
+        && probes.interval + probes.timeout >= aftermath
     {
         let message = format!(
-            "`timeouts.aftermath` ({}) is not longer than `probes.interval` ({})",
+            "`timeouts.aftermath` ({}) is not longer than `probes.interval` and `probes.timeout` together ({} and {})",
             spelled(aftermath),
-            spelled(interval)
+            spelled(probes.interval),
+            spelled(probes.timeout)
         );
         let help = "a member that is asked so seldom would be taken for gone after one question; \
                     ask more often, or wait longer";

@@ -9,12 +9,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 
-use crate::config::{Hold, RegistryAddress, Sticky, Timeouts};
+use crate::config::{Hold, Limits, Probes, RegistryAddress, Resolve, Sticky, Timeouts};
 use crate::member::peer_state::PeerState;
 use crate::member::replica::replica_id;
 use crate::observe::metrics::MemberMetrics;
 use crate::shard::ownership::{PartyId, ReplicaId, Rules};
 use crate::shard::{Access, Health, Member, MemberId, MemberIndex, Policy, Resource, Route, View};
+use crate::tls::TlsFiles;
 use crate::upstream::{DialError, Upstream, Upstreams};
 
 /// One configuration at work.
@@ -33,6 +34,14 @@ pub struct Generation {
     pub(crate) hold: Hold,
     /// Whose forwarding headers are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Bounds on what clients and peers may ask of this process.
+    pub(crate) limits: Limits,
+    /// Active checks.
+    pub(crate) probes: Probes,
+    /// Resolution of names.
+    pub(crate) resolve: Resolve,
+    /// The certificates that are watched.
+    pub(crate) tls_files: TlsFiles,
     /// Whom we call.
     pub upstreams: Upstreams,
     /// Counts by member.
@@ -40,7 +49,7 @@ pub struct Generation {
     peer_states: Box<[Arc<PeerState>]>,
     /// Members of views before this one that may not know yet that they are members no more.
     former_members: Box<[FormerMember]>,
-    replica_address: RegistryAddress,
+    pub(crate) replica_address: RegistryAddress,
     /// Whether reads of manifests write, as with on-demand sync.
     reads_write: bool,
 }

@@ -18,6 +18,8 @@ use crate::upstream::Asker;
 /// One member at run time.
 pub struct State {
     generation: ArcSwap<Generation>,
+    /// The same, for those who follow each change.
+    generations: watch::Sender<Arc<Generation>>,
     /// Who may write now.
     pub(crate) writes: Writes,
     /// Asks peers small questions.
@@ -83,6 +85,7 @@ impl State {
         let (view, replica) = (generation.view.clone(), generation.replica_id());
         Self {
             writes: Writes::new(process.clone(), view, replica, generation.rules()),
+            generations: watch::Sender::new(generation.clone()),
             generation: ArcSwap::new(generation),
             asker,
             process,
@@ -119,8 +122,16 @@ impl State {
             replica: next.replica_id(),
             rules: next.rules(),
         };
-        let effects = self.writes.step(event, || self.generation.store(next));
+        let effects = self
+            .writes
+            .step(event, || self.generation.store(next.clone()));
         self.carry_out(effects);
+        self.generations.send_replace(next);
+    }
+
+    /// Each generation from the one in force on.
+    pub(crate) fn generations(&self) -> watch::Receiver<Arc<Generation>> {
+        self.generations.subscribe()
     }
 
     /// Takes what has happened, as far as it bears on who may write.

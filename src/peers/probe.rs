@@ -51,12 +51,12 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// How often, how patiently, and what.
-    pub(crate) fn new(state: Arc<State>, generation: Arc<Generation>, probes: Probes) -> Self {
+    /// The checks of the generation in force.
+    pub(crate) fn new(state: Arc<State>, generation: Arc<Generation>) -> Self {
         Self {
             state,
+            probes: generation.probes.clone(),
             generation,
-            probes,
             turn: Arc::new(Semaphore::new(QUESTIONS_AT_ONCE)),
         }
     }

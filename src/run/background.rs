@@ -1,14 +1,13 @@
 //! What goes on beside the requests of one generation: checks, look-ups of names, certificates.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::certificates::Certificates;
-use crate::config::{Config, Probes, RegistryAddress, Resolve};
+use crate::config::RegistryAddress;
 use crate::member::generation::Generation;
 use crate::member::replica::replica_id;
 use crate::member::state::State;
@@ -32,25 +31,31 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Begins the work of an generation. It ends when the result is dropped.
-    pub(super) fn begin(&self, config: &Config, generation: &Arc<Generation>) -> JoinSet<()> {
+    /// Does the work of the generation in force, and of each that follows.
+    pub(super) async fn follow(self) {
+        let mut generations = self.state.generations();
+        loop {
+            let generation = generations.borrow_and_update().clone();
+            // Ends with the next generation: nobody is asked twice.
+            let _tasks = self.begin(&generation);
+            // Only now: a question of the generation before that ended half-way would have taken the
+            // news with it.
+            generation.tell_change();
+            if generations.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Begins the work of a generation. It ends when the result is dropped.
+    fn begin(&self, generation: &Arc<Generation>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        self.keep_addresses(
-            &mut tasks,
-            &config.registry.address,
-            &config.resolve,
-            generation,
-        );
+        self.keep_addresses(&mut tasks, generation);
         self.tick(&mut tasks, generation.aftermath());
-        self.watch_health(
-            &mut tasks,
-            &config.registry.address,
-            &config.probes,
-            generation,
-        );
+        self.watch_health(&mut tasks, generation);
         let (state, certificates) = (self.state.clone(), self.certificates.clone());
         let alarm = self.state.alarm();
-        let (files, in_use) = (super::certificates::files(config), certificates.in_use());
+        let (files, in_use) = (generation.tls_files.clone(), certificates.in_use());
         tasks.spawn(async move {
             let _alarm = alarm;
             tls::watch(files, in_use, tls::RELOAD_INTERVAL, |change| {
@@ -76,18 +81,12 @@ impl Background {
         });
     }
 
-    fn keep_addresses(
-        &self,
-        tasks: &mut JoinSet<()>,
-        replica: &RegistryAddress,
-        resolve: &Resolve,
-        generation: &Arc<Generation>,
-    ) {
-        if let RegistryAddress::Tcp(address) = replica {
+    fn keep_addresses(&self, tasks: &mut JoinSet<()>, generation: &Arc<Generation>) {
+        let interval = generation.resolve.interval;
+        if let RegistryAddress::Tcp(address) = &generation.replica_address {
             let upstream = generation.upstreams.replica().clone();
-            let (state, address, interval) =
-                (self.state.clone(), address.clone(), resolve.interval);
-            let replica = RegistryAddress::Tcp(address.clone());
+            let (state, address) = (self.state.clone(), address.clone());
+            let replica = generation.replica_address.clone();
             let alarm = self.state.alarm();
             tasks.spawn(async move {
                 let _alarm = alarm;
@@ -107,7 +106,7 @@ impl Background {
             let member = generation.member_of(party);
             let (id, failed) = (member.id.clone(), generation.clone());
             let upstream = generation.upstream_of(party).clone();
-            self.keep(tasks, &member.address, resolve, upstream, move |error| {
+            self.keep(tasks, &member.address, interval, upstream, move |error| {
                 failed.lookup_failed(party);
                 tracing::debug!(%error, member = %id, "a peer's name does not resolve");
             });
@@ -118,11 +117,11 @@ impl Background {
         &self,
         tasks: &mut JoinSet<()>,
         name: &MemberAddress,
-        resolve: &Resolve,
+        interval: Duration,
         upstream: Arc<Upstream>,
         failed: impl Fn(&std::io::Error) + Send + Sync + 'static,
     ) {
-        let (name, interval, alarm) = (name.clone(), resolve.interval, self.state.alarm());
+        let (name, alarm) = (name.clone(), self.state.alarm());
         let state = self.state.clone();
         tasks.spawn(async move {
             let _alarm = alarm;
@@ -134,15 +133,9 @@ impl Background {
         });
     }
 
-    fn watch_health(
-        &self,
-        tasks: &mut JoinSet<()>,
-        replica: &RegistryAddress,
-        probes: &Probes,
-        generation: &Arc<Generation>,
-    ) {
-        let checks = Checks::new(self.state.clone(), generation.clone(), probes.clone());
-        let host = match replica {
+    fn watch_health(&self, tasks: &mut JoinSet<()>, generation: &Arc<Generation>) {
+        let checks = Checks::new(self.state.clone(), generation.clone());
+        let host = match &generation.replica_address {
             RegistryAddress::Tcp(address) => address.to_string(),
             RegistryAddress::Unix(_) => "localhost".to_owned(),
         };

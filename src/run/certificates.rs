@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::serving::Swaps;
-use crate::config::{ClusterTls, Config};
 use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::metrics::Certificate;
 use crate::shard::Members;
-use crate::tls::{TlsFileError, TlsFiles, TlsMaterial};
+use crate::tls::{TlsFileError, TlsMaterial};
 use crate::upstream::{Credentials, DialError, Trust};
 
 /// What is shown on both sides of this member.
@@ -18,22 +17,6 @@ pub(super) struct Certificates {
     /// What we show to peers.
     trust: Arc<Trust>,
     in_use: Mutex<TlsMaterial>,
-}
-
-/// The files that a configuration names.
-pub(super) fn files(config: &Config) -> TlsFiles {
-    TlsFiles {
-        client: config
-            .listen
-            .clients
-            .tls
-            .as_ref()
-            .map(|tls| (tls.cert.clone(), tls.key.clone())),
-        cluster: match &config.cluster {
-            ClusterTls::Mutual { ca, cert, key } => Some((ca.clone(), cert.clone(), key.clone())),
-            ClusterTls::Insecure => None,
-        },
-    }
 }
 
 /// What peers are shown of these.

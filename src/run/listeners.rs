@@ -12,6 +12,7 @@ use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,7 @@ use super::{Addresses, StartError};
 use crate::config::{Limits, Listen, Timeouts};
 use crate::http::head::HeadLimits;
 use crate::http::{Gate, GateLimits, Refused, Tempo};
+use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::metrics::Listener;
 use crate::operate::serve::AdminApp;
@@ -212,8 +214,16 @@ impl Listeners<'_> {
 }
 
 impl OpenListeners {
-    /// New connections are served within these limits; open ones go on within theirs.
-    pub(super) fn set_limits(&self, limits: &Limits, timeouts: &Timeouts) {
+    /// Serves new connections within the limits of the generation in force; open ones go on within
+    /// theirs.
+    pub(super) async fn follow(self, mut generations: watch::Receiver<Arc<Generation>>) {
+        while generations.changed().await.is_ok() {
+            let generation = generations.borrow_and_update().clone();
+            self.set_limits(&generation.limits, &generation.timeouts);
+        }
+    }
+
+    fn set_limits(&self, limits: &Limits, timeouts: &Timeouts) {
         let Self {
             clients,
             peers,

@@ -56,7 +56,7 @@ pub struct Server {
     close_clients: watch::Sender<bool>,
     close_peers: watch::Sender<bool>,
     connections: Tasks,
-    /// Ended by being dropped.
+    /// Listeners and what goes on beside them; ended by being dropped.
     _listeners: JoinSet<()>,
 }
 
@@ -81,13 +81,6 @@ pub enum Drained {
         /// Requests that were still under way.
         requests: usize,
     },
-}
-
-impl Drop for Server {
-    /// Its parts know each other, so what they do in the background is ended by hand.
-    fn drop(&mut self) {
-        self.reloader.end();
-    }
 }
 
 impl Server {

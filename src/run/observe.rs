@@ -17,6 +17,7 @@ use crate::operate::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::shard::ownership::PartyId;
 use crate::shard::repository::NameError;
 use crate::shard::{Access, Health, MemberIndex};
+use crate::tls::TlsFiles;
 
 /// Looks into one member.
 pub(super) struct Observer {
@@ -53,7 +54,7 @@ impl Shown {
             ClusterTls::Mutual { .. } => "mtls",
             ClusterTls::Insecure => "none",
         };
-        let certificates = super::certificates::files(config);
+        let certificates = TlsFiles::of(config);
         let is_certificate = |path: &PathBuf| certificates.paths().any(|other| other == path);
         let files = config.files.iter().filter(|path| !is_certificate(path));
         Self {

@@ -1,15 +1,12 @@
 //! Another configuration, without a restart: checked whole, then taken whole or not at all.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinSet;
 
-use super::background::Background;
 use super::certificates::{self, Certificates};
 use super::fixed::Fixed;
-use super::listeners::OpenListeners;
 use crate::config::{Config, Problems};
 use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
@@ -17,8 +14,8 @@ use crate::observe::human;
 use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
 use crate::shard::ownership::PartyId;
-use crate::tls::TlsMaterial;
 use crate::tls::content_digest::{content_digest, content_digest_in_background};
+use crate::tls::{TlsFiles, TlsMaterial};
 use crate::upstream::Upstreams;
 
 /// Reads the configuration anew, as at the start; may block.
@@ -34,12 +31,8 @@ const CLOSING: &str = "this member is closing: it takes no other configuration";
 pub(super) struct Reloader {
     pub(super) state: Arc<State>,
     pub(super) certificates: Arc<Certificates>,
-    pub(super) background: Background,
     pub(super) loader: Option<Loader>,
     pub(super) fixed: Fixed,
-    pub(super) listeners: OnceLock<OpenListeners>,
-    /// The work of the generation in force.
-    pub(super) tasks: Mutex<JoinSet<()>>,
     pub(super) report: ArcSwap<Report>,
     /// What the watched files held at the last attempt.
     pub(super) seen: Mutex<[u8; 32]>,
@@ -164,12 +157,6 @@ impl Reloader {
         }
     }
 
-    /// Ends the work of the generation in force.
-    pub(super) fn end(&self) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.abort_all();
-    }
-
     /// What the configuration's files hold now. Certificates have a watch of their own.
     pub(super) fn content_digest(&self) -> [u8; 32] {
         content_digest(&self.report.load().shown.files)
@@ -192,7 +179,7 @@ impl Reloader {
                 let each = problems.iter().map(ToString::to_string);
                 each.collect::<Vec<_>>()
             })?;
-            let material = certificates::files(&config).load();
+            let material = TlsFiles::of(&config).load();
             let material = material.map_err(|error| vec![error.to_string()])?;
             Ok::<_, Vec<String>>((config, material))
         });
@@ -235,21 +222,12 @@ impl Reloader {
             // Read and checked a moment ago.
             tracing::error!(%error, "a certificate cannot be shown to peers");
         }
-        self.state.replace_generation(generation.clone());
+        self.state.replace_generation(generation);
         // Once more: the watch over the certificates may have admitted the members of before.
         if let Err(error) = self.certificates.admit(&material, config.view.members()) {
             tracing::error!(%error, "the members' certificates cannot be checked");
         }
         certificates::report_expiry(&self.state, &material);
-        // The checks of the generation before end first: nobody is asked twice.
-        self.end();
-        // Now: a question of theirs that ended half-way would have taken the news with it.
-        generation.tell_change();
-        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.background.begin(&config, &generation);
-        if let Some(open_listeners) = self.listeners.get() {
-            open_listeners.set_limits(&config.limits, &config.timeouts);
-        }
         Ok((super::observe::Shown::of(&config), needs_restart))
     }
 }

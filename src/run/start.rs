@@ -1,7 +1,8 @@
 //! From a configuration to a member that serves.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -22,8 +23,10 @@ use crate::member::state::State;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::shard::ownership::Event;
-use crate::tls::TlsFileError;
+use crate::tls::{TlsFileError, TlsFiles};
 use crate::upstream::{Asker, DialError, Trust, Upstreams};
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a member cannot start.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ pub(super) async fn start(
     log: Option<LogOutput>,
     loader: Option<Loader>,
 ) -> Result<Server, StartError> {
-    let files = certificates::files(&config);
+    let files = TlsFiles::of(&config);
     let material = files.load().map_err(StartError::Tls)?;
     let Serving {
         clients: client_tls,
@@ -102,7 +105,7 @@ pub(super) async fn start(
         state: state.clone(),
         certificates: certificates.clone(),
     };
-    let reloader = reloader(&config, &state, certificates, background, loader);
+    let reloader = reloader(&config, &state, certificates, loader);
     let observer = Observer::new(&state, &reloader, addresses);
     let (close_clients, clients_close) = watch::channel(false);
     let (close_peers, peers_close) = watch::channel(false);
@@ -126,13 +129,16 @@ pub(super) async fn start(
         observer.clone(),
         &closing,
     );
-    // Empty until now: nobody else has the reloader.
-    let _ = reloader.listeners.set(open_listeners);
-    let (watch, alarm) = (reloader.clone(), state.alarm());
-    listeners.spawn(async move {
-        let _alarm = alarm;
-        watch.watch().await;
-    });
+    let mut background_work = |work: BoxFuture| {
+        let alarm = state.alarm();
+        listeners.spawn(async move {
+            let _alarm = alarm;
+            work.await;
+        });
+    };
+    background_work(Box::pin(open_listeners.follow(state.generations())));
+    background_work(Box::pin(background.follow()));
+    background_work(Box::pin(reloader.clone().watch()));
     Ok(Server {
         addresses,
         state,
@@ -178,18 +184,13 @@ fn reloader(
     config: &Config,
     state: &Arc<State>,
     certificates: Arc<Certificates>,
-    background: Background,
     loader: Option<Loader>,
 ) -> Arc<Reloader> {
-    let tasks = background.begin(config, &state.generation());
     let reloader = Reloader {
         state: state.clone(),
         certificates,
-        background,
         loader,
         fixed: Fixed::of(config),
-        listeners: OnceLock::new(),
-        tasks: Mutex::new(tasks),
         report: ArcSwap::from_pointee(Report {
             shown: Shown::of(config),
             loaded_at: SystemTime::now(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Authority, KeyPair, TlsFileError};
+use crate::config::{ClusterTls, Config};
 use crate::tls::content_digest::content_digest_in_background;
 
 /// How often the files are compared.
@@ -29,6 +30,20 @@ pub(crate) struct TlsMaterial {
 }
 
 impl TlsFiles {
+    /// The files that a configuration names.
+    pub(crate) fn of(config: &Config) -> Self {
+        let clients = config.listen.clients.tls.as_ref();
+        Self {
+            client: clients.map(|tls| (tls.cert.clone(), tls.key.clone())),
+            cluster: match &config.cluster {
+                ClusterTls::Mutual { ca, cert, key } => {
+                    Some((ca.clone(), cert.clone(), key.clone()))
+                }
+                ClusterTls::Insecure => None,
+            },
+        }
+    }
+
     /// Reads and checks every file.
     ///
     /// # Errors
@@ -68,7 +83,7 @@ pub(crate) async fn watch(
 ) {
     let paths: Vec<PathBuf> = files.paths().cloned().collect();
     let mut seen = content_digest_in_background(paths.clone()).await;
-    // They may have changed before the content_digest was taken.
+    // They may have changed before the digest was taken.
     let now = files.load();
     if !matches!(&now, Ok(now) if *now == in_use) {
         apply(now);

@@ -28,7 +28,14 @@ NO_NAMESPACES = pytest.StashKey[str]()
 
 # What every cluster of the suite has, unless a row says otherwise. A probe may take longer than by default, since a
 # machine that runs all members, all clients and all attackers on two cores is late with everything.
-SETTINGS: Settings = {"timeouts": {"drain": "20s"}, "probes": {"interval": "500ms", "timeout": "3s"}}
+# Most rows look at what is refused, and how soon.
+SETTINGS: Settings = {
+    "timeouts": {"drain": "20s"},
+    "probes": {"interval": "500ms", "timeout": "3s"},
+    "writes": {"hold": "0s"},
+}
+# For rows in which writes wait, as they do by default.
+HOLDING: Settings = {"timeouts": {"aftermath": "5s"}, "writes": {"hold": "20s"}}
 
 MakeCluster = Callable[..., Cluster]
 MakeFleet = Callable[..., Fleet]

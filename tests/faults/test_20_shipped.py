@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import MakeCluster
+from conftest import HOLDING, MakeCluster
 from harness import shipped
 from harness.load import percentile
 from harness.scale import MIB, Scale
@@ -19,6 +19,7 @@ from lib.cluster import Cluster
 from lib.haproxy import HAProxy
 from lib.image import Layout
 from lib.process import Ports, wait_until
+from lib.sidecar import merged
 from lib.tools import Buildah, Command, Crane, Entry, Oras, Regctl, Skopeo, Tool
 
 EXIT_SECONDS = 60.0
@@ -64,7 +65,7 @@ def test_restarts_under_real_clients(
     make_cluster: MakeCluster, balanced: Balanced, layout: Layout, scale: Scale, row: Row, tmp_path: Path
 ) -> None:
     # Longer than HAProxy's checks take to see it.
-    cluster = make_cluster({"timeouts": {"drain_delay": "2s"}})
+    cluster = make_cluster(merged(HOLDING, {"timeouts": {"drain_delay": "2s"}}))
     haproxy = balanced(cluster)
     ended = []
     with shipped.start(cluster, Entry(haproxy.host), layout, tmp_path / "clients") as work:
@@ -92,7 +93,7 @@ def test_restarts_under_real_clients(
 def test_a_crash_under_real_clients(
     make_cluster: MakeCluster, balanced: Balanced, layout: Layout, row: Row, tmp_path: Path
 ) -> None:
-    cluster = make_cluster()
+    cluster = make_cluster(HOLDING)
     haproxy = balanced(cluster)
     owner = cluster.members[0]
     with shipped.start(cluster, Entry(haproxy.host), layout, tmp_path / "clients") as work:

@@ -1,13 +1,15 @@
 //! From a configuration, and the generation before if there is one, to a generation.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::{FormerMember, Generation};
-use crate::config::{Config, Queue};
+use crate::config::{Config, Queue, Registry, RegistryAddress};
 use crate::member::peer_state::PeerState;
 use crate::observe::metrics::Metrics;
 use crate::shard::ownership::PartyId;
-use crate::shard::{CircuitState, Member, MemberIndex, View};
+use crate::shard::{CircuitLimits, CircuitState, Member, View};
+use crate::tls::TlsFiles;
 use crate::upstream::{Admission, Breaker, Upstreams};
 
 impl Generation {
@@ -20,28 +22,67 @@ impl Generation {
         before: Option<&Generation>,
         counts: impl Fn(&PartyId) -> bool,
     ) -> Self {
-        let view = Arc::new(config.view.clone());
+        // Whole, so that a new key is not forgotten.
+        let Config {
+            registry,
+            view,
+            peer_limits,
+            hold,
+            reads,
+            sticky,
+            timeouts,
+            limits,
+            circuit,
+            trusted_proxies,
+            probes,
+            resolve,
+            listen: _,
+            cluster: _,
+            identified: _,
+            log: _,
+            reload: _,
+            files: _,
+            remarks: _,
+        } = config;
+        let Registry {
+            address,
+            tls: _,
+            max_in_flight,
+            queue,
+            reads_write,
+        } = registry;
+        let view = Arc::new(view.clone());
         let members = metrics.members(&view);
-        metrics.replica_limit(config.registry.max_in_flight.get());
+        metrics.replica_limit(max_in_flight.get());
         let former_members =
             before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
-        let peer_states = view
-            .members()
-            .iter()
-            .map(|(index, member)| peer_state(config, index, member, before));
+        let peer_states = view.members().iter().map(|(index, member)| {
+            let local = index == view.members().local();
+            let known = before.and_then(|before| known_state(before, address, local, member));
+            let (places, queue) = if local {
+                (*max_in_flight, queue)
+            } else {
+                (peer_limits.max_in_flight, &peer_limits.queue)
+            };
+            peer_state(known, *circuit, places, queue)
+        });
         let generation = Self {
             number: before.map_or(0, |before| before.number + 1),
             metrics: members,
-            policy: config.reads,
-            sticky: config.sticky.clone(),
-            timeouts: config.timeouts.clone(),
-            hold: config.hold.clone(),
-            trusted_proxies: config.trusted_proxies.clone(),
+            policy: *reads,
+            sticky: sticky.clone(),
+            timeouts: timeouts.clone(),
+            hold: hold.clone(),
+            trusted_proxies: trusted_proxies.clone(),
+            limits: limits.clone(),
+            probes: probes.clone(),
+            resolve: resolve.clone(),
+            tls_files: TlsFiles::of(config),
             upstreams,
             peer_states: peer_states.collect(),
             former_members: former_members.into(),
-            replica_address: config.registry.address.clone(),
-            reads_write: config.registry.reads_write,
+            replica_address: address.clone(),
+            reads_write: *reads_write,
             view,
         };
         generation.show_circuits();
@@ -62,36 +103,36 @@ impl Generation {
     }
 }
 
-/// A new member's state, or the one that it had.
-fn peer_state(
-    config: &Config,
-    index: MemberIndex,
+/// What the generation before knew of this member.
+fn known_state(
+    before: &Generation,
+    replica: &RegistryAddress,
+    local: bool,
     member: &Member,
-    before: Option<&Generation>,
+) -> Option<Arc<PeerState>> {
+    if local {
+        // Another address is another replica, of which nothing is known.
+        let same = before.replica_address == *replica;
+        return same.then(|| before.replica().clone());
+    }
+    let then = before.party(&member.id)?;
+    // At another address there may be somebody else.
+    let same = before.member_of(then).address == member.address;
+    same.then(|| before.peer_state_of(then).clone())
+}
+
+fn peer_state(
+    known: Option<Arc<PeerState>>,
+    circuit: CircuitLimits,
+    places: NonZeroUsize,
+    Queue { limit, timeout }: &Queue,
 ) -> Arc<PeerState> {
-    let local = index == config.view.members().local();
-    let (places, Queue { limit, timeout }) = if local {
-        (config.registry.max_in_flight, &config.registry.queue)
-    } else {
-        (config.peer_limits.max_in_flight, &config.peer_limits.queue)
-    };
-    let known = before.and_then(|before| {
-        if local {
-            // Another address is another replica, of which nothing is known.
-            let same = before.replica_address == config.registry.address;
-            return same.then(|| before.replica().clone());
-        }
-        let then = before.party(&member.id)?;
-        // At another address there may be somebody else.
-        let same = before.member_of(then).address == member.address;
-        same.then(|| before.peer_state_of(then).clone())
-    });
     let Some(known) = known else {
         let places = Admission::new(places, *limit, *timeout);
-        return PeerState::new(Breaker::new(config.circuit), places);
+        return PeerState::new(Breaker::new(circuit), places);
     };
     known.places.set_limits(places, *limit, *timeout);
-    known.breaker.set_limits(config.circuit);
+    known.breaker.set_limits(circuit);
     known
 }
 

@@ -94,13 +94,14 @@ class Cluster:
             self._ports.free(self._taken.pop())
 
     def wait_settled(self) -> None:
-        """Until every member has seen every other up: one that starts first may have met closed ports."""
+        """Until every member has seen every other up, and takes writes: one that starts first may have met closed
+        ports."""
         for member in self.members:
             member.sidecar.wait_ready()
         wait_until("all members to see each other up", self._is_settled, SETTLE_SECONDS)
 
     def _is_settled(self) -> bool:
-        return all(
+        return all(member.sidecar.metric("shardlet_writes_ready") == 1 for member in self.members) and all(
             one.sidecar.metric(f'shardlet_peer_up{{member="{other.id}"}}') == 1
             for one in self.members
             for other in self.others(one)

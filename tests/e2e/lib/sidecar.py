@@ -177,7 +177,8 @@ def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, 
             "admin": {"address": f"{place.host}:{place.admin}"},
         },
         "registry": {"address": replica},
-        "timeouts": {"drain_delay": "0s"},
+        # Nothing was written before these members began: nobody has to wait for that.
+        "timeouts": {"drain_delay": "0s", "aftermath": "0s"},
         "cluster": {
             "hash_key_file": str(hash_key),
             "tls": {"ca": str(trust.ca), "cert": str(trust.member.cert), "key": str(trust.member.key)},
