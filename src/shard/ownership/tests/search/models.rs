@@ -24,7 +24,7 @@ pub(super) const MOVED_OF_THREE: [Layout; 2] = [
 ];
 
 fn holds(name: &str, state: State) {
-    let most = 20_000_000;
+    let most = 1_500_000;
     let found = search(state, most);
     println!("{name}: {} states, {} moves", found.states, found.moves);
     assert!(found.way.is_none(), "{name}: {:?}", found.way);
@@ -42,6 +42,90 @@ fn moved() {
 }
 
 #[test]
+fn moved_lost() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        reloads: 2,
+        crashes: 1,
+        lost: 1,
+        ..Budget::default()
+    };
+    holds("moved, lost", State::new(fleet, budget));
+}
+
+#[test]
+fn crashes() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        reloads: 1,
+        crashes: 2,
+        ..Budget::default()
+    };
+    holds("crashes", State::new(fleet, budget));
+}
+
+#[test]
+fn given_up() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        reloads: 2,
+        given_up: 1,
+        crashes: 1,
+        ..Budget::default()
+    };
+    holds("given up", State::new(fleet, budget));
+}
+
+#[test]
+fn halves() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        reloads: 3,
+        ..Budget::default()
+    };
+    let mut state = State::new(fleet, budget);
+    state.manner.in_halves = true;
+    holds("halves", state);
+}
+
+#[test]
+fn late() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        reloads: 2,
+        crashes: 0,
+        ..Budget::default()
+    };
+    let mut state = State::new(fleet, budget);
+    state.manner.late = true;
+    holds("late", state);
+}
+
+#[test]
+fn stops() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        reloads: 1,
+        stops: 1,
+        crashes: 1,
+        ..Budget::default()
+    };
+    holds("stops", State::new(fleet, budget));
+}
+
+#[test]
+fn replicas() {
+    let fleet = Fleet::settled(&MOVED, AFTERMATH, &[A, B]);
+    let budget = Budget {
+        replicas: 2,
+        crashes: 1,
+        reloads: 0,
+        ..Budget::default()
+    };
+    holds("replicas", State::new(fleet, budget));
+}
+
+#[test]
 fn removed() {
     let fleet = Fleet::settled(&REMOVED, AFTERMATH, &[A, B, C]);
     let budget = Budget {
@@ -50,4 +134,16 @@ fn removed() {
         ..Budget::default()
     };
     holds("removed", State::new(fleet, budget));
+}
+
+#[test]
+fn removed_lost() {
+    let fleet = Fleet::settled(&REMOVED, AFTERMATH, &[A, C]);
+    let budget = Budget {
+        reloads: 1,
+        crashes: 1,
+        lost: 1,
+        ..Budget::default()
+    };
+    holds("removed, lost", State::new(fleet, budget));
 }

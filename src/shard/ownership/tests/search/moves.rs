@@ -67,6 +67,8 @@ pub(super) struct State {
     pub(super) fleet: Fleet,
     pub(super) budget: Budget,
     pub(super) manner: Manner,
+    /// Who has asked whom since the last tick.
+    asked: [[bool; IDS.len()]; IDS.len()],
     /// Answers on their way, by asker and asked.
     on_the_way: Vec<(usize, usize, Question)>,
 }
@@ -77,6 +79,7 @@ impl State {
             fleet,
             budget,
             manner: Manner::default(),
+            asked: [[false; IDS.len()]; IDS.len()],
             on_the_way: Vec::new(),
         }
     }
@@ -88,7 +91,7 @@ impl State {
     /// The same for states that go on alike.
     pub(super) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.budget.hash(&mut hasher);
+        (self.budget, self.asked).hash(&mut hasher);
         for seat in &self.fleet.seats {
             self.key_of(seat).hash(&mut hasher);
         }
@@ -144,11 +147,25 @@ impl State {
         }
         let answers = self.on_the_way.iter();
         moves.extend(answers.map(|(asker, asked, _)| Move::Arrive(*asker, *asked)));
-        // A question takes no tick.
-        if self.on_the_way.is_empty() {
+        if self.may_tick() {
             moves.push(Move::Tick);
         }
         moves
+    }
+
+    /// A question takes no tick, and in each tick everybody asks everybody: probes are more
+    /// frequent than `aftermath`.
+    fn may_tick(&self) -> bool {
+        let asks = |asker: &usize| {
+            let running = self.fleet.running(*asker);
+            running.is_some_and(|process| !process.stopped)
+        };
+        let mut askers = (0..IDS.len()).filter(asks);
+        let all = |asker: usize| {
+            let mut asked = self.fleet.asked_by(asker).into_iter();
+            asked.all(|asked| self.asked[asker][asked])
+        };
+        self.on_the_way.is_empty() && askers.all(all)
     }
 
     fn starts_of(&self, member: usize, moves: &mut Vec<Move>) {
@@ -242,6 +259,7 @@ impl State {
             Move::Crash(member) => {
                 budget.crashes -= 1;
                 fleet.crash(member);
+                next.asked[member] = Default::default();
                 next.on_the_way.retain(|(asker, ..)| *asker != member);
             }
             Move::Start(member, layout, replica) => {
@@ -256,8 +274,16 @@ impl State {
             Move::MoveReplica(member, to) => {
                 budget.replicas -= 1;
                 fleet.move_replica(member, to);
+                // They are told at once, and ask back before anything else happens to it.
+                for asker in (0..IDS.len()).filter(|asker| *asker != member) {
+                    let running = fleet.running(asker);
+                    if running.is_some_and(|process| !process.stopped) {
+                        fleet.ask(asker, member);
+                    }
+                }
             }
             Move::Ask(asker, asked) => {
+                next.asked[asker][asked] = true;
                 fleet.ask(asker, asked);
             }
             Move::Send(asker, asked) => {
@@ -271,10 +297,12 @@ impl State {
                     |(one, other, _): &(usize, usize, Question)| (*one, *other) == (asker, asked);
                 let at = next.on_the_way.iter().position(is_it).unwrap();
                 let (.., question) = next.on_the_way.remove(at);
+                next.asked[asker][asked] = true;
                 fleet.arrive(asker, asked, question);
             }
             Move::Lose(asker, asked) => {
                 budget.lost -= 1;
+                next.asked[asker][asked] = true;
                 fleet.no_answer(asker, asked, NoAnswer::Silent);
             }
             Move::CountIn(member) => next.count_in(member),
@@ -287,7 +315,10 @@ impl State {
                 budget.given_up -= 1;
                 fleet.give_up(member);
             }
-            Move::Tick => fleet.tick(),
+            Move::Tick => {
+                next.asked = Default::default();
+                fleet.tick();
+            }
         }
         next
     }
