@@ -121,10 +121,14 @@ impl Canon<'_> {
     }
 
     fn party(&mut self, party: &Party) {
-        for flag in [party.listed, party.asked, party.untold_view] {
+        for flag in [party.listed, party.asked] {
             self.number(u8::from(flag));
         }
         self.number(u8::from(party.closed_to_us.is_some()));
+        self.optional(party.untold.as_ref(), |canon, untold| {
+            canon.extent(&untold.extent);
+            canon.number(u8::from(untold.asked_in_vain));
+        });
         self.optional(party.unanswered, |canon, silence| {
             canon.past(silence.since);
             canon.number(silence.count.min(3));

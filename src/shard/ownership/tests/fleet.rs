@@ -309,8 +309,10 @@ impl Fleet {
             if self.running(asked).unwrap().last_request[asker] != Some(asked_at) {
                 self.process(asked).last_request[asker] = Some(asked_at);
             }
-            let (member, view) = (member_id(asker), fields.view);
-            if view != Some(*self.rules(asked).view.fingerprint()) {
+            let rules = self.rules(asked);
+            let known = rules.parties.get(&party(asker));
+            if known.is_none_or(|known| known.told_view() != fields.view.as_ref()) {
+                let (member, view) = (member_id(asker), fields.view);
                 self.step(asked, Event::Asked { member, view });
             }
             self.rules(asked).report(&fields, asked_at)

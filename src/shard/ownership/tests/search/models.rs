@@ -138,7 +138,7 @@ fn removed() {
 
 #[test]
 fn removed_lost() {
-    let fleet = Fleet::settled(&REMOVED, AFTERMATH, &[A, C]);
+    let fleet = Fleet::settled(&REMOVED, 3, &[A, C]);
     let budget = Budget {
         reloads: 1,
         crashes: 1,
