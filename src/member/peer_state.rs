@@ -98,20 +98,12 @@ impl PeerState {
         self.has_told.load(Ordering::Relaxed)
     }
 
-    /// A request of its came, with this view. Says whether that view is neither ours nor known to
-    /// be its.
-    pub(crate) fn note_request(
-        &self,
-        now: Moment,
-        view: Option<&Fingerprint>,
-        ours: &Fingerprint,
-    ) -> bool {
+    /// A request of its came, with this view. Says whether that view is not known to be its.
+    pub(crate) fn note_request(&self, now: Moment, view: Option<&Fingerprint>) -> bool {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.last_request
             .store(now.saturating_add(1), Ordering::Relaxed);
-        view.is_some_and(|view| {
-            view != ours && beginning(view) != self.view.load(Ordering::Relaxed)
-        })
+        view.is_some_and(|view| beginning(view) != self.view.load(Ordering::Relaxed))
     }
 
     /// When a request of its came last.

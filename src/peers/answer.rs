@@ -64,7 +64,7 @@ pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fin
         });
     };
     let peer = generation.peer_state_of(party);
-    if peer.note_request(state.writes.now(), view, generation.view.fingerprint()) {
+    if peer.note_request(state.writes.now(), view) {
         if let Some(view) = view {
             peer.set_view(view);
         }

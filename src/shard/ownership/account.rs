@@ -9,7 +9,7 @@ use super::party::{Party, PartyAddress, PartyId};
 use super::report::{
     Asker, Memory, Report, Seen, TOLD_VIEWS, UnderWay, WITNESS_VIEWS, Witness, millis,
 };
-use super::{Effect, Holds, NoAnswer, Note, Ownership, Reply, Rules};
+use super::{Effect, Holds, NoAnswer, Note, Ownership, Reply, Rules, STRANGERS};
 use crate::shard::members::{Member, MemberId};
 use crate::shard::view::{Fingerprint, OtherView, View};
 
@@ -44,14 +44,10 @@ impl Ownership {
         // A former member that never told has most likely the view that we shared.
         for party in self.parties.values_mut() {
             if !party.listed && party.asked && party.told.is_none() {
-                let claim = Claim {
-                    extent: Extent::View(earlier.clone()),
-                    replica: ReplicaId::default(),
-                };
+                let claim = Claim::of_somebody(Extent::View(earlier.clone()));
                 party.take(ProcessId::default(), vec![claim], false, now, aftermath);
             }
         }
-        self.drop_gone(effects);
         if !same {
             self.round += 1;
         }
@@ -95,11 +91,7 @@ impl Ownership {
         if !self.parties.contains_key(id) {
             return;
         }
-        let any = |unknown| {
-            let extent = Extent::Any(unknown);
-            let replica = ReplicaId::default();
-            vec![Claim { extent, replica }]
-        };
+        let any = |unknown| vec![Claim::of_somebody(Extent::Any(unknown))];
         let (process, claims, vouches) = match reply {
             Reply::WithoutUs => (None, any(Unknown::WithoutUs), false),
             Reply::Unreadable => (None, any(Unknown::Unreadable), false),
@@ -167,10 +159,7 @@ impl Ownership {
             claims.push(Claim { extent, replica });
         }
         if report.also.len() > TOLD_VIEWS {
-            claims.push(Claim {
-                extent: Extent::Any(Unknown::NotDescribed),
-                replica: ReplicaId::default(),
-            });
+            claims.push(Claim::of_somebody(Extent::Any(Unknown::NotDescribed)));
         }
         claims
     }
@@ -252,7 +241,10 @@ impl Ownership {
         let Some(party) = self.parties.get_mut(id) else {
             return;
         };
-        let (ended_in, in_doubt) = (party.ended_in, party.untold_view);
+        let ended_in = party.ended_in;
+        if let Some(untold) = &mut party.untold {
+            self.changed |= !std::mem::replace(&mut untold.asked_in_vain, true);
+        }
         let since = party.unanswered.map_or(asked_at, |silence| silence.since);
         if last_request.is_some_and(|at| at >= since) {
             party.heard();
@@ -287,24 +279,22 @@ impl Ownership {
             }
         }
         party.ended_in = ended_in.max(round);
-        self.changed |= party.ended_in > ended_in || in_doubt;
-        self.drop_gone(effects);
+        self.changed |= party.ended_in > ended_in;
+        self.drop_if_gone(id, effects);
     }
 
-    /// Former members that are gone count no more.
-    fn drop_gone(&mut self, effects: &mut Vec<Effect>) {
-        let aftermath = self.rules.aftermath;
-        let mut gone = Vec::new();
-        self.parties.retain(|id, party| {
-            let keep = party.listed || !party.asked || !party.is_gone(aftermath);
-            if !keep {
-                gone.push(id.member.clone());
-            }
-            keep
-        });
-        self.changed |= !gone.is_empty();
-        let notes = gone.into_iter().map(Note::Gone).map(Effect::Note);
-        effects.extend(notes);
+    /// A former member that is gone counts no more. Only an unanswered question tells: with it comes
+    /// whether the member has sent requests meanwhile.
+    fn drop_if_gone(&mut self, id: &PartyId, effects: &mut Vec<Effect>) {
+        let gone = |party: &Party| {
+            let former = !party.listed && party.asked;
+            former && party.is_gone(self.rules.aftermath)
+        };
+        if self.parties.get(id).is_some_and(gone) {
+            self.parties.remove(id);
+            self.changed = true;
+            effects.push(Effect::Note(Note::Gone(id.member.clone())));
+        }
     }
 
     pub(super) fn take_request(
@@ -315,26 +305,80 @@ impl Ownership {
         effects: &mut Vec<Effect>,
     ) {
         let ours = *self.view.fingerprint();
-        let aftermath = self.rules.aftermath;
-        let parties = self.parties.iter_mut();
-        for (id, party) in parties.filter(|(id, _)| id.member == *member) {
-            party.heard();
-            for timed in &mut party.timed {
-                // What a witness told of it: it is alive, and so may be its writes.
-                if !party.asked {
-                    timed.until = timed.until.max(now.saturating_add(aftermath));
-                }
+        let mut asked = false;
+        for (id, party) in &mut self.parties {
+            if id.member != *member || !party.asked {
+                continue;
             }
-            let told = party.told.as_ref().and_then(|told| told.claims.first());
-            let told = told.and_then(|claim| match &claim.extent {
-                Extent::View(view) => view.fingerprint().copied(),
-                Extent::Repositories(_) | Extent::Any(_) => None,
-            });
-            if view.is_some_and(|view| view != ours) && view != told && !party.untold_view {
-                party.untold_view = true;
+            asked = true;
+            party.heard();
+            let Some(view) = view.filter(|view| party.told_view() != Some(view)) else {
+                continue;
+            };
+            // Of a view that is ours it is known what it allows, also once we have another one.
+            let extent = if view == ours {
+                Extent::View(self.views.own(&self.view))
+            } else {
+                Extent::Any(Unknown::SeenInRequest)
+            };
+            if party.shows(extent) {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }
+        }
+        if let Some(view) = view.filter(|_| !asked) {
+            self.take_stranger(member, view, now, effects);
+        }
+    }
+
+    /// A member that is not ours takes us for one of its view's: it was taken off the list before
+    /// this process began, or is on a list that we do not have yet. It is alive, and so may be its
+    /// writes.
+    fn take_stranger(
+        &mut self,
+        member: &MemberId,
+        view: Fingerprint,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let members = self.view.members();
+        if members.get(members.local()).id == *member {
+            return;
+        }
+        let until = now.saturating_add(self.rules.aftermath);
+        let mut known = false;
+        for (_, party) in self
+            .parties
+            .iter_mut()
+            .filter(|(id, _)| id.member == *member)
+        {
+            for timed in &mut party.timed {
+                timed.until = timed.until.max(until);
+                known |= timed.claim.extent.view() == Some(&view);
+            }
+        }
+        let strangers = self.parties.values().filter(|party| !party.asked).count();
+        if known || strangers >= STRANGERS {
+            return;
+        }
+        let told = self.views.get(&view);
+        let extent = told.map_or(Extent::Any(Unknown::SeenInRequest), Extent::View);
+        let id = PartyId {
+            member: member.clone(),
+            address: PartyAddress::told(""),
+        };
+        let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
+        if party.add_timed(
+            ProcessId::default(),
+            Claim::of_somebody(extent.clone()),
+            until,
+        ) {
+            self.changed = true;
+            effects.push(Effect::Note(Note::Differs {
+                member: member.clone(),
+                difference: self.difference(&extent),
+                earlier: false,
+            }));
         }
     }
 
@@ -454,9 +498,8 @@ impl Ownership {
             // A peer is asked. Who is listed no more may have had any view.
             if !self.parties.contains_key(&id) {
                 let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
-                let extent = Extent::Any(Unknown::NotDescribed);
-                let replica = ReplicaId::default();
-                party.add_timed(before.clone(), Claim { extent, replica }, until);
+                let any = Claim::of_somebody(Extent::Any(Unknown::NotDescribed));
+                party.add_timed(before.clone(), any, until);
             }
         }
         self.recalled = true;
@@ -490,7 +533,7 @@ impl Ownership {
             });
             for (process, claim, left) in told.chain(timed) {
                 let known =
-                    !is_asker && fingerprint(&claim.extent) == asker.view && asker.view.is_some();
+                    !is_asker && asker.view.is_some() && claim.extent.view() == asker.view.as_ref();
                 if known || is_asker && *process == asker.process {
                     continue;
                 }
@@ -517,7 +560,7 @@ impl Witness {
         claim: &Claim,
         left: Duration,
     ) {
-        let view = fingerprint(&claim.extent).map(|view| view.to_string());
+        let view = claim.extent.view().map(ToString::to_string);
         if let (Extent::View(described), Some(view)) = (&claim.extent, &view) {
             self.describe(view, described);
         }
@@ -559,11 +602,4 @@ fn under_way(
         replica: replica.as_str().to_owned(),
         repositories: repositories.map(|names| names.into_iter().map(String::from).collect()),
     })
-}
-
-fn fingerprint(extent: &Extent) -> Option<Fingerprint> {
-    match extent {
-        Extent::View(view) => view.fingerprint().copied(),
-        Extent::Repositories(_) | Extent::Any(_) => None,
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::shard::view::OtherView;
+use crate::shard::view::{Fingerprint, OtherView};
 
 /// Time since this process began, by a clock that only goes forward.
 pub type Moment = Duration;
@@ -91,7 +91,23 @@ impl ReplicaId {
     }
 }
 
+impl Claim {
+    /// With whichever replica.
+    pub(super) fn of_somebody(extent: Extent) -> Self {
+        let replica = ReplicaId::default();
+        Self { extent, replica }
+    }
+}
+
 impl Extent {
+    /// The view that it is, as far as that is known.
+    pub(super) fn view(&self) -> Option<&Fingerprint> {
+        match self {
+            Self::View(view) => view.fingerprint(),
+            Self::Repositories(_) | Self::Any(_) => None,
+        }
+    }
+
     pub(super) fn key(&self) -> ExtentKey {
         match self {
             // Each view is built once ([`super::views`]), and anew when our key has changed.

@@ -17,7 +17,7 @@ pub struct Ledger {
     entries: Mutex<Entries>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entries {
     retired: bool,
     next: u64,
@@ -123,5 +123,26 @@ impl Ledger {
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// The same once more, to go on from in another way.
+    pub(super) fn copy(&self) -> Arc<Self> {
+        let entries = self.entries().clone();
+        Arc::new(Self {
+            view: self.view.clone(),
+            replica: self.replica.clone(),
+            entries: Mutex::new(entries),
+        })
+    }
+
+    /// Whether it is retired, how many writes are under way, and when the orphans end.
+    pub(super) fn counts(&self, now: Moment) -> (bool, usize, Vec<Moment>) {
+        let entries = self.entries();
+        let orphans = entries.orphans.iter().map(|(_, until)| *until);
+        let orphans = orphans.filter(|until| now < *until).collect();
+        (entries.retired, entries.under_way.len(), orphans)
     }
 }

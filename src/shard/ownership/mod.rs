@@ -67,6 +67,9 @@ use super::view::{Fingerprint, View};
 
 /// So many members are named for one dispute.
 const NAMED: usize = 8;
+/// So many members that nobody asks are remembered when they send requests. Each may have any view,
+/// so one more would change little.
+const STRANGERS: usize = 64;
 
 /// The state of the rules in one process.
 #[derive(Debug)]
@@ -340,10 +343,7 @@ impl Ownership {
             .get(party)
             .and_then(|party| party.told.as_ref());
         let claims = told.iter().flat_map(|told| &told.claims);
-        let views = claims.filter_map(|claim| match &claim.extent {
-            Extent::View(view) => view.fingerprint().copied(),
-            Extent::Repositories(_) | Extent::Any(_) => None,
-        });
+        let views = claims.filter_map(|claim| claim.extent.view().copied());
         views
             .filter(|view| self.views.get(view).is_some())
             .collect()
@@ -382,10 +382,7 @@ impl Ownership {
     }
 
     fn is_ours(&self, extent: &Extent) -> bool {
-        match extent {
-            Extent::View(view) => view.fingerprint() == Some(self.view.fingerprint()),
-            Extent::Repositories(_) | Extent::Any(_) => false,
-        }
+        extent.view() == Some(self.view.fingerprint())
     }
 
     /// Makes the parties fit the view in force.

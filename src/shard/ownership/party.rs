@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, TimedClaim, Unknown};
+use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaim, Unknown};
 use crate::shard::members::{MemberAddress, MemberId};
+use crate::shard::view::Fingerprint;
 
 /// Questions in a row that a party must leave unanswered before it counts as gone.
 const LEAST_UNANSWERED: u32 = 3;
@@ -53,8 +54,8 @@ pub(super) struct Party {
     pub(super) unanswered: Option<Unanswered>,
     /// It is there and cannot be asked, and why.
     pub(super) closed_to_us: Option<String>,
-    /// Whether its requests come with a view that it has not told.
-    pub(super) untold_view: bool,
+    /// What its requests show that it has not told: it may have another view.
+    pub(super) untold: Option<Untold>,
 }
 
 /// What a process told.
@@ -65,6 +66,13 @@ pub(super) struct Told {
     pub(super) claims: Vec<Claim>,
     /// It knows all that its replica may be writing, from processes before it too.
     pub(super) vouches: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Untold {
+    pub(super) extent: Extent,
+    /// Whether a question to it has got no answer since.
+    pub(super) asked_in_vain: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +94,32 @@ impl Party {
             ended_in: 0,
             unanswered: None,
             closed_to_us: None,
-            untold_view: false,
+            untold: None,
         }
+    }
+
+    /// The view in force of its process, as far as that is told and known.
+    pub(super) fn told_view(&self) -> Option<&Fingerprint> {
+        let told = self.told.as_ref()?.claims.first()?;
+        told.extent.view()
+    }
+
+    /// A request of its shows what it has not told. Says whether that is new.
+    pub(super) fn shows(&mut self, extent: Extent) -> bool {
+        let any = Extent::Any(Unknown::SeenInRequest);
+        let Some(untold) = &mut self.untold else {
+            let asked_in_vain = false;
+            self.untold = Some(Untold {
+                extent,
+                asked_in_vain,
+            });
+            return true;
+        };
+        let new = untold.extent != extent && untold.extent != any;
+        if new {
+            untold.extent = any;
+        }
+        new
     }
 
     /// It is alive: silence begins anew.
@@ -127,7 +159,7 @@ impl Party {
     ) -> bool {
         self.heard();
         self.closed_to_us = None;
-        self.untold_view = false;
+        self.untold = None;
         let known = self.timed.len();
         // It knows better than any witness.
         self.timed.retain(|timed| timed.process != process);
@@ -188,13 +220,9 @@ impl Party {
         let timed = timed.map(|timed| (timed.claim.clone(), Some(timed.until)));
         // Whoever answers is asked at once, which takes a moment; who cannot be asked is in doubt.
         let cannot_tell = self.unanswered.is_some() || self.closed_to_us.is_some();
-        let untold = (self.untold_view && cannot_tell).then(|| {
-            let claim = Claim {
-                extent: Extent::Any(Unknown::SeenInRequest),
-                replica: ReplicaId::default(),
-            };
-            (claim, None)
-        });
+        let untold = self.untold.iter();
+        let untold = untold.filter(move |untold| cannot_tell || untold.asked_in_vain);
+        let untold = untold.map(|untold| (Claim::of_somebody(untold.extent.clone()), None));
         told.chain(timed).chain(untold)
     }
 }

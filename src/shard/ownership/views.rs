@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::shard::view::{Description, Fingerprint, OtherView, View};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Views {
     known: HashMap<Fingerprint, Arc<OtherView>>,
 }

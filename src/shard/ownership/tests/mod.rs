@@ -1,0 +1,5 @@
+mod canon;
+mod copy;
+mod fleet;
+mod search;
+mod writing;
