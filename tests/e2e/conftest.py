@@ -60,7 +60,9 @@ def cluster(
 @pytest.fixture(scope="session")
 def fast_cluster(authority: Authority, ports: Ports, run_dir: Path) -> Iterator[Cluster]:
     """Over one directory: where bytes or restarts count, and the stand-in for S3 would be measured instead of us."""
-    shape = Shape(DockerRegistry, Directory(run_dir / "fast-store"))
+    # A test waits for what is refused while a replica is away.
+    settings = {"writes": {"hold": "2s"}}
+    shape = Shape(DockerRegistry, Directory(run_dir / "fast-store"), settings=settings)
     yield from _running(Cluster(shape, authority, ports, run_dir / "fast"))
 
 
