@@ -18,7 +18,8 @@ use crate::observe::metrics::{Held, HoldEnd};
 use crate::peers::wire;
 use crate::shard::Arrival;
 
-/// How often a held request looks by itself whether it may go: what others' clocks end, nobody tells.
+/// How often a held request looks by itself whether it may go: a change may come just before it
+/// waits, and what a clock ends nobody tells.
 const LOOK: Duration = Duration::from_millis(250);
 /// Generations that may end under one request before it is refused.
 const SUPERSEDED: u8 = 16;
@@ -84,7 +85,6 @@ pub(crate) async fn wait(
         }
         Denied::Wait(failure) => failure,
     };
-    // From now on, lest a change between the plan and the waiting is missed.
     let mut changes = state.changes();
     if ctx.holding.is_none() {
         ctx.holding = begin(state, session, ctx);

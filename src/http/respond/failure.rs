@@ -65,9 +65,9 @@ pub enum Failure {
     QueueTimeout,
     /// The listener has as many connections as it may have.
     ConnectionsFull,
-    /// This member has just started and does not know yet whether its peers agree with it.
+    /// This member does not know yet what others may be writing.
     Starting,
-    /// This member has just taken a new configuration, and the request began under the old one.
+    /// An earlier replica of this member may still be writing, or its configurations change too fast.
     Reloading,
     /// This member drains and takes no new work.
     Draining,
