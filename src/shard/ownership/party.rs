@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, TimedClaim, Unknown};
+use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaim, Unknown};
 use crate::shard::members::{MemberAddress, MemberId};
 
 /// Questions in a row that a party must leave unanswered before it counts as gone.
@@ -181,20 +181,15 @@ impl Party {
     }
 
     /// Everything it may be writing, each with the end if it has one.
-    pub(super) fn claims(&self) -> impl Iterator<Item = (Claim, Option<Moment>)> {
+    pub(super) fn claims(&self) -> impl Iterator<Item = (&Extent, Option<Moment>)> {
+        static UNTOLD: Extent = Extent::Any(Unknown::SeenInRequest);
         let told = self.told.iter().flat_map(|told| &told.claims);
-        let told = told.map(|claim| (claim.clone(), None));
+        let told = told.map(|claim| (&claim.extent, None));
         let timed = self.timed.iter();
-        let timed = timed.map(|timed| (timed.claim.clone(), Some(timed.until)));
+        let timed = timed.map(|timed| (&timed.claim.extent, Some(timed.until)));
         // Whoever answers is asked at once, which takes a moment; who cannot be asked is in doubt.
         let cannot_tell = self.unanswered.is_some() || self.closed_to_us.is_some();
-        let untold = (self.untold_view && cannot_tell).then(|| {
-            let claim = Claim {
-                extent: Extent::Any(Unknown::SeenInRequest),
-                replica: ReplicaId::default(),
-            };
-            (claim, None)
-        });
+        let untold = (self.untold_view && cannot_tell).then_some((&UNTOLD, None));
         told.chain(timed).chain(untold)
     }
 }
