@@ -15,7 +15,11 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
-use fleet::{Fleet, MEMBERS, VIEWS};
+use fleet::{Fleet, VIEWS};
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Taking one probe's answer: what was received becomes a state of the rules.
 fn answer_taken(c: &mut Criterion) {
@@ -31,10 +35,10 @@ fn answer_taken(c: &mut Criterion) {
             b.iter_batched(
                 || {
                     number += 1;
-                    (number % (MEMBERS - 1) + 1, fleet::answer_with_view(number))
+                    fleet::answer_with_view(7, number)
                 },
-                |(peer, answer)| fleet.take(peer, black_box(&answer)),
-                BatchSize::PerIteration,
+                |answer| fleet.take(7, black_box(&answer)),
+                BatchSize::LargeInput,
             );
         });
     }

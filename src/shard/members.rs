@@ -40,8 +40,8 @@ impl Members {
         if list.len() > Self::MAX {
             return Err(MembersError::TooMany { count: list.len() });
         }
-        let mut ids = HashMap::new();
-        let mut addresses = HashMap::new();
+        let mut ids = HashMap::with_capacity(list.len());
+        let mut addresses = HashMap::with_capacity(list.len());
         for (second, member) in list.iter().enumerate() {
             if let Some(first) = ids.insert(&member.id, second) {
                 return Err(MembersError::DuplicateId {

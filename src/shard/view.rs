@@ -9,6 +9,8 @@ mod fingerprint;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
+
 use super::members::{MemberIndex, Members};
 use super::pins::Pins;
 use super::placement::{HashKey, Placement, Placer};
@@ -27,8 +29,9 @@ pub struct View {
     placer: Placer,
     pins: Pins,
     fingerprint: Fingerprint,
-    /// One for each member, in order.
-    sticky_tokens: Vec<StickyToken>,
+    /// One for each member, in order. Made when the first is asked for: nobody asks a view that was
+    /// only told, and they take longer than all the rest of it.
+    sticky_tokens: OnceLock<Box<[StickyToken]>>,
 }
 
 impl View {
@@ -37,10 +40,6 @@ impl View {
     pub fn new(members: Members, placement: Placement, key: &HashKey, pins: Pins) -> Self {
         let placer = Placer::new(placement, key, &members);
         let fingerprint = Fingerprint::of(key, placement, &members, &pins);
-        let sticky_tokens = members
-            .iter()
-            .map(|(_, member)| StickyToken::of(key, &member.id))
-            .collect();
         Self {
             members,
             placement,
@@ -48,7 +47,7 @@ impl View {
             placer,
             pins,
             fingerprint,
-            sticky_tokens,
+            sticky_tokens: OnceLock::new(),
         }
     }
 
@@ -104,7 +103,13 @@ impl View {
     /// If the index came from a longer list than this view's.
     #[must_use]
     pub fn sticky_token(&self, index: MemberIndex) -> &StickyToken {
-        &self.sticky_tokens[index.get()]
+        let tokens = self.sticky_tokens.get_or_init(|| {
+            let members = self.members.iter();
+            members
+                .map(|(_, member)| StickyToken::of(&self.key, &member.id))
+                .collect()
+        });
+        &tokens[index.get()]
     }
 
     /// The member that a cookie value names, if any.

@@ -11,12 +11,9 @@ use shardlet::shard::ownership::{
 use shardlet::shard::{Member, Members, Pin, Pins, Placement, Repository, View, Weight};
 
 /// The members of a fleet.
-pub const MEMBERS: usize = 1000;
+const MEMBERS: usize = 1000;
 /// Views that differ, in a rollout that has gone wrong.
 pub const VIEWS: usize = 512;
-
-/// Where nothing is disputed: by every view of these fleets it belongs to the same member, ours.
-const REPOSITORY: &str = "library/app";
 
 /// One member, and what it knows.
 pub struct Fleet {
@@ -56,8 +53,7 @@ fn view(number: usize) -> View {
         member: members.local(),
     };
     let moved = (number > 0).then(|| pin(format!("moved-{number}/")));
-    let pins = [pin("library/".to_owned())].into_iter().chain(moved);
-    let pins = Pins::new(pins.collect()).unwrap();
+    let pins = Pins::new(moved.into_iter().collect()).unwrap();
     View::new(
         members,
         Placement::Rendezvous,
@@ -84,8 +80,7 @@ fn report(member: usize, view: &View, describes: bool) -> Answer {
 }
 
 /// What a member answers that has just taken this view.
-pub fn answer_with_view(number: usize) -> Vec<u8> {
-    let member = number % (MEMBERS - 1) + 1;
+pub fn answer_with_view(member: usize, number: usize) -> Vec<u8> {
     serde_json::to_vec(&report(member, &view(number), true)).unwrap()
 }
 
@@ -97,6 +92,11 @@ impl Fleet {
             patience: Duration::from_secs(20),
         };
         let ours = Arc::new(view(0));
+        // In dispute by none of the views.
+        let names = (0..).map(|number| format!("library/app-{number}"));
+        let is_ours =
+            |name: &String| ours.owner(&Repository::parse(name).unwrap()) == ours.members().local();
+        let repository = names.into_iter().find(is_ours).unwrap().into();
         let peers = ours.members().peers();
         let parties = peers.map(|(_, member)| PartyId::of(member)).collect();
         let (process, replica) = (ProcessId::new("process-0"), ReplicaId::new("10.0.0.0:5000"));
@@ -107,11 +107,12 @@ impl Fleet {
             snapshot,
             parties,
             now: Duration::from_secs(1),
-            repository: REPOSITORY.into(),
+            repository,
         };
         let views: Vec<View> = (0..views).map(view).collect();
         for member in 1..MEMBERS {
-            let told = report(member, &views[member % views.len()], true);
+            // As a probe has it: a view is described once.
+            let told = report(member, &views[member % views.len()], member <= views.len());
             fleet.take(member, &serde_json::to_vec(&told).unwrap());
         }
         // Nobody has been silent meanwhile, so this process knows all after `aftermath`.

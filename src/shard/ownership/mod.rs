@@ -499,21 +499,19 @@ impl Ownership {
         let mut obstacles: Vec<Obstacle> = Vec::new();
         let mut known: HashMap<(ExtentKey, bool), usize> = HashMap::new();
         for (id, party) in &self.parties {
-            for (claim, until) in party.claims() {
-                if self.is_ours(&claim.extent) {
+            for (extent, until) in party.claims() {
+                if self.is_ours(extent) {
                     continue;
                 }
-                let stands = until.is_none() && !matches!(claim.extent, Extent::Repositories(_));
-                let at = *known
-                    .entry((claim.extent.key(), stands))
-                    .or_insert_with(|| {
-                        obstacles.push(Obstacle {
-                            extent: claim.extent.clone(),
-                            who: Who::Others(Vec::new()),
-                            standing_since: stands.then_some(now),
-                        });
-                        obstacles.len() - 1
+                let stands = until.is_none() && !matches!(extent, Extent::Repositories(_));
+                let at = *known.entry((extent.key(), stands)).or_insert_with(|| {
+                    obstacles.push(Obstacle {
+                        extent: extent.clone(),
+                        who: Who::Others(Vec::new()),
+                        standing_since: stands.then_some(now),
                     });
+                    obstacles.len() - 1
+                });
                 if let Who::Others(members) = &mut obstacles[at].who
                     && members.len() < NAMED
                     && !members.contains(&id.member)

@@ -213,16 +213,16 @@ impl Party {
     }
 
     /// Everything it may be writing, each with the end if it has one.
-    pub(super) fn claims(&self) -> impl Iterator<Item = (Claim, Option<Moment>)> {
+    pub(super) fn claims(&self) -> impl Iterator<Item = (&Extent, Option<Moment>)> {
         let told = self.told.iter().flat_map(|told| &told.claims);
-        let told = told.map(|claim| (claim.clone(), None));
+        let told = told.map(|claim| (&claim.extent, None));
         let timed = self.timed.iter();
-        let timed = timed.map(|timed| (timed.claim.clone(), Some(timed.until)));
+        let timed = timed.map(|timed| (&timed.claim.extent, Some(timed.until)));
         // Whoever answers is asked at once, which takes a moment; who cannot be asked is in doubt.
         let cannot_tell = self.unanswered.is_some() || self.closed_to_us.is_some();
         let untold = self.untold.iter();
         let untold = untold.filter(move |untold| cannot_tell || untold.asked_in_vain);
-        let untold = untold.map(|untold| (Claim::of_somebody(untold.extent.clone()), None));
+        let untold = untold.map(|untold| (&untold.extent, None));
         told.chain(timed).chain(untold)
     }
 }

@@ -230,7 +230,8 @@ impl Fleet {
         assert!(seat.process.is_none());
         seat.starts += 1;
         let process = process_id(member, seat.starts);
-        let (rules, snapshot) = Ownership::new(process, view, replica(member, at), rules, None, now);
+        let (rules, snapshot) =
+            Ownership::new(process, view, replica(member, at), rules, None, now);
         seat.process = Some(Process {
             rules,
             snapshot,
