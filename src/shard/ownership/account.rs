@@ -267,11 +267,11 @@ impl Ownership {
                 }
             }
             NoAnswer::Replaced if party.listed => party.heard(),
-            NoAnswer::Silent | NoAnswer::Replaced => {
+            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced => {
                 // Asked before an absence of ours: it may have answered to nobody.
                 let speaks = last_request.is_some_and(|at| at >= asked_at);
                 if asked_at >= self.began && !speaks {
-                    party.was_silent(asked_at);
+                    party.was_silent(asked_at, why != NoAnswer::Silent);
                 }
                 party.closed_to_us = None;
             }

@@ -170,8 +170,10 @@ pub enum Reply {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// The other side refused the connection, or let the time pass.
+    /// The other side let the time pass.
     Silent,
+    /// Nobody listens there: who did is no more.
+    Refused,
     /// Somebody is there and does not tell, and why.
     Closed(String),
     /// Another listed member answers there.

@@ -75,11 +75,12 @@ pub(super) struct Untold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unanswered {
-    /// When the first of them was asked.
+    /// When the first of them was asked; of those that were refused, if there are any.
     pub(super) since: Moment,
     /// When the last was.
     pub(super) last: Moment,
     pub(super) count: u32,
+    pub(super) refused: bool,
 }
 
 impl Party {
@@ -125,14 +126,20 @@ impl Party {
         self.unanswered = None;
     }
 
-    /// A question of this moment got no answer.
-    pub(super) fn was_silent(&mut self, asked_at: Moment) {
-        let before = self.unanswered;
-        self.unanswered = Some(Unanswered {
-            since: before.map_or(asked_at, |before| before.since),
+    /// A question of this moment got no answer. Who lets the time pass may live on for a while, and
+    /// who refuses is no more: its replica has `aftermath` from there on.
+    pub(super) fn was_silent(&mut self, asked_at: Moment, refused: bool) {
+        let silence = self.unanswered.get_or_insert(Unanswered {
+            since: asked_at,
             last: asked_at,
-            count: before.map_or(0, |before| before.count).saturating_add(1),
+            count: 0,
+            refused,
         });
+        if refused && !silence.refused {
+            (silence.since, silence.refused) = (asked_at, true);
+        }
+        silence.last = asked_at;
+        silence.count = silence.count.saturating_add(1);
     }
 
     /// Whether it, and whatever its replica had in hand, is gone: it was asked again `aftermath` after
