@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaim, Unknown};
+use super::omit::{Rule, omits};
 use crate::shard::members::{MemberAddress, MemberId};
 use crate::shard::view::Fingerprint;
 
@@ -135,7 +136,7 @@ impl Party {
             count: 0,
             refused,
         });
-        if refused && !silence.refused {
+        if refused && !silence.refused && !omits(Rule::CountFromRefusal) {
             (silence.since, silence.refused) = (asked_at, true);
         }
         silence.last = asked_at;
@@ -148,7 +149,8 @@ impl Party {
     pub(super) fn is_gone(&self, aftermath: Duration) -> bool {
         self.unanswered.is_some_and(|silence| {
             let enough = silence.count >= LEAST_UNANSWERED;
-            enough && silence.last >= silence.since.saturating_add(aftermath)
+            omits(Rule::WaitInSilence)
+                || enough && silence.last >= silence.since.saturating_add(aftermath)
         })
     }
 
@@ -172,7 +174,7 @@ impl Party {
             if told.process == process && told.claims == claims {
                 return changed;
             }
-            if told.process != process {
+            if told.process != process && !omits(Rule::KeepEarlierProcess) {
                 let before = told.process.clone();
                 for claim in told.claims.clone() {
                     let until = now.saturating_add(aftermath);
@@ -214,7 +216,9 @@ impl Party {
 
     /// Everything it may be writing, each with the end if it has one.
     pub(super) fn claims(&self) -> impl Iterator<Item = (Claim, Option<Moment>)> {
-        let told = self.told.iter().flat_map(|told| &told.claims);
+        let forgotten = self.unanswered.is_some() && omits(Rule::KeepLastKnown);
+        let told = self.told.iter().filter(move |_| !forgotten);
+        let told = told.flat_map(|told| &told.claims);
         let told = told.map(|claim| (claim.clone(), None));
         let timed = self.timed.iter();
         let timed = timed.map(|timed| (timed.claim.clone(), Some(timed.until)));
