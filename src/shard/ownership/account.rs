@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::ledger::Ledger;
+use super::omit::{Rule, omits};
 use super::party::{Party, PartyAddress, PartyId};
 use super::report::{
     Asker, Memory, Report, Seen, TOLD_VIEWS, UnderWay, WITNESS_VIEWS, Witness, millis,
@@ -43,7 +44,8 @@ impl Ownership {
         let aftermath = self.rules.aftermath;
         // A former member that never told has most likely the view that we shared.
         for party in self.parties.values_mut() {
-            if !party.listed && party.asked && party.told.is_none() {
+            let unknown = !party.listed && party.asked && party.told.is_none();
+            if unknown && !omits(Rule::AssumeSharedView) {
                 let claim = Claim::of_somebody(Extent::View(earlier.clone()));
                 party.take(ProcessId::default(), vec![claim], false, now, aftermath);
             }
@@ -74,7 +76,9 @@ impl Ownership {
     fn begin_ledger(&mut self, replica: ReplicaId, now: Moment) {
         let own = self.views.own(&self.view);
         let old = std::mem::replace(&mut self.ledger, Ledger::new(own, replica));
-        old.retire();
+        if !omits(Rule::RetireLedger) {
+            old.retire();
+        }
         if old.is_writing(now) {
             self.past.push(old);
         }
@@ -128,7 +132,7 @@ impl Ownership {
             .parties
             .get(id)
             .is_some_and(|party| party.told.is_none());
-        if !self.complete && first {
+        if !self.complete && first && !omits(Rule::WaitForOthersStart) {
             let began = now.saturating_sub(Duration::from_millis(report.up_ms));
             let until = began.saturating_add(self.rules.aftermath);
             self.ignorant_until = self.ignorant_until.max(until);
@@ -175,7 +179,8 @@ impl Ownership {
             .get(self.view.members().local())
             .id
             .clone();
-        for seen in &witness.claims {
+        let claims = witness.claims.iter();
+        for seen in claims.filter(|_| !omits(Rule::BelieveWitness)) {
             let Ok(member) = seen.member.parse::<MemberId>() else {
                 continue;
             };
@@ -197,7 +202,7 @@ impl Ownership {
                 self.changed |= party.add_timed(process, claim, until);
             }
         }
-        if witness.complete {
+        if witness.complete || omits(Rule::RequireCompleteWitness) {
             self.becomes_complete(effects);
         }
     }
@@ -246,11 +251,12 @@ impl Ownership {
             self.changed |= !std::mem::replace(&mut untold.asked_in_vain, true);
         }
         let since = party.unanswered.map_or(asked_at, |silence| silence.since);
+        let last_request = last_request.filter(|_| !omits(Rule::HearRequests));
         if last_request.is_some_and(|at| at >= since) {
             party.heard();
         }
         match why {
-            NoAnswer::NotAsked => return,
+            NoAnswer::NotAsked if !omits(Rule::ForgiveOwnErrors) => return,
             NoAnswer::Closed(reason) => {
                 party.heard();
                 if party.closed_to_us.replace(reason.clone()).is_none() {
@@ -269,11 +275,11 @@ impl Ownership {
                 }
             }
             NoAnswer::Replaced if party.listed => party.heard(),
-            NoAnswer::Silent | NoAnswer::Replaced => {
+            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced | NoAnswer::NotAsked => {
                 // Asked before an absence of ours: it may have answered to nobody.
                 let speaks = last_request.is_some_and(|at| at >= asked_at);
                 if asked_at >= self.began && !speaks {
-                    party.was_silent(asked_at);
+                    party.was_silent(asked_at, why != NoAnswer::Silent);
                 }
                 party.closed_to_us = None;
             }
@@ -321,12 +327,12 @@ impl Ownership {
             } else {
                 Extent::Any(Unknown::SeenInRequest)
             };
-            if party.shows(extent) {
+            if !omits(Rule::RememberUntoldView) && party.shows(extent) {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }
         }
-        if let Some(view) = view.filter(|_| !asked) {
+        if let Some(view) = view.filter(|_| !asked && !omits(Rule::CountStrangers)) {
             self.take_stranger(member, view, now, effects);
         }
     }
@@ -423,7 +429,11 @@ impl Ownership {
             |view: &Fingerprint| asker.view.as_ref() == Some(view) || asker.knows.contains(view);
         let own = self.view.fingerprint();
         let replica = self.ledger.replica();
-        let past = self.past.iter().filter(|ledger| ledger.is_writing(now));
+        let told = !omits(Rule::TellWritesUnderWay);
+        let past = self
+            .past
+            .iter()
+            .filter(|ledger| told && ledger.is_writing(now));
         let past = past
             .filter(|ledger| ledger.view.fingerprint() != Some(own) || ledger.replica != *replica);
         let also = past.filter_map(|ledger| {

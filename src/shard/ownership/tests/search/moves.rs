@@ -156,11 +156,7 @@ impl State {
     /// A question takes no tick, and in each tick everybody asks everybody: probes are more
     /// frequent than `aftermath`.
     fn may_tick(&self) -> bool {
-        let asks = |asker: &usize| {
-            let running = self.fleet.running(*asker);
-            running.is_some_and(|process| !process.stopped)
-        };
-        let mut askers = (0..IDS.len()).filter(asks);
+        let mut askers = (0..IDS.len()).filter(|asker| self.asks(*asker));
         let all = |asker: usize| {
             let mut asked = self.fleet.asked_by(asker).into_iter();
             asked.all(|asked| self.asked[asker][asked])
@@ -275,11 +271,9 @@ impl State {
                 budget.replicas -= 1;
                 fleet.move_replica(member, to);
                 // They are told at once, and ask back before anything else happens to it.
-                for asker in (0..IDS.len()).filter(|asker| *asker != member) {
-                    let running = fleet.running(asker);
-                    if running.is_some_and(|process| !process.stopped) {
-                        fleet.ask(asker, member);
-                    }
+                let askers = (0..IDS.len()).filter(|asker| *asker != member);
+                for asker in askers.filter(|asker| self.asks(*asker)) {
+                    fleet.ask(asker, member);
                 }
             }
             Move::Ask(asker, asked) => {
@@ -320,7 +314,30 @@ impl State {
                 fleet.tick();
             }
         }
+        next.skip_idle_questions();
         next
+    }
+
+    /// Questions that change nothing are asked at once: they can be asked again at any time.
+    fn skip_idle_questions(&mut self) {
+        let askers: Vec<usize> = (0..IDS.len()).filter(|asker| self.asks(*asker)).collect();
+        for asker in askers {
+            for asked in self.fleet.asked_by(asker) {
+                if self.asked[asker][asked] {
+                    continue;
+                }
+                let mut after = self.fleet.clone();
+                after.ask(asker, asked);
+                let mut seats = self.fleet.seats.iter().zip(&after.seats);
+                let same = seats.all(|(one, other)| self.key_of(one) == self.key_of(other));
+                self.asked[asker][asked] = same;
+            }
+        }
+    }
+
+    fn asks(&self, member: usize) -> bool {
+        let running = self.fleet.running(member);
+        running.is_some_and(|process| !process.stopped)
     }
 
     /// The first half of the gate.
