@@ -37,8 +37,8 @@
 //! Nothing here knows a clock, a socket or a task: [`Ownership::step`] takes an [`Event`] and the
 //! time, and returns [`Effect`]s.
 
-mod account;
 mod claim;
+mod heard;
 mod ledger;
 mod omit;
 mod party;
@@ -46,6 +46,7 @@ pub mod report;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod told;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
