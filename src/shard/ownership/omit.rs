@@ -19,6 +19,8 @@ pub(super) enum Rule {
     AssumeSharedView,
     /// Silence lasts for `aftermath` before somebody is gone.
     WaitInSilence,
+    /// It begins with the first unanswered question, not with the last answer.
+    CountFromQuestion,
     /// Somebody who is silent at first, and refuses then, has lived until then.
     CountFromRefusal,
     /// A request is a sign of life.
