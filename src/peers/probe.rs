@@ -155,8 +155,9 @@ impl Checks {
             Heard::Unreadable(_) => told(Reply::Unreadable),
             Heard::Closed(reason) => no_answer(NoAnswer::Closed(reason)),
             Heard::Replaced(_) => no_answer(NoAnswer::Replaced),
-            Heard::Silent(_) if stopped => no_answer(NoAnswer::NotAsked),
+            Heard::Silent(_) | Heard::Refused(_) if stopped => no_answer(NoAnswer::NotAsked),
             Heard::Silent(_) => no_answer(NoAnswer::Silent),
+            Heard::Refused(_) => no_answer(NoAnswer::Refused),
             Heard::NotAsked(_) => no_answer(NoAnswer::NotAsked),
         };
         self.state.step(event);
@@ -194,6 +195,7 @@ impl Checks {
             | Heard::Closed(reason)
             | Heard::Replaced(reason)
             | Heard::Silent(reason)
+            | Heard::Refused(reason)
             | Heard::NotAsked(reason) => (tracker.record(false), reason.as_str()),
         };
         if tracker.is_back() {

@@ -16,7 +16,7 @@ use super::fixed::Fixed;
 use super::listeners::{Closing, Listeners, Sockets, Tasks};
 use super::observe::{Observer, Shown};
 use super::reload::{Loader, Reloader, Report};
-use super::serving::Serving;
+use super::serving::{Serving, Swaps};
 use super::{LogOutput, Server};
 use crate::config::Config;
 use crate::member::generation::Generation;
@@ -108,14 +108,7 @@ pub(super) async fn start(
     let asker = Asker::new(authority_file.clone());
     let state = state(&config, log, &trust, asker)?;
     certificates::report_expiry(&state, &material);
-    let known = state.clone();
-    swaps.on_knock(Box::new(move |member| {
-        known.step(Event::Asked {
-            member: member.clone(),
-            view: None,
-        });
-    }));
-
+    hear_knocks(&swaps, &state);
     let certificates = Certificates::new(swaps, trust, material);
     let background = Background {
         state: state.clone(),
@@ -165,6 +158,17 @@ pub(super) async fn start(
         connections,
         _listeners: listeners,
     })
+}
+
+/// A former member that is turned away is alive.
+fn hear_knocks(swaps: &Swaps, state: &Arc<State>) {
+    let state = state.clone();
+    swaps.on_knock(Box::new(move |member| {
+        state.step(Event::Asked {
+            member: member.clone(),
+            view: None,
+        });
+    }));
 }
 
 fn state(

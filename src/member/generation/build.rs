@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::{FormerMember, Generation};
-use crate::config::{Config, Queue, Registry, RegistryAddress};
+use crate::config::{Config, Queue, RegistryAddress};
 use crate::member::peer_state::PeerState;
 use crate::observe::metrics::Metrics;
 use crate::shard::ownership::PartyId;
@@ -45,23 +45,17 @@ impl Generation {
             files: _,
             remarks: _,
         } = config;
-        let Registry {
-            address,
-            tls: _,
-            max_in_flight,
-            queue,
-            reads_write,
-        } = registry;
         let view = Arc::new(view.clone());
         let members = metrics.members(&view);
-        metrics.replica_limit(max_in_flight.get());
+        metrics.replica_limit(registry.max_in_flight.get());
         let former_members =
             before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
         let peer_states = view.members().iter().map(|(index, member)| {
             let local = index == view.members().local();
-            let known = before.and_then(|before| known_state(before, address, local, member));
+            let known =
+                before.and_then(|before| known_state(before, &registry.address, local, member));
             let (places, queue) = if local {
-                (*max_in_flight, queue)
+                (registry.max_in_flight, &registry.queue)
             } else {
                 (peer_limits.max_in_flight, &peer_limits.queue)
             };
@@ -82,8 +76,8 @@ impl Generation {
             upstreams,
             peer_states: peer_states.collect(),
             former_members: former_members.into(),
-            replica_address: address.clone(),
-            reads_write: *reads_write,
+            replica_address: registry.address.clone(),
+            reads_write: registry.reads_write,
             view,
         };
         generation.show_circuits();

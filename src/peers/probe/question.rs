@@ -29,6 +29,8 @@ pub(super) enum Heard {
     Replaced(String),
     /// Nobody seems to be there, and why.
     Silent(String),
+    /// Nobody listens there, and why.
+    Refused(String),
     /// The question never went out, for a reason of our own.
     NotAsked(String),
 }
@@ -226,6 +228,7 @@ fn heard_of(error: &Error) -> Heard {
         kind if *kind == UNREADABLE || *kind == Asker::TOO_LARGE => Heard::Unreadable(reason),
         kind if *kind == REFUSED => Heard::Closed(reason),
         ErrorType::TLSHandshakeFailure => Heard::Closed(reason),
+        ErrorType::ConnectRefused => Heard::Refused(reason),
         ErrorType::SocketError | ErrorType::BindError => Heard::NotAsked(reason),
         _ if is_ours(error) => Heard::NotAsked(reason),
         _ => Heard::Silent(reason),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::claim::{Moment, ReplicaId};
+use super::omit::{Rule, omits};
 use crate::shard::view::OtherView;
 
 /// The writes of one generation to one replica. Only writes lock it, until it is retired.
@@ -77,7 +78,9 @@ impl Ledger {
         let Some(repository) = entries.under_way.remove(&write.0) else {
             return;
         };
-        if let WriteEnd::Orphaned { until } = end {
+        if let WriteEnd::Orphaned { until } = end
+            && !omits(Rule::CountOrphans)
+        {
             entries.orphans.retain(|(known, _)| *known != repository);
             entries.orphans.push((repository, until));
         }

@@ -37,14 +37,16 @@
 //! Nothing here knows a clock, a socket or a task: [`Ownership::step`] takes an [`Event`] and the
 //! time, and returns [`Effect`]s.
 
-mod account;
 mod claim;
+mod heard;
 mod ledger;
+mod omit;
 mod party;
 pub mod report;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod told;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
@@ -52,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claim::{Extent, ExtentKey, TimedClaim};
+use omit::{Rule, omits};
 use party::Party;
 use snapshot::{Obstacle, Who};
 use views::Views;
@@ -173,8 +176,10 @@ pub enum Reply {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// The other side refused the connection, or let the time pass.
+    /// The other side let the time pass.
     Silent,
+    /// Nobody listens there: who did is no more.
+    Refused,
     /// Somebody is there and does not tell, and why.
     Closed(String),
     /// Another listed member answers there.
@@ -397,15 +402,19 @@ impl Ownership {
             (party.listed, party.asked) = (true, true);
         }
         let us = &self.view.members().get(self.view.members().local()).id;
-        self.parties.retain(|id, _| id.member != *us);
+        self.parties.retain(|id, party| {
+            id.member != *us && (party.listed || !omits(Rule::KeepFormerMembers))
+        });
     }
 
     /// Whether all is known, and everybody was asked: what holds back every write.
     fn settle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if !self.complete && now >= self.ignorant_until {
+        let waited = now >= self.ignorant_until || omits(Rule::WaitAtStart);
+        if !self.complete && waited {
             let aftermath = self.rules.aftermath;
             let mut listed = self.parties.values().filter(|party| party.listed);
-            if listed.all(|party| party.told.is_some() || party.is_gone(aftermath)) {
+            let known = |party: &Party| party.told.is_some() || party.is_gone(aftermath);
+            if listed.all(known) || omits(Rule::WaitForListed) {
                 self.becomes_complete(effects);
             }
         }
@@ -428,6 +437,9 @@ impl Ownership {
     fn wait(&self) -> Option<Wait> {
         if !self.complete {
             return Some(Wait::Starting);
+        }
+        if omits(Rule::AskBeforeWriting) {
+            return None;
         }
         let mut asked = self.parties.values().filter(|party| party.asked);
         asked
@@ -456,7 +468,8 @@ impl Ownership {
     fn notice_absence(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let away = now.saturating_sub(self.last_step);
         self.last_step = now;
-        if self.longest_absence().is_none_or(|longest| away <= longest) {
+        let noticed = !omits(Rule::NoticeAbsence);
+        if !noticed || self.longest_absence().is_none_or(|longest| away <= longest) {
             return;
         }
         self.complete = false;
@@ -524,6 +537,7 @@ impl Ownership {
         let replica = self.ledger.replica();
         let earlier = self.own_past.iter();
         let earlier = earlier.filter(|timed| timed.claim.replica != *replica);
+        let earlier = earlier.filter(|_| !omits(Rule::MindEarlierReplica));
         obstacles.extend(earlier.map(|timed| Obstacle {
             extent: timed.claim.extent.clone(),
             who: Who::Ourselves,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaim, Unknown};
+use super::omit::{Rule, omits};
 use crate::shard::members::{MemberAddress, MemberId};
 use crate::shard::view::Fingerprint;
 
@@ -77,11 +78,12 @@ pub(super) struct Untold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unanswered {
-    /// When the first of them was asked.
+    /// When the first of them was asked; of those that were refused, if there are any.
     pub(super) since: Moment,
     /// When the last was.
     pub(super) last: Moment,
     pub(super) count: u32,
+    pub(super) refused: bool,
 }
 
 impl Party {
@@ -127,14 +129,25 @@ impl Party {
         self.unanswered = None;
     }
 
-    /// A question of this moment got no answer.
-    pub(super) fn was_silent(&mut self, asked_at: Moment) {
-        let before = self.unanswered;
-        self.unanswered = Some(Unanswered {
-            since: before.map_or(asked_at, |before| before.since),
+    /// A question of this moment got no answer. Who lets the time pass may live on for a while, and
+    /// who refuses is no more: its replica has `aftermath` from there on.
+    pub(super) fn was_silent(&mut self, asked_at: Moment, refused: bool) {
+        let since = if omits(Rule::CountFromQuestion) {
+            Moment::ZERO
+        } else {
+            asked_at
+        };
+        let silence = self.unanswered.get_or_insert(Unanswered {
+            since,
             last: asked_at,
-            count: before.map_or(0, |before| before.count).saturating_add(1),
+            count: 0,
+            refused,
         });
+        if refused && !silence.refused && !omits(Rule::CountFromRefusal) {
+            (silence.since, silence.refused) = (asked_at, true);
+        }
+        silence.last = asked_at;
+        silence.count = silence.count.saturating_add(1);
     }
 
     /// Whether it, and whatever its replica had in hand, is gone: it was asked again `aftermath` after
@@ -143,7 +156,8 @@ impl Party {
     pub(super) fn is_gone(&self, aftermath: Duration) -> bool {
         self.unanswered.is_some_and(|silence| {
             let enough = silence.count >= LEAST_UNANSWERED;
-            enough && silence.last >= silence.since.saturating_add(aftermath)
+            omits(Rule::WaitInSilence)
+                || enough && silence.last >= silence.since.saturating_add(aftermath)
         })
     }
 
@@ -168,7 +182,7 @@ impl Party {
             if told.process == process && told.claims == claims && told.vouches == vouches {
                 return changed;
             }
-            if told.process != process {
+            if told.process != process && !omits(Rule::KeepEarlierProcess) {
                 let before = told.process.clone();
                 for claim in told.claims.clone() {
                     let until = now.saturating_add(aftermath);
@@ -214,7 +228,9 @@ impl Party {
 
     /// Everything it may be writing, each with the end if it has one.
     pub(super) fn claims(&self) -> impl Iterator<Item = (&Extent, Option<Moment>)> {
-        let told = self.told.iter().flat_map(|told| &told.claims);
+        let forgotten = self.unanswered.is_some() && omits(Rule::KeepLastKnown);
+        let told = self.told.iter().filter(move |_| !forgotten);
+        let told = told.flat_map(|told| &told.claims);
         let told = told.map(|claim| (&claim.extent, None));
         let timed = self.timed.iter();
         let timed = timed.map(|timed| (&timed.claim.extent, Some(timed.until)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::claim::{Extent, Moment, ReplicaId, Unknown};
 use super::ledger::Ledger;
+use super::omit::{Rule, omits};
 use crate::shard::members::MemberId;
 use crate::shard::repository::Repository;
 use crate::shard::view::View;
@@ -83,11 +84,14 @@ impl Snapshot {
         }
         if let Some(longest) = self.longest_absence
             && now.saturating_sub(awake) > longest
+            && !omits(Rule::NoticeAbsenceAtWrite)
         {
             return Verdict::Hold(Wait::Paused);
         }
         let mut elsewhere = self.elsewhere.iter();
-        if elsewhere.any(|ledger| ledger.writes(repository.as_str(), now)) {
+        if !omits(Rule::MindOldReplica)
+            && elsewhere.any(|ledger| ledger.writes(repository.as_str(), now))
+        {
             return Verdict::Hold(Wait::OwnReplica);
         }
         let mut obstacles = self.obstacles.iter();

@@ -82,7 +82,6 @@ impl Canon<'_> {
         for (id, party) in &process.rules.parties {
             let at = IDS.iter().position(|known| *known == id.member.as_str());
             let last = at.and_then(|at| process.last_request[at]);
-            self.number(u8::from(last == Some(self.now)));
             let since = party.unanswered.map(|silence| silence.since);
             self.number(u8::from(since.is_some() && last >= since));
         }
@@ -132,6 +131,7 @@ impl Canon<'_> {
         self.optional(party.unanswered, |canon, silence| {
             canon.past(silence.since);
             canon.number(silence.count.min(3));
+            canon.number(u8::from(silence.refused));
             canon.number(u8::from(party.is_gone(canon.setting.rules.aftermath)));
         });
         self.optional(party.told.as_ref(), |canon, told| {

@@ -307,8 +307,10 @@ impl Fleet {
         let (round, asked_at) = (process.snapshot.round, self.now);
         let answers = |process: &Process| !process.stopped;
         let report = (gets_there && self.running(asked).is_some_and(answers)).then(|| {
-            if self.running(asked).unwrap().last_request[asker] != Some(asked_at) {
-                self.process(asked).last_request[asker] = Some(asked_at);
+            // Of what happens in one tick, a request comes before a question that nobody answers.
+            let came = Some(asked_at - Duration::from_millis(1));
+            if self.running(asked).unwrap().last_request[asker] != came {
+                self.process(asked).last_request[asker] = came;
             }
             let rules = self.rules(asked);
             let known = rules.parties.get(&party(asker));
@@ -338,10 +340,17 @@ impl Fleet {
                 round: question.round,
                 asked_at: question.asked_at,
                 last_request: self.running(asker).unwrap().last_request[asked],
-                why: NoAnswer::Silent,
+                why: self.why_no_answer(asked),
             },
         };
         self.step(asker, event)
+    }
+
+    fn why_no_answer(&self, asked: usize) -> NoAnswer {
+        match self.running(asked) {
+            Some(_) => NoAnswer::Silent,
+            None => NoAnswer::Refused,
+        }
     }
 
     /// Nobody answers, for another reason than silence.

@@ -1,10 +1,12 @@
 //! What may happen next in a small fleet.
 
-use super::super::super::NoAnswer;
 use super::super::super::report::millis;
+use super::super::super::{NoAnswer, WriteEnd};
 use super::super::canon::Canon;
-use super::super::fleet::{Fleet, IDS, Process, Question, Seat};
+use super::super::fleet::{Fleet, Guard, IDS, Process, Question, Seat};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// The one repository.
 pub(super) const REPOSITORY: &str = "repo";
@@ -156,11 +158,7 @@ impl State {
     /// A question takes no tick, and in each tick everybody asks everybody: probes are more
     /// frequent than `aftermath`.
     fn may_tick(&self) -> bool {
-        let asks = |asker: &usize| {
-            let running = self.fleet.running(*asker);
-            running.is_some_and(|process| !process.stopped)
-        };
-        let mut askers = (0..IDS.len()).filter(asks);
+        let mut askers = (0..IDS.len()).filter(|asker| self.asks(*asker));
         let all = |asker: usize| {
             let mut asked = self.fleet.asked_by(asker).into_iter();
             asked.all(|asked| self.asked[asker][asked])
@@ -275,11 +273,9 @@ impl State {
                 budget.replicas -= 1;
                 fleet.move_replica(member, to);
                 // They are told at once, and ask back before anything else happens to it.
-                for asker in (0..IDS.len()).filter(|asker| *asker != member) {
-                    let running = fleet.running(asker);
-                    if running.is_some_and(|process| !process.stopped) {
-                        fleet.ask(asker, member);
-                    }
+                let askers = (0..IDS.len()).filter(|asker| *asker != member);
+                for asker in askers.filter(|asker| self.asks(*asker)) {
+                    fleet.ask(asker, member);
                 }
             }
             Move::Ask(asker, asked) => {
@@ -292,14 +288,7 @@ impl State {
                 next.on_the_way
                     .sort_by_key(|(asker, asked, _)| (*asker, *asked));
             }
-            Move::Arrive(asker, asked) => {
-                let is_it =
-                    |(one, other, _): &(usize, usize, Question)| (*one, *other) == (asker, asked);
-                let at = next.on_the_way.iter().position(is_it).unwrap();
-                let (.., question) = next.on_the_way.remove(at);
-                next.asked[asker][asked] = true;
-                fleet.arrive(asker, asked, question);
-            }
+            Move::Arrive(asker, asked) => next.arrive(asker, asked),
             Move::Lose(asker, asked) => {
                 budget.lost -= 1;
                 next.asked[asker][asked] = true;
@@ -320,24 +309,60 @@ impl State {
                 fleet.tick();
             }
         }
+        next.skip_idle_questions();
         next
     }
 
-    /// The first half of the gate.
-    fn count_in(&mut self, member: usize) {
-        let fits = !self.manner.judged_first || self.fleet.may_write(member, REPOSITORY);
-        if fits {
-            self.fleet.count_in(member, REPOSITORY);
+    fn arrive(&mut self, asker: usize, asked: usize) {
+        let is_it = |(one, other, _): &(usize, usize, Question)| (*one, *other) == (asker, asked);
+        let at = self.on_the_way.iter().position(is_it).unwrap();
+        let (.., question) = self.on_the_way.remove(at);
+        self.asked[asker][asked] = true;
+        self.fleet.arrive(asker, asked, question);
+    }
+
+    /// Questions that change nothing are asked at once: they can be asked again at any time.
+    fn skip_idle_questions(&mut self) {
+        let askers: Vec<usize> = (0..IDS.len()).filter(|asker| self.asks(*asker)).collect();
+        for asker in askers {
+            for asked in self.fleet.asked_by(asker) {
+                if self.asked[asker][asked] {
+                    continue;
+                }
+                let mut after = self.fleet.clone();
+                after.ask(asker, asked);
+                let mut seats = self.fleet.seats.iter().zip(&after.seats);
+                let same = seats.all(|(one, other)| self.key_of(one) == self.key_of(other));
+                self.asked[asker][asked] = same;
+            }
         }
     }
 
-    /// The second half.
+    fn asks(&self, member: usize) -> bool {
+        let running = self.fleet.running(member);
+        running.is_some_and(|process| !process.stopped)
+    }
+
+    /// The first half of the gate; or the second, where it is judged first.
+    fn count_in(&mut self, member: usize) {
+        if !self.manner.judged_first {
+            self.fleet.count_in(member, REPOSITORY);
+        } else if self.fleet.may_write(member, REPOSITORY) {
+            self.fleet.count_in(member, REPOSITORY);
+            let counted = self.fleet.process(member).counted.as_ref();
+            counted.unwrap().ends(WriteEnd::Done);
+        }
+    }
+
     fn judge(&mut self, member: usize) {
-        if self.manner.judged_first {
-            let guard = self.fleet.process(member).counted.take().unwrap();
-            self.fleet.send(member, guard);
-        } else {
+        if !self.manner.judged_first {
             self.fleet.judge(member);
+            return;
+        }
+        let guard = self.fleet.process(member).counted.take().unwrap();
+        if let Some(write) = guard.ledger.begin(&Arc::from(REPOSITORY)) {
+            let write = Rc::new(write);
+            self.fleet.send(member, Guard { write, ..guard });
         }
     }
 }

@@ -1,17 +1,16 @@
-//! What others tell, and what we tell them.
+//! What happens: another view or replica, and what others tell.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::ledger::Ledger;
+use super::omit::{Rule, omits};
 use super::party::{Party, PartyAddress, PartyId};
-use super::report::{
-    Asker, Memory, Report, Seen, TOLD_VIEWS, UnderWay, WITNESS_VIEWS, Witness, millis,
-};
+use super::report::{Report, Seen, TOLD_VIEWS, WITNESS_VIEWS, Witness};
 use super::{Effect, Holds, NoAnswer, Note, Ownership, Reply, Rules, STRANGERS};
 use crate::shard::members::{Member, MemberId};
-use crate::shard::view::{Fingerprint, OtherView, View};
+use crate::shard::view::{Fingerprint, View};
 
 impl PartyId {
     /// A member as a list has it.
@@ -43,7 +42,8 @@ impl Ownership {
         let aftermath = self.rules.aftermath;
         // A former member that never told has most likely the view that we shared.
         for party in self.parties.values_mut() {
-            if !party.listed && party.asked && party.told.is_none() {
+            let unknown = !party.listed && party.asked && party.told.is_none();
+            if unknown && !omits(Rule::AssumeSharedView) {
                 let claim = Claim::of_somebody(Extent::View(earlier.clone()));
                 party.take(ProcessId::default(), vec![claim], false, now, aftermath);
             }
@@ -74,7 +74,9 @@ impl Ownership {
     fn begin_ledger(&mut self, replica: ReplicaId, now: Moment) {
         let own = self.views.own(&self.view);
         let old = std::mem::replace(&mut self.ledger, Ledger::new(own, replica));
-        old.retire();
+        if !omits(Rule::RetireLedger) {
+            old.retire();
+        }
         if old.is_writing(now) {
             self.past.push(old);
         }
@@ -128,7 +130,7 @@ impl Ownership {
             .parties
             .get(id)
             .is_some_and(|party| party.told.is_none());
-        if !self.complete && first {
+        if !self.complete && first && !omits(Rule::WaitForOthersStart) {
             let began = now.saturating_sub(Duration::from_millis(report.up_ms));
             let until = began.saturating_add(self.rules.aftermath);
             self.ignorant_until = self.ignorant_until.max(until);
@@ -175,7 +177,8 @@ impl Ownership {
             .get(self.view.members().local())
             .id
             .clone();
-        for seen in &witness.claims {
+        let claims = witness.claims.iter();
+        for seen in claims.filter(|_| !omits(Rule::BelieveWitness)) {
             let Ok(member) = seen.member.parse::<MemberId>() else {
                 continue;
             };
@@ -197,7 +200,7 @@ impl Ownership {
                 self.changed |= party.add_timed(process, claim, until);
             }
         }
-        if witness.complete {
+        if witness.complete || omits(Rule::RequireCompleteWitness) {
             self.becomes_complete(effects);
         }
     }
@@ -219,7 +222,12 @@ impl Ownership {
         }
     }
 
-    fn remember_own_past(&mut self, process: ProcessId, claim: Claim, until: Moment) -> bool {
+    pub(super) fn remember_own_past(
+        &mut self,
+        process: ProcessId,
+        claim: Claim,
+        until: Moment,
+    ) -> bool {
         // The list of a party has the same rule: a claim is kept once, with its latest end.
         let mut own = Party::new(false);
         own.timed = std::mem::take(&mut self.own_past);
@@ -246,11 +254,12 @@ impl Ownership {
             self.changed |= !std::mem::replace(&mut untold.asked_in_vain, true);
         }
         let since = party.unanswered.map_or(asked_at, |silence| silence.since);
+        let last_request = last_request.filter(|_| !omits(Rule::HearRequests));
         if last_request.is_some_and(|at| at >= since) {
             party.heard();
         }
         match why {
-            NoAnswer::NotAsked => return,
+            NoAnswer::NotAsked if !omits(Rule::ForgiveOwnErrors) => return,
             NoAnswer::Closed(reason) => {
                 party.heard();
                 if party.closed_to_us.replace(reason.clone()).is_none() {
@@ -269,11 +278,11 @@ impl Ownership {
                 }
             }
             NoAnswer::Replaced if party.listed => party.heard(),
-            NoAnswer::Silent | NoAnswer::Replaced => {
+            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced | NoAnswer::NotAsked => {
                 // Asked before an absence of ours: it may have answered to nobody.
                 let speaks = last_request.is_some_and(|at| at >= asked_at);
                 if asked_at >= self.began && !speaks {
-                    party.was_silent(asked_at);
+                    party.was_silent(asked_at, why != NoAnswer::Silent);
                 }
                 party.closed_to_us = None;
             }
@@ -321,12 +330,12 @@ impl Ownership {
             } else {
                 Extent::Any(Unknown::SeenInRequest)
             };
-            if party.shows(extent) {
+            if !omits(Rule::RememberUntoldView) && party.shows(extent) {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }
         }
-        if let Some(view) = view.filter(|_| !asked) {
+        if let Some(view) = view.filter(|_| !asked && !omits(Rule::CountStrangers)) {
             self.take_stranger(member, view, now, effects);
         }
     }
@@ -414,192 +423,4 @@ impl Ownership {
             Extent::Any(unknown) => unknown.to_string(),
         }
     }
-
-    /// Our account of ourselves, for one that asks. Made under the lock that retires ledgers, so it
-    /// names every write that goes on under another view than the one in force.
-    #[must_use]
-    pub fn report(&self, asker: &Asker, now: Moment) -> Report {
-        let knows =
-            |view: &Fingerprint| asker.view.as_ref() == Some(view) || asker.knows.contains(view);
-        let own = self.view.fingerprint();
-        let replica = self.ledger.replica();
-        let past = self.past.iter().filter(|ledger| ledger.is_writing(now));
-        let past = past
-            .filter(|ledger| ledger.view.fingerprint() != Some(own) || ledger.replica != *replica);
-        let also = past.filter_map(|ledger| {
-            under_way(&ledger.view, &ledger.replica, ledger.repositories(now))
-        });
-        Report {
-            view: own.to_string(),
-            start: self.process.as_str().to_owned(),
-            up_ms: millis(now.saturating_sub(self.began)),
-            replica: replica.as_str().to_owned(),
-            description: (!knows(own)).then(|| self.view.describe()),
-            also: also.collect(),
-            vouches: self.vouches(),
-            seen: asker.wants_witness.then(|| self.testify(asker, now)),
-        }
-    }
-
-    fn vouches(&self) -> bool {
-        self.complete || self.recalled
-    }
-
-    /// What the process after this one has to know, to be kept before anything else is done.
-    #[must_use]
-    pub fn memory(&self, now: Moment) -> Memory {
-        let claim = |extent: &Extent, replica: &ReplicaId| {
-            let Extent::View(view) = extent else {
-                return None;
-            };
-            under_way(view, replica, None)
-        };
-        let past = self.past.iter().filter(|ledger| ledger.is_writing(now));
-        let ledgers = past.chain([&self.ledger]);
-        let own = ledgers.map(|ledger| under_way(&ledger.view, &ledger.replica, None));
-        let earlier = self.own_past.iter();
-        let earlier = earlier.map(|timed| claim(&timed.claim.extent, &timed.claim.replica));
-        let all: Vec<_> = own.chain(earlier).collect();
-        Memory {
-            // What cannot be told in words is not known to the next.
-            complete: self.vouches() && all.iter().all(Option::is_some),
-            own: all.into_iter().flatten().collect(),
-            parties: self
-                .parties
-                .keys()
-                .map(|id| (id.member.to_string(), id.address.as_str().to_owned()))
-                .collect(),
-        }
-    }
-
-    /// Takes what the process before has left, which ended `away` ago. It says nothing of what
-    /// others did meanwhile, unless that was too short for anything to happen.
-    pub(super) fn recall(&mut self, memory: &Memory, away: Duration, now: Moment) {
-        let aftermath = self.rules.aftermath;
-        if !memory.complete || away > aftermath / 2 {
-            return;
-        }
-        let until = now.saturating_add(aftermath);
-        let before = ProcessId::new("before");
-        for own in &memory.own {
-            let view = self
-                .views
-                .told(&self.view, &own.fingerprint, Some(&own.description));
-            let extent = view.map_or(Extent::Any(Unknown::NotDescribed), Extent::View);
-            let replica = ReplicaId::new(own.replica.clone());
-            self.remember_own_past(before.clone(), Claim { extent, replica }, until);
-        }
-        for (member, address) in &memory.parties {
-            let Ok(member) = member.parse::<MemberId>() else {
-                return;
-            };
-            let address = PartyAddress::told(address);
-            let id = PartyId { member, address };
-            // A peer is asked. Who is listed no more may have had any view.
-            if !self.parties.contains_key(&id) {
-                let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
-                let any = Claim::of_somebody(Extent::Any(Unknown::NotDescribed));
-                party.add_timed(before.clone(), any, until);
-            }
-        }
-        self.recalled = true;
-    }
-
-    /// What we have seen of others that the asker's own view does not allow for, and of processes
-    /// of the asker before this one.
-    fn testify(&self, asker: &Asker, now: Moment) -> Witness {
-        let mut witness = Witness {
-            complete: self.complete,
-            ..Witness::default()
-        };
-        for (id, party) in &self.parties {
-            let is_asker = asker.member.as_ref() == Some(&id.member);
-            let aftermath = self.rules.aftermath;
-            let left = match party.unanswered.filter(|_| !party.listed) {
-                Some(silence) => silence.since.saturating_add(aftermath).saturating_sub(now),
-                None => aftermath,
-            };
-            let told = party.told.iter().flat_map(|told| {
-                let claims = told.claims.iter();
-                claims.map(move |claim| (&told.process, claim, left))
-            });
-            let timed = party.timed.iter();
-            let timed = timed.map(|timed| {
-                (
-                    &timed.process,
-                    &timed.claim,
-                    timed.until.saturating_sub(now),
-                )
-            });
-            for (process, claim, left) in told.chain(timed) {
-                let known =
-                    !is_asker && asker.view.is_some() && claim.extent.view() == asker.view.as_ref();
-                if known || is_asker && *process == asker.process {
-                    continue;
-                }
-                witness.add(&id.member, id.address.as_str(), process, claim, left);
-            }
-        }
-        let members = self.view.members();
-        let own = members.get(members.local());
-        for timed in &self.own_past {
-            let left = timed.until.saturating_sub(now);
-            let address = own.address.to_string();
-            witness.add(&own.id, &address, &timed.process, &timed.claim, left);
-        }
-        witness
-    }
-}
-
-impl Witness {
-    fn add(
-        &mut self,
-        member: &MemberId,
-        address: &str,
-        process: &ProcessId,
-        claim: &Claim,
-        left: Duration,
-    ) {
-        let view = claim.extent.view().map(ToString::to_string);
-        if let (Extent::View(described), Some(view)) = (&claim.extent, &view) {
-            self.describe(view, described);
-        }
-        let repositories = match &claim.extent {
-            Extent::Repositories(names) => Some(names.iter().map(ToString::to_string).collect()),
-            Extent::View(_) | Extent::Any(_) => None,
-        };
-        self.claims.push(Seen {
-            member: member.to_string(),
-            address: address.to_owned(),
-            start: process.as_str().to_owned(),
-            replica: claim.replica.as_str().to_owned(),
-            view,
-            repositories,
-            left_ms: millis(left),
-        });
-    }
-
-    fn describe(&mut self, fingerprint: &str, view: &OtherView) {
-        let known = self.views.iter().any(|(known, _)| known == fingerprint);
-        if let (false, Some(description)) = (
-            known || self.views.len() >= WITNESS_VIEWS,
-            view.description(),
-        ) {
-            self.views
-                .push((fingerprint.to_owned(), description.clone()));
-        }
-    }
-}
-
-fn under_way(
-    view: &OtherView,
-    replica: &ReplicaId,
-    repositories: Option<Vec<Box<str>>>,
-) -> Option<UnderWay> {
-    Some(UnderWay {
-        fingerprint: view.fingerprint()?.to_string(),
-        description: view.description()?.clone(),
-        replica: replica.as_str().to_owned(),
-        repositories: repositories.map(|names| names.into_iter().map(String::from).collect()),
-    })
 }
