@@ -88,7 +88,8 @@ impl Member {
 
     fn told(&mut self, party: &PartyId, reply: Reply) {
         let round = self.snapshot.round;
-        self.step(Event::Told { party: party.clone(), round, reply });
+        let asked_at = self.now;
+        self.step(Event::Told { party: party.clone(), round, asked_at, reply });
     }
 
     fn verdict(&self) -> Verdict {

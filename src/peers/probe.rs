@@ -135,6 +135,7 @@ impl Checks {
         let told = |reply| Event::Told {
             party: id.clone(),
             round,
+            asked_at,
             reply,
         };
         let no_answer = |why| Event::Unanswered {

@@ -139,6 +139,7 @@ impl Fleet {
         let event = Event::Told {
             party: self.parties[member - 1].clone(),
             round: self.snapshot.round,
+            asked_at: Moment::ZERO,
             reply: Reply::Report(Box::new(told.report)),
         };
         self.step(event);

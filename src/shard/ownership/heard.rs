@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::ledger::Ledger;
 use super::omit::{Rule, omits};
-use super::party::{Party, PartyAddress, PartyId};
+use super::party::{Party, PartyAddress, PartyId, Told};
 use super::report::{Report, Seen, TOLD_VIEWS, WITNESS_VIEWS, Witness};
 use super::{Effect, Holds, NoAnswer, Note, Ownership, Reply, Rules, STRANGERS};
 use crate::shard::members::{Member, MemberId};
@@ -45,7 +45,12 @@ impl Ownership {
             let unknown = !party.listed && party.asked && party.told.is_none();
             if unknown && !omits(Rule::AssumeSharedView) {
                 let claim = Claim::of_somebody(Extent::View(earlier.clone()));
-                party.take(ProcessId::default(), vec![claim], false, now, aftermath);
+                let told = Told {
+                    process: ProcessId::default(),
+                    claims: vec![claim],
+                    vouches: false,
+                };
+                party.take(told, Moment::ZERO, now, aftermath);
             }
         }
         if !same {
@@ -86,6 +91,7 @@ impl Ownership {
         &mut self,
         id: &PartyId,
         round: u64,
+        asked_at: Moment,
         reply: Reply,
         now: Moment,
         effects: &mut Vec<Effect>,
@@ -118,7 +124,12 @@ impl Ownership {
         let before = party.told.as_ref().map(|told| told.process.clone());
         let process = process.or(before).unwrap_or_default();
         let known = party.told.clone();
-        if party.take(process, claims, vouches, now, aftermath) {
+        let told = Told {
+            process,
+            claims,
+            vouches,
+        };
+        if party.take(told, asked_at, now, aftermath) {
             self.changed = true;
             self.note_difference(id, known.map(|told| told.claims), effects);
         }
@@ -330,7 +341,7 @@ impl Ownership {
             } else {
                 Extent::Any(Unknown::SeenInRequest)
             };
-            if !omits(Rule::RememberUntoldView) && party.shows(extent) {
+            if !omits(Rule::RememberUntoldView) && party.shows(view, extent, now) {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }

@@ -135,6 +135,8 @@ pub enum Event {
         party: PartyId,
         /// The round of the question.
         round: u64,
+        /// When it was asked.
+        asked_at: Moment,
         /// What it said.
         reply: Reply,
     },
@@ -297,8 +299,9 @@ impl Ownership {
             Event::Told {
                 party,
                 round,
+                asked_at,
                 reply,
-            } => self.take_reply(&party, round, reply, now, &mut effects),
+            } => self.take_reply(&party, round, asked_at, reply, now, &mut effects),
             Event::Unanswered {
                 party,
                 round,

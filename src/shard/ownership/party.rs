@@ -69,9 +69,12 @@ pub(super) struct Told {
     pub(super) vouches: bool,
 }
 
+/// A view that a request has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Untold {
+    pub(super) view: Fingerprint,
     pub(super) extent: Extent,
+    pub(super) shown_at: Moment,
     /// Whether a question to it has got no answer since.
     pub(super) asked_in_vain: bool,
 }
@@ -106,20 +109,21 @@ impl Party {
         told.extent.view()
     }
 
-    /// A request of its shows what it has not told. Says whether that is new.
-    pub(super) fn shows(&mut self, extent: Extent) -> bool {
-        let any = Extent::Any(Unknown::SeenInRequest);
+    /// A request of its shows a view that it has not told. Says whether that is new.
+    pub(super) fn shows(&mut self, view: Fingerprint, extent: Extent, now: Moment) -> bool {
         let Some(untold) = &mut self.untold else {
-            let asked_in_vain = false;
             self.untold = Some(Untold {
+                view,
                 extent,
-                asked_in_vain,
+                shown_at: now,
+                asked_in_vain: false,
             });
             return true;
         };
-        let new = untold.extent != extent && untold.extent != any;
+        let new = untold.view != view;
         if new {
-            untold.extent = any;
+            let extent = Extent::Any(Unknown::SeenInRequest);
+            (untold.view, untold.extent, untold.shown_at) = (view, extent, now);
         }
         new
     }
@@ -165,38 +169,59 @@ impl Party {
     /// `aftermath`: its replica has not died with it.
     pub(super) fn take(
         &mut self,
-        process: ProcessId,
-        claims: Vec<Claim>,
-        vouches: bool,
+        new: Told,
+        asked_at: Moment,
         now: Moment,
         aftermath: Duration,
     ) -> bool {
         self.heard();
         self.closed_to_us = None;
-        self.untold = None;
+        let until = now.saturating_add(aftermath);
+        let in_doubt = self.untold.is_some();
+        self.settle_untold(&new.process, new.claims.first(), asked_at, until);
         let known = self.timed.len();
         // It knows better than any witness.
-        self.timed.retain(|timed| timed.process != process);
-        let mut changed = self.timed.len() != known;
-        if let Some(told) = &self.told {
-            if told.process == process && told.claims == claims && told.vouches == vouches {
-                return changed;
-            }
-            if told.process != process && !omits(Rule::KeepEarlierProcess) {
-                let before = told.process.clone();
-                for claim in told.claims.clone() {
-                    let until = now.saturating_add(aftermath);
-                    self.add_timed(before.clone(), claim, until);
-                }
+        self.timed.retain(|timed| timed.process != new.process);
+        let changed = in_doubt || self.timed.len() != known;
+        if self.told.as_ref() == Some(&new) {
+            return changed;
+        }
+        let process = new.process.clone();
+        let before = self.told.replace(new);
+        let ended = before.filter(|before| before.process != process);
+        if let Some(ended) = ended.filter(|_| !omits(Rule::KeepEarlierProcess)) {
+            for claim in ended.claims {
+                self.add_timed(ended.process.clone(), claim, until);
             }
         }
-        changed = true;
-        self.told = Some(Told {
-            process,
-            claims,
-            vouches,
-        });
-        changed
+        true
+    }
+
+    /// A view that was shown by a request is told now, or is no more. Unless the answer is older than
+    /// the request; and unless it was another process that has shown it.
+    fn settle_untold(
+        &mut self,
+        process: &ProcessId,
+        in_force: Option<&Claim>,
+        asked_at: Moment,
+        until: Moment,
+    ) {
+        let Some(untold) = self.untold.take() else {
+            return;
+        };
+        let told = in_force.filter(|claim| claim.extent.view() == Some(&untold.view));
+        let before = self.told.as_ref().map(|told| told.process.clone());
+        if before.as_ref() != Some(process) {
+            let extent = told.map_or(&untold.extent, |claim| &claim.extent).clone();
+            self.add_timed(
+                before.unwrap_or_default(),
+                Claim::of_somebody(extent),
+                until,
+            );
+        }
+        if told.is_none() && asked_at <= untold.shown_at {
+            self.untold = Some(untold);
+        }
     }
 
     /// Takes what a witness told, or what is left of an earlier process. Says whether it is new.

@@ -8,6 +8,7 @@ use super::super::party::Party;
 use super::super::snapshot::{Snapshot, Who};
 use super::super::{Ledger, Moment, Ownership};
 use super::fleet::{Guard, IDS, Process, Seat, Setting, TICK};
+use crate::shard::Fingerprint;
 
 pub(super) struct Canon<'s> {
     pub(super) setting: &'s Setting,
@@ -126,6 +127,8 @@ impl Canon<'_> {
         self.number(u8::from(party.closed_to_us.is_some()));
         self.optional(party.untold.as_ref(), |canon, untold| {
             canon.extent(&untold.extent);
+            canon.view(&untold.view);
+            canon.number(u8::from(untold.shown_at == canon.now));
             canon.number(u8::from(untold.asked_in_vain));
         });
         self.optional(party.unanswered, |canon, silence| {
@@ -155,12 +158,10 @@ impl Canon<'_> {
 
     fn extent(&mut self, extent: &Extent) {
         match extent {
-            Extent::View(view) => {
-                let layout = view
-                    .fingerprint()
-                    .and_then(|print| self.setting.layout_of(print));
-                self.number(layout.unwrap_or(99));
-            }
+            Extent::View(view) => view
+                .fingerprint()
+                .into_iter()
+                .for_each(|view| self.view(view)),
             Extent::Repositories(names) => {
                 self.number(100);
                 self.set(names.iter(), |canon, name| canon.text(name));
@@ -178,11 +179,11 @@ impl Canon<'_> {
         self.number(under_way);
         self.set(orphans.into_iter(), Self::future);
         self.text(ledger.replica.as_str());
-        let layout = ledger
-            .view
-            .fingerprint()
-            .and_then(|print| self.setting.layout_of(print));
-        self.number(layout.unwrap_or(99));
+        self.view(ledger.view.fingerprint().unwrap());
+    }
+
+    fn view(&mut self, view: &Fingerprint) {
+        self.number(self.setting.layout_of(view).unwrap_or(99));
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot, ledgers: &[&Arc<Ledger>]) {

@@ -333,6 +333,7 @@ impl Fleet {
             Some(report) => Event::Told {
                 party,
                 round: question.round,
+                asked_at: question.asked_at,
                 reply: Reply::Report(Box::new(report)),
             },
             None => Event::Unanswered {
@@ -371,6 +372,7 @@ impl Fleet {
         let event = Event::Told {
             party: party(asked),
             round: self.snapshot(asker).round,
+            asked_at: self.now,
             reply,
         };
         self.step(asker, event)

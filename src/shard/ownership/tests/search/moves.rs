@@ -209,20 +209,18 @@ impl State {
             moves.push(Move::MoveReplica(member, to));
         }
         for asked in self.fleet.asked_by(member) {
-            let under_way = self.on_the_way.iter();
-            let mut under_way = under_way.map(|(asker, asked, _)| (*asker, *asked));
-            if self.manner.late {
-                if !under_way.any(|pair| pair == (member, asked)) {
-                    moves.push(Move::Send(member, asked));
-                }
-            } else {
-                moves.push(Move::Ask(member, asked));
+            // One question after the other.
+            let mut under_way = self.on_the_way.iter();
+            if under_way.any(|(asker, other, _)| (*asker, *other) == (member, asked)) {
+                continue;
             }
-            let there = self
-                .fleet
-                .running(asked)
-                .is_some_and(|asked| !asked.stopped);
-            if lost > 0 && there {
+            moves.push(if self.manner.late {
+                Move::Send(member, asked)
+            } else {
+                Move::Ask(member, asked)
+            });
+            let there = self.fleet.running(asked);
+            if lost > 0 && there.is_some_and(|process| !process.stopped) {
                 moves.push(Move::Lose(member, asked));
             }
         }
