@@ -43,7 +43,7 @@ impl Ownership {
         // A former member that never told has most likely the view that we shared.
         for party in self.parties.values_mut() {
             let unknown = !party.listed && party.asked && party.told.is_none();
-            if unknown && !omits(Rule::AssumeSharedView) {
+            if unknown {
                 let claim = Claim::of_somebody(Extent::View(earlier.clone()));
                 let told = Told {
                     process: ProcessId::default(),
@@ -270,7 +270,7 @@ impl Ownership {
             party.heard();
         }
         match why {
-            NoAnswer::NotAsked if !omits(Rule::ForgiveOwnErrors) => return,
+            NoAnswer::NotAsked => return,
             NoAnswer::Closed(reason) => {
                 party.heard();
                 if party.closed_to_us.replace(reason.clone()).is_none() {
@@ -289,7 +289,7 @@ impl Ownership {
                 }
             }
             NoAnswer::Replaced if party.listed => party.heard(),
-            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced | NoAnswer::NotAsked => {
+            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced => {
                 // Asked before an absence of ours: it may have answered to nobody.
                 let speaks = last_request.is_some_and(|at| at >= asked_at);
                 if asked_at >= self.began && !speaks {

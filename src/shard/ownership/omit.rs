@@ -15,12 +15,8 @@ pub(super) enum Rule {
     KeepLastKnown,
     /// A member that is listed no more counts until it is gone.
     KeepFormerMembers,
-    /// One that never told counts with the view that was shared.
-    AssumeSharedView,
     /// Silence lasts for `aftermath` before somebody is gone.
     WaitInSilence,
-    /// It begins with the first unanswered question, not with the last answer.
-    CountFromQuestion,
     /// Somebody who is silent at first, and refuses then, has lived until then.
     CountFromRefusal,
     /// A request is a sign of life.
@@ -44,8 +40,6 @@ pub(super) enum Rule {
     /// Writes of an earlier replica of our own count: of this process, and of one before.
     MindOldReplica,
     MindEarlierReplica,
-    /// Errors of our own are no silence.
-    ForgiveOwnErrors,
     /// An absence of our own is noticed: by an event, and by a write.
     NoticeAbsence,
     NoticeAbsenceAtWrite,

@@ -136,13 +136,8 @@ impl Party {
     /// A question of this moment got no answer. Who lets the time pass may live on for a while, and
     /// who refuses is no more: its replica has `aftermath` from there on.
     pub(super) fn was_silent(&mut self, asked_at: Moment, refused: bool) {
-        let since = if omits(Rule::CountFromQuestion) {
-            Moment::ZERO
-        } else {
-            asked_at
-        };
         let silence = self.unanswered.get_or_insert(Unanswered {
-            since,
+            since: asked_at,
             last: asked_at,
             count: 0,
             refused,

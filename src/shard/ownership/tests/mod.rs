@@ -1,5 +1,6 @@
 mod canon;
 mod copy;
+mod directed;
 mod fleet;
 mod search;
 mod writing;

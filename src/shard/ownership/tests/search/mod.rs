@@ -13,15 +13,15 @@ use std::collections::{HashSet, VecDeque};
 use moves::{Move, State};
 
 /// What came of a search.
-pub(super) struct Found {
-    pub(super) states: usize,
-    pub(super) moves: usize,
+struct Found {
+    states: usize,
+    moves: usize,
     /// The shortest way to two writers, if there is one.
-    pub(super) way: Option<Vec<Move>>,
+    way: Option<Vec<Move>>,
 }
 
 /// All states that can be reached, breadth first, until two replicas write at once.
-pub(super) fn search(start: State, most: usize) -> Found {
+fn search(start: State, most: usize) -> Found {
     let mut seen = HashSet::from([start.key()]);
     // How each state was reached: from which, and by what.
     let mut reached: Vec<(usize, Option<Move>)> = vec![(0, None)];

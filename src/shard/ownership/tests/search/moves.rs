@@ -24,7 +24,7 @@ pub(crate) enum Move {
     Stop(usize),
     Resume(usize),
     /// The replica has another address.
-    MoveReplica(usize, u8),
+    ChangeReplica(usize, u8),
     /// A question and its answer at once; or its answer later; or one that gets lost.
     Ask(usize, usize),
     Send(usize, usize),
@@ -206,7 +206,7 @@ impl State {
         if replicas > 0 {
             let now = process.rules.ledger.replica();
             let to = u8::from(*now == super::super::fleet::replica(member, 0));
-            moves.push(Move::MoveReplica(member, to));
+            moves.push(Move::ChangeReplica(member, to));
         }
         for asked in self.fleet.asked_by(member) {
             // One question after the other.
@@ -255,8 +255,7 @@ impl State {
             Move::Crash(member) => {
                 budget.crashes -= 1;
                 fleet.crash(member);
-                next.asked[member] = Default::default();
-                next.on_the_way.retain(|(asker, ..)| *asker != member);
+                next.forget(member);
             }
             Move::Start(member, layout, replica) => {
                 budget.replicas -= replica;
@@ -267,7 +266,7 @@ impl State {
                 fleet.stop(member, true);
             }
             Move::Resume(member) => fleet.stop(member, false),
-            Move::MoveReplica(member, to) => {
+            Move::ChangeReplica(member, to) => {
                 budget.replicas -= 1;
                 fleet.move_replica(member, to);
                 // They are told at once, and ask back before anything else happens to it.
@@ -309,6 +308,17 @@ impl State {
         }
         next.skip_idle_questions();
         next
+    }
+
+    /// A process is no more: what it asked and what it would have told. Its successor speaks later.
+    fn forget(&mut self, member: usize) {
+        self.asked[member] = Default::default();
+        self.on_the_way.retain(|(asker, ..)| *asker != member);
+        for (_, asked, question) in &mut self.on_the_way {
+            if *asked == member {
+                question.report = None;
+            }
+        }
     }
 
     fn arrive(&mut self, asker: usize, asked: usize) {
