@@ -13,7 +13,7 @@
 //!    cannot be reached counts with what it told last. So of two members that both take themselves
 //!    for the owner, the one that changed later was told of the other.
 //! 4. A party is gone when it left three questions or more unanswered for `aftermath`, counted from
-//!    the first one on our own clock; a request of its, or a witness who heard it, begins that
+//!    the first one on our own clock (from the first refusal, if it let the time pass before); a request of its, or a witness who heard it, begins that
 //!    anew. Errors of our own are no silence. A peer that is still listed counts with what it told
 //!    until it tells otherwise: a partition must not make two writers of a dispute.
 //! 5. What an earlier process of a member was writing counts for `aftermath` after it was last
