@@ -300,8 +300,8 @@ async fn a_dispute_that_is_older_than_the_hold_is_refused_at_once() {
 async fn how_long_a_request_was_held_is_in_the_log_and_what_waits_in_the_status() {
     let plan = Plan::of(2).set("writes", "hold: 5m, limit: 7");
     let mut cluster = Cluster::start(plan).await;
-    let repository = cluster.repository_of(1);
-    assert_eq!(cluster.at(0).ask(put(&repository)).await.status, 201);
+    let (repository, own) = (cluster.repository_of(1), cluster.repository_of(0));
+    assert_eq!(cluster.at(0).ask(put(&own)).await.status, 201);
     cluster.stop(1).await;
     let request = put(&repository).field("X-Request-Id", "held-one");
     let began = Instant::now();
