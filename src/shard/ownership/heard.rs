@@ -43,7 +43,7 @@ impl Ownership {
         // A former member that never told has most likely the view that we shared.
         for party in self.parties.values_mut() {
             let unknown = !party.listed && party.asked && party.told.is_none();
-            if unknown {
+            if unknown && !omits(Rule::AssumeSharedView) {
                 let claim = Claim::of_somebody(Extent::View(earlier.clone()));
                 let told = Told {
                     process: ProcessId::default(),
@@ -270,7 +270,7 @@ impl Ownership {
             party.heard();
         }
         match why {
-            NoAnswer::NotAsked => return,
+            NoAnswer::NotAsked if !omits(Rule::ForgiveOwnErrors) => return,
             NoAnswer::Closed(reason) => {
                 party.heard();
                 if party.closed_to_us.replace(reason.clone()).is_none() {
@@ -289,7 +289,7 @@ impl Ownership {
                 }
             }
             NoAnswer::Replaced if party.listed => party.heard(),
-            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced => {
+            NoAnswer::Silent | NoAnswer::Refused | NoAnswer::Replaced | NoAnswer::NotAsked => {
                 // Asked before an absence of ours: it may have answered to nobody.
                 let speaks = last_request.is_some_and(|at| at >= asked_at);
                 if asked_at >= self.began && !speaks {
@@ -365,7 +365,9 @@ impl Ownership {
         if members.get(members.local()).id == *member {
             return;
         }
-        let until = now.saturating_add(self.rules.aftermath);
+        // Nobody asks it: it may be there until its next request would be due, and its replica for
+        // `aftermath` after that.
+        let until = now.saturating_add(self.rules.aftermath.saturating_mul(2));
         let mut known = false;
         for (_, party) in self
             .parties

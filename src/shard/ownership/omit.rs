@@ -15,6 +15,12 @@ pub(super) enum Rule {
     KeepLastKnown,
     /// A member that is listed no more counts until it is gone.
     KeepFormerMembers,
+    /// One that never told counts with the view that was shared.
+    AssumeSharedView,
+    /// Errors of our own are no silence.
+    ForgiveOwnErrors,
+    /// Somebody is gone only when several questions were unanswered.
+    AskAgain,
     /// Silence lasts for `aftermath` before somebody is gone.
     WaitInSilence,
     /// Somebody who is silent at first, and refuses then, has lived until then.
@@ -23,6 +29,8 @@ pub(super) enum Rule {
     HearRequests,
     /// A request shows a view that was not told yet.
     RememberUntoldView,
+    /// A witness tells of that view.
+    TestifyUntoldView,
     /// Requests of members that nobody lists count.
     CountStrangers,
     /// What an earlier process of a party was writing counts for `aftermath`.

@@ -72,7 +72,8 @@ pub(super) struct Told {
 /// A view that a request has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Untold {
-    pub(super) view: Fingerprint,
+    /// None once there were several.
+    pub(super) view: Option<Fingerprint>,
     pub(super) extent: Extent,
     pub(super) shown_at: Moment,
     /// Whether a question to it has got no answer since.
@@ -113,19 +114,19 @@ impl Party {
     pub(super) fn shows(&mut self, view: Fingerprint, extent: Extent, now: Moment) -> bool {
         let Some(untold) = &mut self.untold else {
             self.untold = Some(Untold {
-                view,
+                view: Some(view),
                 extent,
                 shown_at: now,
                 asked_in_vain: false,
             });
             return true;
         };
-        let new = untold.view != view;
-        if new {
-            let extent = Extent::Any(Unknown::SeenInRequest);
-            (untold.view, untold.extent, untold.shown_at) = (view, extent, now);
+        let another = untold.view.is_some_and(|shown| shown != view);
+        if another {
+            (untold.view, untold.extent) = (None, Extent::Any(Unknown::SeenInRequest));
         }
-        new
+        untold.shown_at = now;
+        another
     }
 
     /// It is alive: silence begins anew.
@@ -154,9 +155,9 @@ impl Party {
     /// that one; between its last answer and that one we may have been away ourselves.
     pub(super) fn is_gone(&self, aftermath: Duration) -> bool {
         self.unanswered.is_some_and(|silence| {
-            let enough = silence.count >= LEAST_UNANSWERED;
-            omits(Rule::WaitInSilence)
-                || enough && silence.last >= silence.since.saturating_add(aftermath)
+            let enough = silence.count >= LEAST_UNANSWERED || omits(Rule::AskAgain);
+            let lasted = silence.last >= silence.since.saturating_add(aftermath);
+            enough && (lasted || omits(Rule::WaitInSilence))
         })
     }
 
@@ -204,15 +205,15 @@ impl Party {
         let Some(untold) = self.untold.take() else {
             return;
         };
-        let told = in_force.filter(|claim| claim.extent.view() == Some(&untold.view));
-        let before = self.told.as_ref().map(|told| told.process.clone());
-        if before.as_ref() != Some(process) {
+        let view = untold.view.as_ref();
+        let told = in_force.filter(|claim| view.is_some() && claim.extent.view() == view);
+        let before = self.told.clone().filter(|told| told.process != *process);
+        // Where none was told before, it is this process that has shown it.
+        if let Some(before) = before {
             let extent = told.map_or(&untold.extent, |claim| &claim.extent).clone();
-            self.add_timed(
-                before.unwrap_or_default(),
-                Claim::of_somebody(extent),
-                until,
-            );
+            let replica = before.claims.first().map(|claim| claim.replica.clone());
+            let replica = replica.unwrap_or_default();
+            self.add_timed(before.process, Claim { extent, replica }, until);
         }
         if told.is_none() && asked_at <= untold.shown_at {
             self.untold = Some(untold);

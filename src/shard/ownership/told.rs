@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Ownership;
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::omit::{Rule, omits};
-use super::party::{Party, PartyAddress, PartyId};
+use super::party::{Party, PartyAddress, PartyId, Untold};
 use super::report::{Asker, Memory, Report, Seen, UnderWay, WITNESS_VIEWS, Witness, millis};
 use crate::shard::members::MemberId;
 use crate::shard::view::{Fingerprint, OtherView};
@@ -132,6 +132,11 @@ impl Ownership {
                     timed.until.saturating_sub(now),
                 )
             });
+            if let Some(untold) = &party.untold
+                && !omits(Rule::TestifyUntoldView)
+            {
+                witness.add_untold(id, party, untold, aftermath);
+            }
             for (process, claim, left) in told.chain(timed) {
                 let known =
                     !is_asker && asker.view.is_some() && claim.extent.view() == asker.view.as_ref();
@@ -176,6 +181,21 @@ impl Witness {
             replica: claim.replica.as_str().to_owned(),
             view,
             repositories,
+            left_ms: millis(left),
+        });
+    }
+
+    /// A view that a request has shown: of the process that is known, or of one after it.
+    fn add_untold(&mut self, id: &PartyId, party: &Party, untold: &Untold, left: Duration) {
+        let Some(told) = &party.told else { return };
+        let replica = told.claims.first().map(|claim| &claim.replica);
+        self.claims.push(Seen {
+            member: id.member.to_string(),
+            address: id.address.as_str().to_owned(),
+            start: told.process.as_str().to_owned(),
+            replica: replica.map_or_else(String::new, |id| id.as_str().to_owned()),
+            view: untold.view.map(|view| view.to_string()),
+            repositories: None,
             left_ms: millis(left),
         });
     }

@@ -127,7 +127,7 @@ impl Canon<'_> {
         self.number(u8::from(party.closed_to_us.is_some()));
         self.optional(party.untold.as_ref(), |canon, untold| {
             canon.extent(&untold.extent);
-            canon.view(&untold.view);
+            canon.optional(untold.view.as_ref(), Self::view);
             canon.number(u8::from(untold.shown_at == canon.now));
             canon.number(u8::from(untold.asked_in_vain));
         });

@@ -15,13 +15,14 @@ use crate::shard::{HashKey, MemberId, Pin, Pins, Placement, View};
 pub(super) const A: usize = 0;
 pub(super) const B: usize = 1;
 pub(super) const C: usize = 2;
+pub(super) const D: usize = 3;
 pub(super) const IDS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Time is counted in these; it is what the questions of real members take between two of them.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// One view, as all its members have it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub(super) members: &'static [usize],
     /// Prefixes and their owners; everything else goes by the hash.
@@ -137,6 +138,10 @@ pub(super) fn party(member: usize) -> PartyId {
     PartyId::of(list.get(list.local()))
 }
 
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
 impl Setting {
     pub(super) fn view(&self, layout: usize, local: usize) -> Option<&Arc<View>> {
         self.views[layout][local].as_ref()
@@ -245,6 +250,11 @@ impl Fleet {
         let seat = self.seat(member);
         seat.process = None;
         seat.nobody_waits(until);
+    }
+
+    pub(super) fn restart(&mut self, member: usize, layout: usize, at: u8) {
+        self.crash(member);
+        self.start(member, layout, at);
     }
 
     pub(super) fn reload(&mut self, member: usize, layout: usize) -> Vec<Effect> {
@@ -357,6 +367,17 @@ impl Fleet {
         self.step(asker, event)
     }
 
+    /// Somebody answers, and it is no report.
+    pub(super) fn tell(&mut self, asker: usize, asked: usize, reply: Reply) -> Vec<Effect> {
+        let event = Event::Told {
+            party: party(asked),
+            round: self.snapshot(asker).round,
+            asked_at: self.now,
+            reply,
+        };
+        self.step(asker, event)
+    }
+
     /// Whom a member asks.
     pub(super) fn asked_by(&self, asker: usize) -> Vec<usize> {
         let rules = self.rules(asker);
@@ -391,6 +412,14 @@ impl Fleet {
 
     pub(super) fn pass(&mut self, ticks: u64) {
         (0..ticks).for_each(|_| self.tick());
+    }
+
+    /// Time passes, and everybody asks everybody all the while.
+    pub(super) fn live(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            self.tick();
+            self.all_ask();
+        }
     }
 
     /// A process stops, or goes on. While it does not run, its writes end within `aftermath`.

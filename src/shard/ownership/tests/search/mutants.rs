@@ -1,27 +1,12 @@
 //! Each rule left out is missed: then there are two writers.
 
-use super::super::super::omit::{OMITTED, Rule};
+use super::super::super::omit::Rule;
+use super::super::omitted::Without;
 use super::models::{Model, NO_TROUBLE, trouble};
 use super::moves::Budget;
 
 /// A search gives up on finding what is missed beyond so many states.
 const MOST: usize = 400_000;
-
-/// Leaves a rule out as long as it lives.
-struct Without;
-
-impl Without {
-    fn rule(rule: Rule) -> Self {
-        OMITTED.set(Some(rule));
-        Self
-    }
-}
-
-impl Drop for Without {
-    fn drop(&mut self) {
-        OMITTED.set(None);
-    }
-}
 
 fn judged_first() -> Model {
     let mut model = Model::moved(trouble(2, 0, 0));
@@ -56,6 +41,7 @@ fn mutants() -> Vec<(Rule, Model)> {
         (Rule::CountFromRefusal, Model::removed(trouble(1, 1, 1))),
         (Rule::HearRequests, Model::removed(trouble(1, 0, 4))),
         (Rule::RememberUntoldView, Model::moved(trouble(2, 1, 1))),
+        (Rule::TestifyUntoldView, Model::moved(trouble(2, 2, 0))),
         (Rule::CountStrangers, Model::removed(trouble(0, 1, 0))),
         (Rule::KeepEarlierProcess, Model::moved(trouble(1, 1, 0))),
         (Rule::BelieveWitness, Model::moved(replicas)),

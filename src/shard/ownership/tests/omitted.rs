@@ -1,0 +1,75 @@
+//! Rules that small searches do not show: each left out, and what it was for goes wrong.
+
+use super::super::NoAnswer;
+use super::super::omit::{OMITTED, Rule};
+use super::fleet::{A, B, C, Fleet};
+use super::{AFTERMATH, MOVES, REMOVED, STAYS, three};
+
+/// Leaves a rule out as long as it lives.
+pub(super) struct Without;
+
+impl Without {
+    pub(super) fn rule(rule: Rule) -> Self {
+        OMITTED.set(Some(rule));
+        Self
+    }
+}
+
+impl Drop for Without {
+    fn drop(&mut self) {
+        OMITTED.set(None);
+    }
+}
+
+/// C is removed and lives, and A gets no answer so often, with so many ticks in between.
+fn unanswered(times: u64, ticks: u64, why: &NoAnswer) -> Fleet {
+    let mut fleet = three(&REMOVED);
+    fleet.reload(A, 1);
+    fleet.reload(B, 1);
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    for _ in 0..times {
+        fleet.no_answer(A, C, why.clone());
+        fleet.pass(ticks);
+    }
+    fleet
+}
+
+/// A never reached C, and has a view without it now.
+fn never_told() -> Fleet {
+    let mut fleet = three(&REMOVED);
+    fleet.restart(A, 0, 0);
+    fleet.ask(A, B);
+    fleet.no_answer(A, C, NoAnswer::Silent);
+    fleet.reload(A, 1);
+    fleet.no_answer(A, C, NoAnswer::Silent);
+    // And nobody is left who could tell of C.
+    fleet.restart(B, 1, 0);
+    for _ in 0..=AFTERMATH {
+        fleet.ask(A, B);
+        fleet.tick();
+    }
+    fleet
+}
+
+#[test]
+fn rules_that_small_fleets_do_not_show_are_missed_too() {
+    type Case = (Rule, fn() -> Fleet);
+    let cases: [Case; 3] = [
+        (Rule::AskAgain, || {
+            unanswered(2, AFTERMATH, &NoAnswer::Silent)
+        }),
+        (Rule::ForgiveOwnErrors, || {
+            unanswered(2 * AFTERMATH, 1, &NoAnswer::NotAsked)
+        }),
+        (Rule::AssumeSharedView, never_told),
+    ];
+    for (rule, case) in cases {
+        let with = case();
+        assert!(with.may_write(A, STAYS), "{rule:?}");
+        assert!(!with.may_write(A, MOVES), "{rule:?}");
+        let _without = Without::rule(rule);
+        let without = case();
+        assert!(without.may_write(A, MOVES), "{rule:?} is not missed");
+    }
+}
