@@ -1,36 +1,19 @@
 //! Another member's view, as it tells it.
 #![no_main]
 
-use std::io;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::config::{Environment, Files, SourceName, load};
 use shardlet::shard::{Description, Repository, View};
+use shardlet_fuzz::load_alone;
 
 const CONFIG: &str = "member: a
 cluster: { insecure: true, members: [ { id: a, address: a:1 }, { id: b, address: b:1 } ] }";
 
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
 fn ours() -> &'static View {
     static VIEW: OnceLock<View> = OnceLock::new();
     VIEW.get_or_init(|| {
-        let env = Environment {
-            member_flag: None,
-            member_variable: None,
-            hash_key: Some(b"loremipsumdolors"),
-            files: &NoFiles,
-            surroundings: None,
-        };
-        load(CONFIG, &SourceName::Stdin, &env).expect("a good configuration").view
+        load_alone(CONFIG).expect("a good configuration").view
     })
 }
 

@@ -1,18 +1,16 @@
 //! What another member tells of itself and of others, step by step.
 #![no_main]
 
-use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::config::{Environment, Files, SourceName, load};
 use shardlet::shard::ownership::{
     Asker, Effect, Event, Moment, NoAnswer, Ownership, PartyId, ProcessId, ReplicaId, Reply, Report, Rules, Snapshot,
     Verdict,
 };
 use shardlet::shard::{Repository, View};
+use shardlet_fuzz::load_alone;
 
 const CONFIG: &str = "member: a
 cluster: { insecure: true, members: [ { id: a, address: a:1 }, { id: b, address: b:1 }, { id: c, address: c:1 } ] }";
@@ -20,25 +18,10 @@ const AFTERMATH: Duration = Duration::from_secs(30);
 /// Reports of one input are separated by these bytes.
 const NEXT: u8 = b'\n';
 
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
 fn ours() -> &'static Arc<View> {
     static VIEW: OnceLock<Arc<View>> = OnceLock::new();
     VIEW.get_or_init(|| {
-        let env = Environment {
-            member_flag: None,
-            member_variable: None,
-            hash_key: Some(b"loremipsumdolors"),
-            files: &NoFiles,
-            surroundings: None,
-        };
-        Arc::new(load(CONFIG, &SourceName::Stdin, &env).expect("a good configuration").view)
+        Arc::new(load_alone(CONFIG).expect("a good configuration").view)
     })
 }
 

@@ -1,5 +1,6 @@
 //! What goes on beside the requests of one generation: checks, look-ups of names, certificates.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::peers::probe::Checks;
 use crate::shard::MemberAddress;
 use crate::shard::ownership::Event;
 use crate::tls;
+use crate::upstream::DialError;
 use crate::upstream::resolve;
-use crate::upstream::{DialError, Upstream};
 
 /// How often the rules of ownership look at the clock: so many times in `timeouts.aftermath`,
 /// within these bounds.
@@ -85,28 +86,22 @@ impl Background {
         let interval = generation.resolve.interval;
         if let RegistryAddress::Tcp(address) = &generation.replica_address {
             let upstream = generation.upstreams.replica().clone();
-            let (state, address) = (self.state.clone(), address.clone());
-            let replica = generation.replica_address.clone();
-            let alarm = self.state.alarm();
-            tasks.spawn(async move {
-                let _alarm = alarm;
-                let found = |at| {
-                    // First: a write that was admitted for the replica before goes to that one, or waits.
-                    state.step(Event::ReplicaMoved(replica_id(&replica, Some(at))));
-                    log_dial_error(upstream.set_address(at));
-                    state.note_change();
-                };
-                resolve::keep(address, interval, found, |error| {
-                    tracing::debug!(%error, "the replica's name does not resolve");
-                })
-                .await;
+            let (state, replica) = (self.state.clone(), generation.replica_address.clone());
+            let found = move |at| {
+                // First: a write that was admitted for the replica before goes to that one, or waits.
+                state.step(Event::ReplicaMoved(replica_id(&replica, Some(at))));
+                log_dial_error(upstream.set_address(at));
+            };
+            self.keep(tasks, address, interval, found, |error| {
+                tracing::debug!(%error, "the replica's name does not resolve");
             });
         }
         for party in generation.parties() {
             let member = generation.member_of(party);
             let (id, failed) = (member.id.clone(), generation.clone());
             let upstream = generation.upstream_of(party).clone();
-            self.keep(tasks, &member.address, interval, upstream, move |error| {
+            let found = move |at| log_dial_error(upstream.set_address(at));
+            self.keep(tasks, &member.address, interval, found, move |error| {
                 failed.lookup_failed(party);
                 tracing::debug!(%error, member = %id, "a peer's name does not resolve");
             });
@@ -118,7 +113,7 @@ impl Background {
         tasks: &mut JoinSet<()>,
         name: &MemberAddress,
         interval: Duration,
-        upstream: Arc<Upstream>,
+        found: impl Fn(SocketAddr) + Send + Sync + 'static,
         failed: impl Fn(&std::io::Error) + Send + Sync + 'static,
     ) {
         let (name, alarm) = (name.clone(), self.state.alarm());
@@ -126,7 +121,7 @@ impl Background {
         tasks.spawn(async move {
             let _alarm = alarm;
             let found = |at| {
-                log_dial_error(upstream.set_address(at));
+                found(at);
                 state.note_change();
             };
             resolve::keep(name, interval, found, failed).await;

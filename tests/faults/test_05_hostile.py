@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import MakeCluster
 from harness import load
-from harness.attack import Attack
+from harness.attack import Attack, crowd_of_uploads, head_of_upload
 from harness.scale import MIB, Scale
 from harness.table import Row
 from harness.watched import Watched
-from lib.client import Registry
 from lib.cluster import Cluster, Member
 
 DEADLINE, DEADLINE_SECONDS = "5s", 5.0
@@ -150,20 +149,11 @@ def test_a_crowd_of_uploads(
     owner, peer, _ = cluster.members
     arrival = owner if through == "the owner" else peer
     repository = cluster.repository_of(owner, "crowd")
-    place = arrival.sidecar.place
     with load.start(
         cluster, [owner], cluster.members, directory=tmp_path, scale=scale, pushes_per_second=0
     ) as background, Watched(owner) as watched, background.phase("crowded"):
-        crowd = Attack(
-            "slow.py",
-            tmp_path,
-            kind="crowd",
-            host=place.host,
-            port=place.clients,
-            patience=CROWD_SECONDS,
-            count=scale.connections,
-            head=_half_an_upload(cluster, arrival, repository),
-        )
+        head = head_of_upload(cluster, arrival, repository, MIB) + "x"
+        crowd = crowd_of_uploads(arrival, head, tmp_path, patience=CROWD_SECONDS, count=scale.connections)
         done = crowd.done(2 * PATIENCE_SECONDS)
     refused = [one for one in done if one.get("status") in (429, 503)]
     waited = [one for one in done if one not in refused]
@@ -182,12 +172,3 @@ def test_a_crowd_of_uploads(
 
 def _words(statuses: set[int]) -> str:
     return ", ".join(str(status) if status else "a close" for status in sorted(statuses))
-
-
-def _half_an_upload(cluster: Cluster, arrival: Member, repository: str) -> str:
-    with Registry([arrival.sidecar.base], cluster.ca) as registry:
-        location = registry.start_upload(repository)
-    return (
-        f"PATCH {location} HTTP/1.1\r\nHost: {arrival.sidecar.host}\r\nContent-Length: {MIB}\r\n"
-        "Content-Type: application/octet-stream\r\n\r\nx"
-    )

@@ -8,13 +8,11 @@ import pytest
 from conftest import MakeCluster
 from harness import load
 from harness.ask import once
-from harness.attack import Attack
+from harness.attack import crowd_of_uploads, head_of_upload
 from harness.scale import MIB, Scale
 from harness.seed import seeded
 from harness.table import Row
 from harness.watched import Watched
-from lib.client import Registry
-from lib.cluster import Cluster, Member
 
 BODY = 100 * MIB
 PLACES = 4096
@@ -38,22 +36,13 @@ def test_uploads_wait_for_an_owner_that_is_gone(
     cluster = make_cluster({"writes": {"hold": f"{scale.hold_seconds:.0f}s", "limit": PLACES}})
     owner, arrival, other = cluster.members
     repository = seeded(cluster, owner, "gone", 1)[0]
-    head = _upload_of(cluster, arrival, repository)
-    place = arrival.sidecar.place
+    head = head_of_upload(cluster, arrival, repository, BODY)
     owner.sidecar.process.kill()
     with load.start(
         cluster, [arrival, other], [arrival, other], directory=tmp_path, scale=scale
     ) as background, Watched(arrival) as watched, background.phase("held"):
-        crowd = Attack(
-            "slow.py",
-            tmp_path,
-            kind="crowd",
-            host=place.host,
-            port=place.clients,
-            patience=PATIENCE_SECONDS,
-            count=scale.held,
-            head=head,
-            body=BODY,
+        crowd = crowd_of_uploads(
+            arrival, head, tmp_path, patience=PATIENCE_SECONDS, count=scale.held, body=BODY
         )
         # Its own repositories too: another replica serves them meanwhile.
         read = once(arrival, "GET", f"/v2/{repository}/manifests/steady")
@@ -71,13 +60,3 @@ def test_uploads_wait_for_an_owner_that_is_gone(
     assert read.status == 200
     assert watched.grown <= BASE_GROWTH + len(done) * BYTES_PER_CONNECTION
     background.assert_unharmed(row, "held")
-
-
-def _upload_of(cluster: Cluster, arrival: Member, repository: str) -> str:
-    """The head of a PATCH that announces the whole body."""
-    with Registry([arrival.sidecar.base], cluster.ca) as registry:
-        location = registry.start_upload(repository)
-    return (
-        f"PATCH {location} HTTP/1.1\r\nHost: {arrival.sidecar.host}\r\nContent-Length: {BODY}\r\n"
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )

@@ -67,6 +67,63 @@ pub(super) struct TimedClaim {
     pub(super) until: Moment,
 }
 
+/// Each claim of each process once, with its latest end.
+#[derive(Clone, Default, Debug)]
+pub(super) struct TimedClaims(Vec<TimedClaim>);
+
+impl TimedClaims {
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, TimedClaim> {
+        self.0.iter()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says whether it is new.
+    pub(super) fn add(&mut self, process: ProcessId, claim: Claim, until: Moment) -> bool {
+        let mut known = self.0.iter_mut();
+        let same = known.find(|timed| timed.process == process && timed.claim == claim);
+        match same {
+            Some(timed) => {
+                timed.until = timed.until.max(until);
+                false
+            }
+            None => {
+                self.0.push(TimedClaim {
+                    process,
+                    claim,
+                    until,
+                });
+                true
+            }
+        }
+    }
+
+    /// None ends before this.
+    pub(super) fn prolong(&mut self, until: Moment) {
+        for timed in &mut self.0 {
+            timed.until = timed.until.max(until);
+        }
+    }
+
+    /// Drops what this process claims. Says whether there was anything.
+    pub(super) fn forget(&mut self, process: &ProcessId) -> bool {
+        self.keep(|timed| timed.process != *process)
+    }
+
+    /// Drops what has ended. Says whether there was anything.
+    pub(super) fn expire(&mut self, now: Moment) -> bool {
+        self.keep(|timed| now < timed.until)
+    }
+
+    fn keep(&mut self, which: impl Fn(&TimedClaim) -> bool) -> bool {
+        let known = self.0.len();
+        self.0.retain(which);
+        self.0.len() != known
+    }
+}
+
 impl ProcessId {
     /// As it was told.
     pub fn new(text: impl Into<String>) -> Self {
@@ -100,6 +157,10 @@ impl Claim {
 }
 
 impl Extent {
+    pub(super) fn repositories(names: &[String]) -> Self {
+        Self::Repositories(names.iter().map(|name| name.as_str().into()).collect())
+    }
+
     /// The view that it is, as far as that is known.
     pub(super) fn view(&self) -> Option<&Fingerprint> {
         match self {

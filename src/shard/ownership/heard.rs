@@ -159,9 +159,7 @@ impl Ownership {
         for also in report.also.iter().take(TOLD_VIEWS) {
             let names = also.repositories.as_ref();
             let extent = match names {
-                Some(names) => {
-                    Extent::Repositories(names.iter().map(|name| name.as_str().into()).collect())
-                }
+                Some(names) => Extent::repositories(names),
                 None => {
                     let told = Some(&also.description);
                     let view = self.views.told(&self.view, &also.fingerprint, told);
@@ -198,7 +196,7 @@ impl Ownership {
             let until = now.saturating_add(Duration::from_millis(seen.left_ms));
             if member == us {
                 if process != self.process {
-                    self.changed |= self.remember_own_past(process, claim, until);
+                    self.changed |= self.own_past.add(process, claim, until);
                 }
                 continue;
             }
@@ -208,7 +206,7 @@ impl Ownership {
             let tells_itself = party.unanswered.is_none() && party.closed_to_us.is_none();
             let told = party.told.as_ref().filter(|_| tells_itself);
             if told.is_none_or(|told| told.process != process) {
-                self.changed |= party.add_timed(process, claim, until);
+                self.changed |= party.timed.add(process, claim, until);
             }
         }
         if witness.complete || omits(Rule::RequireCompleteWitness) {
@@ -218,9 +216,7 @@ impl Ownership {
 
     fn claim_of(&mut self, seen: &Seen) -> Claim {
         let extent = match (&seen.repositories, &seen.view) {
-            (Some(names), _) => {
-                Extent::Repositories(names.iter().map(|name| name.as_str().into()).collect())
-            }
+            (Some(names), _) => Extent::repositories(names),
             (None, Some(view)) => self
                 .views
                 .told(&self.view, view, None)
@@ -231,20 +227,6 @@ impl Ownership {
             extent,
             replica: ReplicaId::new(seen.replica.clone()),
         }
-    }
-
-    pub(super) fn remember_own_past(
-        &mut self,
-        process: ProcessId,
-        claim: Claim,
-        until: Moment,
-    ) -> bool {
-        // The list of a party has the same rule: a claim is kept once, with its latest end.
-        let mut own = Party::new(false);
-        own.timed = std::mem::take(&mut self.own_past);
-        let new = own.add_timed(process, claim, until);
-        self.own_past = own.timed;
-        new
     }
 
     pub(super) fn take_silence(
@@ -374,10 +356,9 @@ impl Ownership {
             .iter_mut()
             .filter(|(id, _)| id.member == *member)
         {
-            for timed in &mut party.timed {
-                timed.until = timed.until.max(until);
-                known |= timed.claim.extent.view() == Some(&view);
-            }
+            party.timed.prolong(until);
+            let mut claims = party.timed.iter();
+            known |= claims.any(|timed| timed.claim.extent.view() == Some(&view));
         }
         let strangers = self.parties.values().filter(|party| !party.asked).count();
         if known || strangers >= STRANGERS {
@@ -390,11 +371,8 @@ impl Ownership {
             address: PartyAddress::told(""),
         };
         let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
-        if party.add_timed(
-            ProcessId::default(),
-            Claim::of_somebody(extent.clone()),
-            until,
-        ) {
+        let claim = Claim::of_somebody(extent.clone());
+        if party.timed.add(ProcessId::default(), claim, until) {
             self.changed = true;
             effects.push(Effect::Note(Note::Differs {
                 member: member.clone(),

@@ -12,10 +12,11 @@
 //! 3. A repository is written only while all parties, as last known, give it to us: a party that
 //!    cannot be reached counts with what it told last. So of two members that both take themselves
 //!    for the owner, the one that changed later was told of the other.
-//! 4. A party is gone when it left three questions or more unanswered for `aftermath`, counted from
-//!    the first one on our own clock (from the first refusal, if it let the time pass before); a request of its, or a witness who heard it, begins that
-//!    anew. Errors of our own are no silence. A peer that is still listed counts with what it told
-//!    until it tells otherwise: a partition must not make two writers of a dispute.
+//! 4. A party is gone when it left three questions or more unanswered for `aftermath`, counted on our
+//!    own clock from the first one (from the first refusal, if it let the time pass before); a
+//!    request of its begins that anew. Errors of our own are no silence. A peer that is still listed
+//!    counts with what it told until it tells otherwise: a partition must not make two writers of a
+//!    dispute.
 //! 5. What an earlier process of a member was writing counts for `aftermath` after it was last
 //!    there, since its replica did not die with it; so does an earlier replica of our own.
 //! 6. A process that has just started knows nothing, so it writes nothing, until it knows all that
@@ -33,6 +34,19 @@
 //! are not given different views meanwhile; a process is not stopped between the judgement and the
 //! last byte for longer than `aftermath`; no two processes have one id; clusters that share a
 //! storage list each other. Only a fence at the storage could do without.
+//!
+//! Known not to hold, each of several faults within `aftermath`:
+//!
+//! * Two members change their views and back, crosswise, and of their questions one is lost in each
+//!   direction: each knows the other by an older answer.
+//! * An answer is on its way across two changes of the asker's view, and then whoever gave it dies,
+//!   or the next question to it is lost.
+//! * A member that lets questions time out is stopped twice, or dies, before anything of it is
+//!   refused: its death is counted from the first question that it left unanswered.
+//! * A process moves to another replica, dies before anybody has asked it, and begins again with the
+//!   replica before: nobody knows of the one between.
+//! * A member that nobody lists dies after we began and before its first request to us. With mTLS it
+//!   is turned away before its request is seen here, so nothing of it counts.
 //!
 //! Nothing here knows a clock, a socket or a task: [`Ownership::step`] takes an [`Event`] and the
 //! time, and returns [`Effect`]s.
@@ -53,7 +67,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use claim::{Extent, ExtentKey, TimedClaim};
+use claim::{Extent, ExtentKey, TimedClaims};
 use omit::{Rule, omits};
 use party::Party;
 use snapshot::{Obstacle, Who};
@@ -88,7 +102,7 @@ pub struct Ownership {
     past: Vec<Arc<Ledger>>,
     parties: BTreeMap<PartyId, Party>,
     /// What processes before this one, of this member, may still be writing.
-    own_past: Vec<TimedClaim>,
+    own_past: TimedClaims,
     views: Views,
     began: Moment,
     /// Until when nobody could tell what was under way before this process looked.
@@ -265,7 +279,7 @@ impl Ownership {
             ledger,
             past: Vec::new(),
             parties: BTreeMap::new(),
-            own_past: Vec::new(),
+            own_past: TimedClaims::default(),
             views,
             began: now,
             ignorant_until: now.saturating_add(rules.aftermath),
@@ -453,11 +467,9 @@ impl Ownership {
     /// Drops what has ended.
     fn expire(&mut self, now: Moment) {
         for party in self.parties.values_mut() {
-            self.changed |= party.expire(now);
+            self.changed |= party.timed.expire(now);
         }
-        let known = self.own_past.len();
-        self.own_past.retain(|timed| now < timed.until);
-        self.changed |= known != self.own_past.len();
+        self.changed |= self.own_past.expire(now);
         let known = self.past.len();
         self.past.retain(|ledger| ledger.is_writing(now));
         self.changed |= known != self.past.len();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaim, Unknown};
+use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaims, Unknown};
 use super::omit::{Rule, omits};
 use crate::shard::members::{MemberAddress, MemberId};
 use crate::shard::view::Fingerprint;
@@ -49,7 +49,7 @@ pub(super) struct Party {
     /// What its process told last.
     pub(super) told: Option<Told>,
     /// What processes before that one may still be writing, and what witnesses told.
-    pub(super) timed: Vec<TimedClaim>,
+    pub(super) timed: TimedClaims,
     /// The last round of questions in which one to it has ended, whichever way.
     pub(super) ended_in: u64,
     pub(super) unanswered: Option<Unanswered>,
@@ -96,7 +96,7 @@ impl Party {
             listed: false,
             asked,
             told: None,
-            timed: Vec::new(),
+            timed: TimedClaims::default(),
             ended_in: 0,
             unanswered: None,
             closed_to_us: None,
@@ -175,10 +175,8 @@ impl Party {
         let until = now.saturating_add(aftermath);
         let in_doubt = self.untold.is_some();
         self.settle_untold(&new.process, new.claims.first(), asked_at, until);
-        let known = self.timed.len();
         // It knows better than any witness.
-        self.timed.retain(|timed| timed.process != new.process);
-        let changed = in_doubt || self.timed.len() != known;
+        let changed = self.timed.forget(&new.process) || in_doubt;
         if self.told.as_ref() == Some(&new) {
             return changed;
         }
@@ -187,7 +185,7 @@ impl Party {
         let ended = before.filter(|before| before.process != process);
         if let Some(ended) = ended.filter(|_| !omits(Rule::KeepEarlierProcess)) {
             for claim in ended.claims {
-                self.add_timed(ended.process.clone(), claim, until);
+                self.timed.add(ended.process.clone(), claim, until);
             }
         }
         true
@@ -213,38 +211,12 @@ impl Party {
             let extent = told.map_or(&untold.extent, |claim| &claim.extent).clone();
             let replica = before.claims.first().map(|claim| claim.replica.clone());
             let replica = replica.unwrap_or_default();
-            self.add_timed(before.process, Claim { extent, replica }, until);
+            self.timed
+                .add(before.process, Claim { extent, replica }, until);
         }
         if told.is_none() && asked_at <= untold.shown_at {
             self.untold = Some(untold);
         }
-    }
-
-    /// Takes what a witness told, or what is left of an earlier process. Says whether it is new.
-    pub(super) fn add_timed(&mut self, process: ProcessId, claim: Claim, until: Moment) -> bool {
-        let mut known = self.timed.iter_mut();
-        let same = known.find(|timed| timed.process == process && timed.claim == claim);
-        match same {
-            Some(timed) => {
-                timed.until = timed.until.max(until);
-                false
-            }
-            None => {
-                self.timed.push(TimedClaim {
-                    process,
-                    claim,
-                    until,
-                });
-                true
-            }
-        }
-    }
-
-    /// Drops claims that have ended. Says whether there were any.
-    pub(super) fn expire(&mut self, now: Moment) -> bool {
-        let known = self.timed.len();
-        self.timed.retain(|timed| now < timed.until);
-        known != self.timed.len()
     }
 
     /// Everything it may be writing, each with the end if it has one.

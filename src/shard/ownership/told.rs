@@ -88,7 +88,8 @@ impl Ownership {
                 .told(&self.view, &own.fingerprint, Some(&own.description));
             let extent = view.map_or(Extent::Any(Unknown::NotDescribed), Extent::View);
             let replica = ReplicaId::new(own.replica.clone());
-            self.remember_own_past(before.clone(), Claim { extent, replica }, until);
+            self.own_past
+                .add(before.clone(), Claim { extent, replica }, until);
         }
         for (member, address) in &memory.parties {
             let Ok(member) = member.parse::<MemberId>() else {
@@ -100,7 +101,7 @@ impl Ownership {
             if !self.parties.contains_key(&id) {
                 let party = self.parties.entry(id).or_insert_with(|| Party::new(false));
                 let any = Claim::of_somebody(Extent::Any(Unknown::NotDescribed));
-                party.add_timed(before.clone(), any, until);
+                party.timed.add(before.clone(), any, until);
             }
         }
         self.recalled = true;
@@ -148,7 +149,7 @@ impl Ownership {
         }
         let members = self.view.members();
         let own = members.get(members.local());
-        for timed in &self.own_past {
+        for timed in self.own_past.iter() {
             let left = timed.until.saturating_sub(now);
             let address = own.address.to_string();
             witness.add(&own.id, &address, &timed.process, &timed.claim, left);

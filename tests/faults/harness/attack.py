@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lib.client import Registry
+from lib.cluster import Cluster, Member
 from lib.process import Process, wait_until
 
 START_SECONDS = 30.0
@@ -35,3 +37,19 @@ class Attack:
     def _begun(self) -> bool:
         assert self._process.exit_code in (None, 0), self._process.tail()
         return "begun" in self._process.text()
+
+
+def head_of_upload(cluster: Cluster, arrival: Member, repository: str, length: int) -> str:
+    """Begins an upload. Returns the head of a PATCH that announces so many bytes of it."""
+    with Registry([arrival.sidecar.base], cluster.ca) as registry:
+        location = registry.start_upload(repository)
+    return (
+        f"PATCH {location} HTTP/1.1\r\nHost: {arrival.sidecar.host}\r\nContent-Length: {length}\r\n"
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+
+
+def crowd_of_uploads(arrival: Member, head: str, directory: Path, **task: Any) -> Attack:
+    """Many clients at once, each of which sends this head on a connection of its own."""
+    place = arrival.sidecar.place
+    return Attack("slow.py", directory, kind="crowd", host=place.host, port=place.clients, head=head, **task)

@@ -141,6 +141,7 @@ fn more_writes_than_can_be_named_are_the_whole_view() {
         ledger.begin(&format!("repo-{number}").into()).unwrap();
     }
     fleet.reload(C, 1);
+    assert!(ledger.begin(&"late".into()).is_none(), "it is retired");
     assert_eq!(also(&mut fleet)[0].repositories, None);
     fleet.reload(A, 1);
     fleet.reload(B, 1);

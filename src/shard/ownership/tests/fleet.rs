@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
-    Asker, Effect, Event, Ledger, Moment, NoAnswer, Ownership, PartyId, ProcessId, ReplicaId,
-    Reply, Report, Rules, Snapshot, WriteId,
+    Asker, Effect, Event, Ledger, Memory, Moment, NoAnswer, Ownership, PartyId, ProcessId,
+    ReplicaId, Reply, Report, Rules, Snapshot, WriteId,
 };
 use crate::shard::members::tests::{id, members};
 use crate::shard::{HashKey, MemberId, Pin, Pins, Placement, View};
@@ -225,13 +225,24 @@ impl Fleet {
 
     /// A fresh process.
     pub(super) fn start(&mut self, member: usize, layout: usize, at: u8) {
+        self.start_with(member, layout, at, None);
+    }
+
+    /// A process that was left what the one before knew, when that was not long ago.
+    pub(super) fn start_with(
+        &mut self,
+        member: usize,
+        layout: usize,
+        at: u8,
+        left: Option<&(Memory, Duration)>,
+    ) {
         let (view, now, rules) = (self.view(layout, member), self.now, self.setting.rules);
         let seat = self.seat(member);
         assert!(seat.process.is_none());
         seat.starts += 1;
         let process = process_id(member, seat.starts);
         let (rules, snapshot) =
-            Ownership::new(process, view, replica(member, at), rules, None, now);
+            Ownership::new(process, view, replica(member, at), rules, left, now);
         seat.process = Some(Process {
             rules,
             snapshot,

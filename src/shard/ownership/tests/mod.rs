@@ -1,6 +1,5 @@
 mod canon;
 mod copy;
-mod directed;
 mod dispute;
 mod fleet;
 mod hostile;

@@ -1,6 +1,6 @@
 //! A process that has just started knows nothing.
 
-use super::super::{Effect, NoAnswer, Note, Verdict, Wait};
+use super::super::{Effect, Event, NoAnswer, Note, Verdict, Wait};
 use super::fleet::{A, B, C, Fleet, member_id, seconds};
 use super::{AFTERMATH, MOVED, MOVES, STAYS, three};
 
@@ -78,6 +78,55 @@ fn whoever_is_listed_and_neither_answers_nor_is_gone_is_waited_for() {
     assert!(!fleet.may_write(A, STAYS));
     fleet.live(1);
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Admit);
+}
+
+#[test]
+fn neither_our_own_errors_nor_a_silence_with_a_request_in_it_end_the_wait() {
+    let mut fleet = three(&MOVED);
+    fleet.crash(B);
+    fleet.crash(C);
+    fleet.restart(A, 0, 0);
+    let unanswered = |fleet: &mut Fleet, times: u64, why: NoAnswer| {
+        for _ in 0..times {
+            fleet.no_answer(A, B, why.clone());
+            fleet.no_answer(A, C, why.clone());
+            fleet.tick();
+        }
+    };
+    unanswered(&mut fleet, 3 * AFTERMATH, NoAnswer::NotAsked);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Starting));
+    unanswered(&mut fleet, AFTERMATH, NoAnswer::Silent);
+    for member in [B, C].map(member_id) {
+        fleet.step(A, Event::Asked { member, view: None });
+    }
+    unanswered(&mut fleet, AFTERMATH, NoAnswer::Silent);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Starting));
+    unanswered(&mut fleet, 1, NoAnswer::Silent);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Admit);
+}
+
+#[test]
+fn what_a_process_left_ends_the_wait_only_if_every_peer_was_left_it_too() {
+    for (away, peer_was_left_it, admits) in
+        [(1, true, true), (1, false, false), (AFTERMATH, true, false)]
+    {
+        let mut fleet = three(&MOVED);
+        let left = [A, B, C].map(|member| {
+            let memory = fleet.rules(member).memory(fleet.now);
+            assert!(memory.complete);
+            (memory, seconds(away))
+        });
+        for member in [A, B, C] {
+            fleet.crash(member);
+            let left = (member != B || peer_was_left_it).then_some(&left[member]);
+            fleet.start_with(member, 0, 0, left);
+        }
+        for asked in [B, C] {
+            fleet.ask(A, asked);
+        }
+        let admitted = fleet.may_write(A, STAYS);
+        assert_eq!(admitted, admits, "away {away}, peer {peer_was_left_it}");
+    }
 }
 
 #[test]
