@@ -112,6 +112,14 @@ impl PeerState {
         Some(Duration::from_millis(at))
     }
 
+    /// When a request of its came last, rounded up, if that was with another view than this.
+    pub(crate) fn contradicts(&self, view: &Fingerprint) -> Option<Moment> {
+        let known = self.view.load(Ordering::Relaxed);
+        let differs = known != 0 && known != beginning(view);
+        let at = self.last_request().filter(|_| differs)?;
+        Some(at.saturating_add(Duration::from_millis(1)))
+    }
+
     /// Records the view that it is known by.
     pub(crate) fn set_view(&self, view: &Fingerprint) {
         self.view.store(beginning(view), Ordering::Relaxed);

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::wire::{self, MemberState};
 use crate::member::state::{Phase, State};
 use crate::shard::Fingerprint;
-use crate::shard::ownership::{Asker, Event, ProcessId};
+use crate::shard::ownership::{Asker, Event, ProcessId, ReplicaId};
 
 /// Our state, for one whose question has these fields; asks back if it has changed.
 pub(crate) fn state_for(state: &State, fields: &HeaderMap) -> MemberState {
@@ -23,6 +23,7 @@ pub(crate) fn state_for(state: &State, fields: &HeaderMap) -> MemberState {
         wants_witness: sent(wire::WITNESS).is_some(),
     };
     note_sender(state, sent(wire::MEMBER), asker.view.as_ref());
+    note_replica(state, &asker, sent(wire::REPLICA));
     let phase = state.phase();
     let (generation, report) = {
         // One lock for both, or the report could be of another generation.
@@ -61,6 +62,7 @@ pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fin
         return state.step(Event::Asked {
             member: id,
             view: view.copied(),
+            replica: None,
         });
     };
     let peer = generation.peer_state_of(party);
@@ -71,6 +73,21 @@ pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fin
         state.step(Event::Asked {
             member: id,
             view: view.copied(),
+            replica: None,
+        });
+    }
+}
+
+/// A question comes from a process with another replica than its member told.
+fn note_replica(state: &State, asker: &Asker, replica: Option<&str>) {
+    let (Some(member), Some(replica)) = (&asker.member, replica.map(ReplicaId::new)) else {
+        return;
+    };
+    if !state.writes.rules().knows_replica(member, &replica) {
+        state.step(Event::Asked {
+            member: member.clone(),
+            view: asker.view,
+            replica: Some(replica),
         });
     }
 }

@@ -132,10 +132,11 @@ impl Checks {
         stopped: bool,
         peer: &PeerState,
     ) {
-        let told = |reply| Event::Told {
+        let told = |reply, contradicted_at| Event::Told {
             party: id.clone(),
             round,
             asked_at,
+            contradicted_at,
             reply,
         };
         let no_answer = |why| Event::Unanswered {
@@ -147,13 +148,15 @@ impl Checks {
         };
         let event = match heard {
             Heard::State(state) => {
-                if let Ok(view) = state.report.view.parse() {
+                let view = state.report.view.parse().ok();
+                let contradicted_at = view.as_ref().and_then(|view| peer.contradicts(view));
+                if let Some(view) = view {
                     peer.set_view(&view);
                 }
-                told(Reply::Report(Box::new(state.report)))
+                told(Reply::Report(Box::new(state.report)), contradicted_at)
             }
-            Heard::WithoutUs => told(Reply::WithoutUs),
-            Heard::Unreadable(_) => told(Reply::Unreadable),
+            Heard::WithoutUs => told(Reply::WithoutUs, None),
+            Heard::Unreadable(_) => told(Reply::Unreadable, None),
             Heard::Closed(reason) => no_answer(NoAnswer::Closed(reason)),
             Heard::Replaced(_) => no_answer(NoAnswer::Replaced),
             Heard::Silent(_) | Heard::Refused(_) if stopped => no_answer(NoAnswer::NotAsked),

@@ -13,6 +13,8 @@ pub(crate) const REJECT: &str = "x-shardlet-reject";
 pub(crate) const CHANGED: &str = "x-shardlet-changed";
 /// In a question: the asker's process.
 pub(crate) const START: &str = "x-shardlet-start";
+/// In a question: the replica that the asker writes with.
+pub(crate) const REPLICA: &str = "x-shardlet-replica";
 /// In a question: fingerprints of views that need no description, separated by commas.
 pub(crate) const KNOWS: &str = "x-shardlet-knows";
 /// In a question: the asker wants to know what was seen of others.
@@ -52,7 +54,8 @@ mod tests {
     #[test]
     fn names_between_members_do_not_change() {
         let names = [
-            VIEW, MEMBER, REJECT, CHANGED, START, KNOWS, WITNESS, HOLD, FALLBACK, STATE_PATH,
+            VIEW, MEMBER, REJECT, CHANGED, START, REPLICA, KNOWS, WITNESS, HOLD, FALLBACK,
+            STATE_PATH,
         ];
         assert_eq!(
             names,
@@ -62,6 +65,7 @@ mod tests {
                 "x-shardlet-reject",
                 "x-shardlet-changed",
                 "x-shardlet-start",
+                "x-shardlet-replica",
                 "x-shardlet-knows",
                 "x-shardlet-witness",
                 "x-shardlet-hold",

@@ -167,6 +167,7 @@ fn hear_knocks(swaps: &Swaps, state: &Arc<State>) {
         state.step(Event::Asked {
             member: member.clone(),
             view: None,
+            replica: None,
         });
     }));
 }

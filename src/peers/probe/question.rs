@@ -184,6 +184,8 @@ impl Checks {
         request.insert_header(wire::MEMBER, members.get(members.local()).id.to_string())?;
         request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
         request.insert_header(wire::START, self.state.process.as_str())?;
+        let replica = self.state.writes.snapshot().replica().clone();
+        request.insert_header(wire::REPLICA, replica.as_str())?;
         let (knows, wants_witness) = {
             let rules = self.state.writes.rules();
             (rules.known_views(id), rules.wants_witness())

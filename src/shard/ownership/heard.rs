@@ -34,27 +34,26 @@ impl Ownership {
         effects: &mut Vec<Effect>,
     ) {
         let same = *view.fingerprint() == *self.view.fingerprint();
+        let moved = *self.ledger.replica() != replica;
         let before = std::mem::replace(&mut self.view, view);
         (self.generation, self.rules) = (generation, rules);
         self.begin_ledger(replica, now);
         let earlier = self.views.own(&before);
         self.list_members();
-        let aftermath = self.rules.aftermath;
         // A former member that never told has most likely the view that we shared.
         for party in self.parties.values_mut() {
             let unknown = !party.listed && party.asked && party.told.is_none();
             if unknown && !omits(Rule::AssumeSharedView) {
                 let claim = Claim::of_somebody(Extent::View(earlier.clone()));
-                let told = Told {
+                party.told = Some(Told {
                     process: ProcessId::default(),
                     claims: vec![claim],
                     vouches: false,
-                };
-                party.take(told, Moment::ZERO, now, aftermath);
+                });
             }
         }
-        if !same {
-            self.round += 1;
+        if !same || moved && !omits(Rule::AskBeforeMoving) {
+            self.begin_round(now);
         }
         self.changed = true;
         effects.push(Effect::TellAll);
@@ -70,8 +69,12 @@ impl Ownership {
             return;
         }
         self.begin_ledger(replica, now);
+        // Whoever succeeds this process has to know with which replica it wrote: everybody is told by
+        // a question before anything is written there.
+        if !omits(Rule::AskBeforeMoving) {
+            self.begin_round(now);
+        }
         self.changed = true;
-        // Whoever succeeds this process has to know with which replica it wrote.
         effects.push(Effect::TellAll);
     }
 
@@ -84,6 +87,13 @@ impl Ownership {
         }
         if old.is_writing(now) {
             self.past.push(old);
+        }
+    }
+
+    pub(super) fn take_contradiction(&mut self, id: &PartyId, shown_at: Moment) {
+        let party = self.parties.get_mut(id);
+        if let Some(party) = party.filter(|_| !omits(Rule::DoubtLateAnswers)) {
+            party.contradicts(shown_at);
         }
     }
 
@@ -129,7 +139,11 @@ impl Ownership {
             claims,
             vouches,
         };
-        if party.take(told, asked_at, now, aftermath) {
+        let taken = party.take(told, asked_at, now, aftermath);
+        if party.untold.is_some() {
+            effects.push(Effect::Ask(id.clone()));
+        }
+        if taken {
             self.changed = true;
             self.note_difference(id, known.map(|told| told.claims), effects);
         }
@@ -253,7 +267,7 @@ impl Ownership {
         }
         match why {
             NoAnswer::NotAsked if !omits(Rule::ForgiveOwnErrors) => return,
-            NoAnswer::Closed(reason) => {
+            NoAnswer::Closed(ref reason) => {
                 party.heard();
                 if party.closed_to_us.replace(reason.clone()).is_none() {
                     let known = party.told.is_some() || !party.timed.is_empty() || complete;
@@ -265,7 +279,7 @@ impl Ownership {
                     let member = id.member.clone();
                     effects.push(Effect::Note(Note::Closed {
                         member,
-                        reason,
+                        reason: reason.clone(),
                         holds,
                     }));
                 }
@@ -280,7 +294,10 @@ impl Ownership {
                 party.closed_to_us = None;
             }
         }
-        party.ended_in = ended_in.max(round);
+        let (began, aftermath) = (self.round_began, self.rules.aftermath);
+        if party.did_not_answer(asked_at, last_request, &why, began, aftermath) {
+            party.ended_in = ended_in.max(round);
+        }
         self.changed |= party.ended_in > ended_in;
         self.drop_if_gone(id, effects);
     }
@@ -303,6 +320,7 @@ impl Ownership {
         &mut self,
         member: &MemberId,
         view: Option<Fingerprint>,
+        replica: Option<&ReplicaId>,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
@@ -314,16 +332,24 @@ impl Ownership {
             }
             asked = true;
             party.heard();
-            let Some(view) = view.filter(|view| party.told_view() != Some(view)) else {
+            let moved =
+                replica.filter(|replica| party.told_replica().is_some_and(|told| told != *replica));
+            let moved = moved.filter(|_| !omits(Rule::RememberUntoldReplica));
+            let Some(view) = view.filter(|view| party.told_view() != Some(view) || moved.is_some())
+            else {
                 continue;
             };
-            // Of a view that is ours it is known what it allows, also once we have another one.
-            let extent = if view == ours {
-                Extent::View(self.views.own(&self.view))
+            // Of a view that is ours, or told, it is known what it allows, also once we have another
+            // one.
+            let known = if view == ours {
+                Some(self.views.own(&self.view))
             } else {
-                Extent::Any(Unknown::SeenInRequest)
+                self.views.get(&view)
             };
-            if !omits(Rule::RememberUntoldView) && party.shows(view, extent, now) {
+            let extent = known.map_or(Extent::Any(Unknown::SeenInRequest), Extent::View);
+            let replica = moved.or(party.told_replica()).cloned().unwrap_or_default();
+            let claim = Claim { extent, replica };
+            if !omits(Rule::RememberUntoldView) && party.shows(claim, view, now) {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }

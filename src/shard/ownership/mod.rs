@@ -7,16 +7,18 @@
 //! 1. A write is counted in at the generation's [`Ledger`] first and judged by the [`Snapshot`]
 //!    second. Another view retires the ledger before anybody is asked, so a [`Report`] made later
 //!    names every write that goes on under the old one.
-//! 2. After another view is taken, every party is asked once before anything is written. A party is
-//!    a peer, or a former member that may not know yet that it is one.
+//! 2. After another view or replica is taken, every party is asked before anything is written. A party
+//!    is a peer, or a former member that may not know yet that it is one. Only an answer ends the
+//!    asking; or a refusal, as nobody is there; or a request of its, which shows its view; or that
+//!    nothing was heard of it for `aftermath`.
 //! 3. A repository is written only while all parties, as last known, give it to us: a party that
 //!    cannot be reached counts with what it told last. So of two members that both take themselves
 //!    for the owner, the one that changed later was told of the other.
-//! 4. A party is gone when it left three questions or more unanswered for `aftermath`, counted on our
-//!    own clock from the first one (from the first refusal, if it let the time pass before); a
-//!    request of its begins that anew. Errors of our own are no silence. A peer that is still listed
-//!    counts with what it told until it tells otherwise: a partition must not make two writers of a
-//!    dispute.
+//! 4. A party is gone when it left three questions or more unanswered, for `aftermath` from the first
+//!    refusal on; or, where it only let the time pass, for twice that, since it may have lived for a
+//!    part of it. Our own clock counts. A request of its begins that anew. Errors of our own are no
+//!    silence. A peer that is still listed counts with what it told until it tells otherwise: a
+//!    partition must not make two writers of a dispute.
 //! 5. What an earlier process of a member was writing counts for `aftermath` after it was last
 //!    there, since its replica did not die with it; so does an earlier replica of our own.
 //! 6. A process that has just started knows nothing, so it writes nothing, until it knows all that
@@ -27,26 +29,19 @@
 //! Why that is enough: let A write a repository at a time t, and B too. Neither is gone for the
 //! other (4), so each counts with what it told the other last (3), and that gave the repository to
 //! the other's view of the owner. The later of the two to change its view asked after it had (2),
-//! and was told of the other's view, or of its writes (1); or was told by somebody who knew (6).
+//! and was told of the other's view, or of its writes (1); or was told by somebody who knew (6). An
+//! answer may be older than a request that came before it was read: then both count, and it is
+//! asked again.
 //!
 //! It rests on this, and on nothing else: a replica finishes a write within `aftermath` after its
 //! member stopped waiting for it; members that cannot reach each other for longer than `aftermath`
 //! are not given different views meanwhile; a process is not stopped between the judgement and the
-//! last byte for longer than `aftermath`; no two processes have one id; clusters that share a
-//! storage list each other. Only a fence at the storage could do without.
+//! last byte for longer than `aftermath`; where connections are refused, no process is left; no two
+//! processes have one id; clusters that share a storage list each other. Only a fence at the storage
+//! could do without.
 //!
-//! Known not to hold, each of several faults within `aftermath`:
-//!
-//! * Two members change their views and back, crosswise, and of their questions one is lost in each
-//!   direction: each knows the other by an older answer.
-//! * An answer is on its way across two changes of the asker's view, and then whoever gave it dies,
-//!   or the next question to it is lost.
-//! * A member that lets questions time out is stopped twice, or dies, before anything of it is
-//!   refused: its death is counted from the first question that it left unanswered.
-//! * A process moves to another replica, dies before anybody has asked it, and begins again with the
-//!   replica before: nobody knows of the one between.
-//! * A member that nobody lists dies after we began and before its first request to us. With mTLS it
-//!   is turned away before its request is seen here, so nothing of it counts.
+//! Known not to hold: a member that nobody lists dies after we began and before its first request to
+//! us. With mTLS it is turned away before its request is seen here, so nothing of it counts.
 //!
 //! Nothing here knows a clock, a socket or a task: [`Ownership::step`] takes an [`Event`] and the
 //! time, and returns [`Effect`]s.
@@ -97,6 +92,7 @@ pub struct Ownership {
     generation: u64,
     /// Counts what makes every party be asked again: another view, another replica, an absence.
     round: u64,
+    round_began: Moment,
     ledger: Arc<Ledger>,
     /// Of generations before, as long as writes of theirs may be under way.
     past: Vec<Arc<Ledger>>,
@@ -151,6 +147,9 @@ pub enum Event {
         round: u64,
         /// When it was asked.
         asked_at: Moment,
+        /// When a request of its came last, if that had another view than the answer: one of the two is
+        /// the older.
+        contradicted_at: Option<Moment>,
         /// What it said.
         reply: Reply,
     },
@@ -173,6 +172,8 @@ pub enum Event {
         member: MemberId,
         /// Its view.
         view: Option<Fingerprint>,
+        /// The replica that it writes with; only a question says so.
+        replica: Option<ReplicaId>,
     },
     /// Time has passed.
     Tick,
@@ -276,6 +277,7 @@ impl Ownership {
             rules,
             generation: 0,
             round: 1,
+            round_began: now,
             ledger,
             past: Vec::new(),
             parties: BTreeMap::new(),
@@ -314,8 +316,14 @@ impl Ownership {
                 party,
                 round,
                 asked_at,
+                contradicted_at,
                 reply,
-            } => self.take_reply(&party, round, asked_at, reply, now, &mut effects),
+            } => {
+                if let Some(at) = contradicted_at.filter(|at| *at >= asked_at) {
+                    self.take_contradiction(&party, at);
+                }
+                self.take_reply(&party, round, asked_at, reply, now, &mut effects);
+            }
             Event::Unanswered {
                 party,
                 round,
@@ -323,7 +331,11 @@ impl Ownership {
                 last_request,
                 why,
             } => self.take_silence(&party, round, asked_at, last_request, why, &mut effects),
-            Event::Asked { member, view } => self.take_request(&member, view, now, &mut effects),
+            Event::Asked {
+                member,
+                view,
+                replica,
+            } => self.take_request(&member, view, replica.as_ref(), now, &mut effects),
             Event::Tick => {}
         }
         self.expire(now);
@@ -384,6 +396,13 @@ impl Ownership {
     pub fn was_asked(&self, party: &PartyId) -> bool {
         let party = self.parties.get(party);
         party.is_some_and(|party| party.ended_in >= self.round)
+    }
+
+    /// Whether this is the replica that this member told last, or nobody asks it.
+    #[must_use]
+    pub fn knows_replica(&self, member: &MemberId, replica: &ReplicaId) -> bool {
+        let mut parties = self.parties.iter().filter(|(id, _)| id.member == *member);
+        parties.all(|(_, party)| party.told_replica().is_none_or(|told| told == replica))
     }
 
     /// The view that this party told last, and whether it is the one in force here.
@@ -491,13 +510,19 @@ impl Ownership {
         self.recalled = false;
         self.began = now;
         self.ignorant_until = now.saturating_add(self.rules.aftermath);
-        self.round += 1;
+        self.begin_round(now);
         for party in self.parties.values_mut() {
-            party.unanswered = None;
+            (party.unanswered, party.no_answer_since) = (None, None);
         }
         self.changed = true;
         effects.push(Effect::Note(Note::WasAway(away)));
         effects.push(Effect::TellAll);
+    }
+
+    /// Everybody is asked anew before anything is written.
+    fn begin_round(&mut self, now: Moment) {
+        self.round += 1;
+        self.round_began = now;
     }
 
     fn longest_absence(&self) -> Option<Duration> {

@@ -11,6 +11,10 @@ pub(super) enum Rule {
     CountOrphans,
     /// After another view is taken, everybody is asked before anything is written.
     AskBeforeWriting,
+    /// So it is after another replica is taken.
+    AskBeforeMoving,
+    /// A question that is lost does not end the asking.
+    WaitForAnswer,
     /// A party that cannot be reached counts with what it told last.
     KeepLastKnown,
     /// A member that is listed no more counts until it is gone.
@@ -23,6 +27,8 @@ pub(super) enum Rule {
     AskAgain,
     /// Silence lasts for `aftermath` before somebody is gone.
     WaitInSilence,
+    /// Somebody who lets the time pass may have lived for a part of it.
+    AllowForPartition,
     /// Somebody who is silent at first, and refuses then, has lived until then.
     CountFromRefusal,
     /// A request is a sign of life.
@@ -31,6 +37,10 @@ pub(super) enum Rule {
     RememberUntoldView,
     /// A witness tells of that view.
     TestifyUntoldView,
+    /// So does a question for a replica.
+    RememberUntoldReplica,
+    /// What is told may be older than what a request has shown.
+    DoubtLateAnswers,
     /// Requests of members that nobody lists count.
     CountStrangers,
     /// What an earlier process of a party was writing counts for `aftermath`.

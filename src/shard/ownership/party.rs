@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::claim::{Claim, Extent, Moment, ProcessId, TimedClaims, Unknown};
+use super::NoAnswer;
+use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, TimedClaims, Unknown};
 use super::omit::{Rule, omits};
 use crate::shard::members::{MemberAddress, MemberId};
 use crate::shard::view::Fingerprint;
@@ -53,9 +54,11 @@ pub(super) struct Party {
     /// The last round of questions in which one to it has ended, whichever way.
     pub(super) ended_in: u64,
     pub(super) unanswered: Option<Unanswered>,
+    /// The first question since it answered one, for whatever reason there was no answer.
+    pub(super) no_answer_since: Option<Moment>,
     /// It is there and cannot be asked, and why.
     pub(super) closed_to_us: Option<String>,
-    /// What its requests show that it has not told: it may have another view.
+    /// What its requests show that it has not told: it may have another view, or another replica.
     pub(super) untold: Option<Untold>,
 }
 
@@ -69,12 +72,12 @@ pub(super) struct Told {
     pub(super) vouches: bool,
 }
 
-/// A view that a request has shown.
+/// What a request has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Untold {
-    /// None once there were several.
+    /// None once there were several views.
     pub(super) view: Option<Fingerprint>,
-    pub(super) extent: Extent,
+    pub(super) claim: Claim,
     pub(super) shown_at: Moment,
     /// Whether a question to it has got no answer since.
     pub(super) asked_in_vain: bool,
@@ -90,6 +93,20 @@ pub(super) struct Unanswered {
     pub(super) refused: bool,
 }
 
+impl Unanswered {
+    /// When all that it may have had in hand has ended. Who refuses died before that, and its
+    /// replica has `aftermath`. Who lets the time pass may have lived, and died, for as long as
+    /// members may be cut off from each other, which is `aftermath` too.
+    pub(super) fn ends(&self, aftermath: Duration) -> Moment {
+        let parts = if self.refused || omits(Rule::AllowForPartition) {
+            1
+        } else {
+            2
+        };
+        self.since.saturating_add(aftermath.saturating_mul(parts))
+    }
+}
+
 impl Party {
     pub(super) fn new(asked: bool) -> Self {
         Self {
@@ -99,9 +116,16 @@ impl Party {
             timed: TimedClaims::default(),
             ended_in: 0,
             unanswered: None,
+            no_answer_since: None,
             closed_to_us: None,
             untold: None,
         }
+    }
+
+    /// The replica of its process, as far as that is told.
+    pub(super) fn told_replica(&self) -> Option<&ReplicaId> {
+        let told = self.told.as_ref()?.claims.first()?;
+        Some(&told.replica)
     }
 
     /// The view in force of its process, as far as that is told and known.
@@ -110,23 +134,58 @@ impl Party {
         told.extent.view()
     }
 
-    /// A request of its shows a view that it has not told. Says whether that is new.
-    pub(super) fn shows(&mut self, view: Fingerprint, extent: Extent, now: Moment) -> bool {
+    /// A request of its shows what it has not told. Says whether that is new.
+    pub(super) fn shows(&mut self, claim: Claim, view: Fingerprint, now: Moment) -> bool {
         let Some(untold) = &mut self.untold else {
             self.untold = Some(Untold {
                 view: Some(view),
-                extent,
+                claim,
                 shown_at: now,
                 asked_in_vain: false,
             });
             return true;
         };
-        let another = untold.view.is_some_and(|shown| shown != view);
-        if another {
-            (untold.view, untold.extent) = (None, Extent::Any(Unknown::SeenInRequest));
+        let another_view = untold.view.is_some_and(|shown| shown != view);
+        let another_replica = untold.claim.replica != claim.replica;
+        if another_view {
+            (untold.view, untold.claim.extent) = (None, Extent::Any(Unknown::SeenInRequest));
         }
+        untold.claim.replica = claim.replica;
         untold.shown_at = now;
-        another
+        another_view || another_replica
+    }
+
+    /// A request that came after the question may have been sent after the answer was made: what was
+    /// known before that answer counts until it is asked again.
+    pub(super) fn contradicts(&mut self, shown_at: Moment) {
+        if let Some(untold) = &mut self.untold {
+            untold.shown_at = untold.shown_at.max(shown_at);
+            return;
+        }
+        let known = self.told.as_ref().and_then(|told| told.claims.first());
+        self.untold = known.cloned().map(|claim| Untold {
+            view: claim.extent.view().copied(),
+            claim,
+            shown_at,
+            asked_in_vain: false,
+        });
+    }
+
+    /// A question of this moment got no answer. Says whether the asking is over with that: nobody is
+    /// there any more, or a request tells as much as an answer would, or it lasts for too long.
+    pub(super) fn did_not_answer(
+        &mut self,
+        asked_at: Moment,
+        last_request: Option<Moment>,
+        why: &NoAnswer,
+        round_began: Moment,
+        aftermath: Duration,
+    ) -> bool {
+        let since = *self.no_answer_since.get_or_insert(asked_at);
+        let since = last_request.map_or(since, |at| since.max(at));
+        let spoke = last_request.is_some_and(|at| at >= round_began);
+        let lasted = asked_at >= since.saturating_add(aftermath);
+        *why == NoAnswer::Refused || spoke || lasted || omits(Rule::WaitForAnswer)
     }
 
     /// It is alive: silence begins anew.
@@ -134,8 +193,8 @@ impl Party {
         self.unanswered = None;
     }
 
-    /// A question of this moment got no answer. Who lets the time pass may live on for a while, and
-    /// who refuses is no more: its replica has `aftermath` from there on.
+    /// Who lets the time pass may live on for a while, and who refuses is no more: its replica has
+    /// `aftermath` from there on.
     pub(super) fn was_silent(&mut self, asked_at: Moment, refused: bool) {
         let silence = self.unanswered.get_or_insert(Unanswered {
             since: asked_at,
@@ -143,20 +202,22 @@ impl Party {
             count: 0,
             refused,
         });
-        if refused && !silence.refused && !omits(Rule::CountFromRefusal) {
-            (silence.since, silence.refused) = (asked_at, true);
+        if refused && !silence.refused {
+            silence.refused = true;
+            if !omits(Rule::CountFromRefusal) {
+                silence.since = asked_at;
+            }
         }
         silence.last = asked_at;
         silence.count = silence.count.saturating_add(1);
     }
 
-    /// Whether it, and whatever its replica had in hand, is gone: it was asked again `aftermath` after
-    /// the first unanswered question, and never answered. It may have lived until shortly before
-    /// that one; between its last answer and that one we may have been away ourselves.
+    /// Whether it, and whatever its replica had in hand, is gone: it was asked again after all of
+    /// this had its time, and never answered.
     pub(super) fn is_gone(&self, aftermath: Duration) -> bool {
         self.unanswered.is_some_and(|silence| {
             let enough = silence.count >= LEAST_UNANSWERED || omits(Rule::AskAgain);
-            let lasted = silence.last >= silence.since.saturating_add(aftermath);
+            let lasted = silence.last >= silence.ends(aftermath);
             enough && (lasted || omits(Rule::WaitInSilence))
         })
     }
@@ -171,7 +232,7 @@ impl Party {
         aftermath: Duration,
     ) -> bool {
         self.heard();
-        self.closed_to_us = None;
+        (self.closed_to_us, self.no_answer_since) = (None, None);
         let until = now.saturating_add(aftermath);
         let in_doubt = self.untold.is_some();
         self.settle_untold(&new.process, new.claims.first(), asked_at, until);
@@ -191,7 +252,7 @@ impl Party {
         true
     }
 
-    /// A view that was shown by a request is told now, or is no more. Unless the answer is older than
+    /// What was shown by a request is told now, or is no more. Unless the answer is older than
     /// the request; and unless it was another process that has shown it.
     fn settle_untold(
         &mut self,
@@ -208,12 +269,12 @@ impl Party {
         let before = self.told.clone().filter(|told| told.process != *process);
         // Where none was told before, it is this process that has shown it.
         if let Some(before) = before {
-            let extent = told.map_or(&untold.extent, |claim| &claim.extent).clone();
-            let replica = before.claims.first().map(|claim| claim.replica.clone());
-            let replica = replica.unwrap_or_default();
+            let extent = told.map_or(&untold.claim.extent, |claim| &claim.extent);
+            let (extent, replica) = (extent.clone(), untold.claim.replica.clone());
             self.timed
                 .add(before.process, Claim { extent, replica }, until);
         }
+        let told = told.filter(|claim| claim.replica == untold.claim.replica);
         if told.is_none() && asked_at <= untold.shown_at {
             self.untold = Some(untold);
         }
@@ -231,7 +292,7 @@ impl Party {
         let cannot_tell = self.unanswered.is_some() || self.closed_to_us.is_some();
         let untold = self.untold.iter();
         let untold = untold.filter(move |untold| cannot_tell || untold.asked_in_vain);
-        let untold = untold.map(|untold| (&untold.extent, None));
+        let untold = untold.map(|untold| (&untold.claim.extent, None));
         told.chain(timed).chain(untold)
     }
 }

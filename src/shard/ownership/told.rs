@@ -118,7 +118,7 @@ impl Ownership {
             let is_asker = asker.member.as_ref() == Some(&id.member);
             let aftermath = self.rules.aftermath;
             let left = match party.unanswered.filter(|_| !party.listed) {
-                Some(silence) => silence.since.saturating_add(aftermath).saturating_sub(now),
+                Some(silence) => silence.ends(aftermath).saturating_sub(now),
                 None => aftermath,
             };
             let told = party.told.iter().flat_map(|told| {
@@ -186,15 +186,14 @@ impl Witness {
         });
     }
 
-    /// A view that a request has shown: of the process that is known, or of one after it.
+    /// What a request has shown: of the process that is known, or of one after it.
     fn add_untold(&mut self, id: &PartyId, party: &Party, untold: &Untold, left: Duration) {
         let Some(told) = &party.told else { return };
-        let replica = told.claims.first().map(|claim| &claim.replica);
         self.claims.push(Seen {
             member: id.member.to_string(),
             address: id.address.as_str().to_owned(),
             start: told.process.as_str().to_owned(),
-            replica: replica.map_or_else(String::new, |id| id.as_str().to_owned()),
+            replica: untold.claim.replica.as_str().to_owned(),
             view: untold.view.map(|view| view.to_string()),
             repositories: None,
             left_ms: millis(left),

@@ -28,10 +28,12 @@ impl Canon<'_> {
 
     /// How long ago; from `aftermath` on it is all the same.
     fn past(&mut self, at: Moment) {
-        let age = self
-            .now
-            .saturating_sub(at)
-            .min(self.setting.rules.aftermath);
+        self.past_up_to(1, at);
+    }
+
+    fn past_up_to(&mut self, aftermaths: u32, at: Moment) {
+        let age = self.now.saturating_sub(at);
+        let age = age.min(self.setting.rules.aftermath.saturating_mul(aftermaths));
         self.number(age.as_secs() / TICK.as_secs());
     }
 
@@ -85,6 +87,15 @@ impl Canon<'_> {
             let last = at.and_then(|at| process.last_request[at]);
             let since = party.unanswered.map(|silence| silence.since);
             self.number(u8::from(since.is_some() && last >= since));
+            self.optional(party.no_answer_since, |canon, since| {
+                canon.past(last.map_or(since, |last| since.max(last)));
+            });
+            let waits = party.ended_in < process.rules.round;
+            let spoke = last >= Some(process.rules.round_began);
+            self.number(u8::from(waits && spoke));
+            let (view, shown_at) = at.map_or((None, Moment::ZERO), |at| process.known_view[at]);
+            self.optional(view.as_ref(), Self::view);
+            self.number(u8::from(shown_at == self.now));
         }
         self.rules(&process.rules);
         self.snapshot(&process.snapshot, ledgers);
@@ -126,13 +137,13 @@ impl Canon<'_> {
         }
         self.number(u8::from(party.closed_to_us.is_some()));
         self.optional(party.untold.as_ref(), |canon, untold| {
-            canon.extent(&untold.extent);
+            canon.claim(&untold.claim);
             canon.optional(untold.view.as_ref(), Self::view);
             canon.number(u8::from(untold.shown_at == canon.now));
             canon.number(u8::from(untold.asked_in_vain));
         });
         self.optional(party.unanswered, |canon, silence| {
-            canon.past(silence.since);
+            canon.past_up_to(2, silence.since);
             canon.number(silence.count.min(3));
             canon.number(u8::from(silence.refused));
             canon.number(u8::from(party.is_gone(canon.setting.rules.aftermath)));

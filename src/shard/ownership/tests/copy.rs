@@ -65,6 +65,7 @@ impl Process {
             awake: self.awake,
             stopped: self.stopped,
             last_request: self.last_request,
+            known_view: self.known_view,
             generation: self.generation,
         }
     }
@@ -77,6 +78,7 @@ fn copy(rules: &Ownership, ledgers: &mut Ledgers) -> Ownership {
         rules: rules.rules,
         generation: rules.generation,
         round: rules.round,
+        round_began: rules.round_began,
         ledger: ledgers.copy(&rules.ledger),
         past: ledgers.copy_all(&rules.past),
         parties: rules.parties.clone(),

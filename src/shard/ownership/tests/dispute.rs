@@ -4,6 +4,12 @@ use super::super::{Effect, Event, NoAnswer, Note, Reply, Verdict, Wait};
 use super::fleet::{A, B, C, D, Fleet, KEY, Layout, layout, member_id, seconds};
 use super::{AFTERMATH, JOINED, MOVED, MOVES, REMOVED, STAYS, three};
 
+/// Before and after `moves` goes from A to B, and nobody else is there.
+const TWO: [Layout; 2] = [
+    layout(&[A, B], &[(MOVES, A)]),
+    layout(&[A, B], &[(MOVES, B)]),
+];
+
 #[test]
 fn whoever_changes_later_is_told() {
     let mut fleet = three(&MOVED);
@@ -97,11 +103,11 @@ fn writes_under_way_are_named() {
 
 #[test]
 fn writes_under_way_at_the_old_owner_are_waited_for_and_nothing_else_is() {
-    const TWO: [Layout; 2] = [
+    const BOTH: [Layout; 2] = [
         layout(&[A, B], &[("one", B), ("two", B)]),
         layout(&[A, B], &[("one", A), ("two", A)]),
     ];
-    let mut fleet = Fleet::settled(&TWO, AFTERMATH, &[A, B]);
+    let mut fleet = Fleet::settled(&BOTH, AFTERMATH, &[A, B]);
     assert_eq!(fleet.write(B, "one"), Verdict::Admit);
     fleet.reload(B, 1);
     fleet.reload(A, 1);
@@ -186,7 +192,9 @@ fn who_was_never_reached_counts_by_what_a_witness_knows() {
     for (asker, asked) in [(B, A), (B, D), (A, B)] {
         fleet.ask(asker, asked);
     }
-    fleet.no_answer(A, D, NoAnswer::Silent);
+    fleet.cannot_ask(A, &[D]);
+    fleet.ask(B, D);
+    fleet.ask(A, B);
     assert!(!fleet.may_write(A, MOVES));
     assert!(fleet.may_write(A, STAYS));
 }
@@ -208,7 +216,14 @@ fn a_request_with_another_view_has_its_sender_asked() {
     let view = Some(*fleet.view(1, C).fingerprint());
     let asked = |fleet: &mut Fleet| {
         let member = member_id(C);
-        let effects = fleet.step(A, Event::Asked { member, view });
+        let effects = fleet.step(
+            A,
+            Event::Asked {
+                member,
+                view,
+                replica: None,
+            },
+        );
         effects
             .iter()
             .any(|effect| matches!(effect, Effect::Ask(_)))
@@ -234,8 +249,7 @@ fn a_view_that_a_request_has_shown_counts_also_if_it_is_ours_then() {
     fleet.ask(B, A);
     // A does not ask them back before it takes the other view again, and cannot then.
     fleet.reload(A, 0);
-    fleet.no_answer(A, B, NoAnswer::Silent);
-    fleet.no_answer(A, C, NoAnswer::Silent);
+    fleet.cannot_ask(A, &[B, C]);
     assert!(!fleet.may_write(A, MOVES));
     assert!(fleet.may_write(A, STAYS));
 }
@@ -250,6 +264,27 @@ fn an_answer_from_before_a_request_does_not_speak_for_it() {
     fleet.arrive(A, C, early);
     fleet.no_answer(A, C, NoAnswer::Silent);
     assert!(!fleet.may_write(A, STAYS), "it may have any view");
+}
+
+#[test]
+fn an_answer_that_is_older_than_a_request_is_no_news() {
+    let mut fleet = Fleet::settled(&TWO, AFTERMATH, &[A, B]);
+    fleet.reload(A, 1);
+    let early = fleet.question(B, A, true);
+    fleet.reload(A, 0);
+    fleet.ask(A, B);
+    assert_eq!(fleet.write(A, MOVES), Verdict::Admit);
+    let effects = fleet.arrive(B, A, early);
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Ask(_)))
+    );
+    fleet.crash(A);
+    fleet.reload(B, 1);
+    fleet.ask(B, A);
+    assert_eq!(fleet.writers(MOVES), 1);
+    assert!(!fleet.may_write(B, MOVES));
 }
 
 #[test]
@@ -279,10 +314,6 @@ fn a_member_that_nobody_lists_counts_as_long_as_it_sends_requests() {
 
 #[test]
 fn a_witness_tells_of_a_view_that_a_request_has_shown() {
-    const TWO: [Layout; 2] = [
-        layout(&[A, B], &[(MOVES, A)]),
-        layout(&[A, B], &[(MOVES, B)]),
-    ];
     let mut fleet = Fleet::settled(&TWO, AFTERMATH, &[A, B]);
     fleet.reload(A, 1);
     fleet.reload(B, 1);

@@ -10,7 +10,7 @@ use super::super::{
     ReplicaId, Reply, Report, Rules, Snapshot, WriteId,
 };
 use crate::shard::members::tests::{id, members};
-use crate::shard::{HashKey, MemberId, Pin, Pins, Placement, View};
+use crate::shard::{Fingerprint, HashKey, MemberId, Pin, Pins, Placement, View};
 
 pub(super) const A: usize = 0;
 pub(super) const B: usize = 1;
@@ -90,6 +90,8 @@ pub(super) struct Process {
     pub(super) stopped: bool,
     /// When a request of each other member came last.
     pub(super) last_request: [Option<Moment>; IDS.len()],
+    /// The view that each was last known by, and when a request has shown it.
+    pub(super) known_view: [(Option<Fingerprint>, Moment); IDS.len()],
     /// Counted in and not judged yet.
     pub(super) counted: Option<Guard>,
     pub(super) generation: u64,
@@ -152,7 +154,7 @@ impl Setting {
     }
 
     /// Which layout a fingerprint names.
-    pub(super) fn layout_of(&self, fingerprint: &crate::shard::Fingerprint) -> Option<usize> {
+    pub(super) fn layout_of(&self, fingerprint: &Fingerprint) -> Option<usize> {
         let has = |view: &Arc<View>| view.fingerprint() == fingerprint;
         let mut views = self.views.iter();
         views.position(|views| views.iter().flatten().next().is_some_and(has))
@@ -250,6 +252,7 @@ impl Fleet {
             awake: now,
             stopped: false,
             last_request: [None; IDS.len()],
+            known_view: [(None, Moment::ZERO); IDS.len()],
             counted: None,
             generation: 0,
         });
@@ -316,6 +319,7 @@ impl Fleet {
             wants_witness: process.rules.wants_witness(),
         };
         let (round, asked_at) = (process.snapshot.round, self.now);
+        let replica = process.snapshot.replica().clone();
         let answers = |process: &Process| !process.stopped;
         let report = (gets_there && self.running(asked).is_some_and(answers)).then(|| {
             // Of what happens in one tick, a request comes before a question that nobody answers.
@@ -323,11 +327,23 @@ impl Fleet {
             if self.running(asked).unwrap().last_request[asker] != came {
                 self.process(asked).last_request[asker] = came;
             }
-            let rules = self.rules(asked);
-            let known = rules.parties.get(&party(asker));
-            if known.is_none_or(|known| known.told_view() != fields.view.as_ref()) {
-                let (member, view) = (member_id(asker), fields.view);
-                self.step(asked, Event::Asked { member, view });
+            let (member, view) = (member_id(asker), fields.view);
+            let known = self.running(asked).unwrap();
+            let known_view = known.known_view[asker];
+            let asks = known.rules.parties.get(&party(asker));
+            let tells = asks.is_some_and(|party| party.asked)
+                && known.rules.knows_replica(&member, &replica);
+            if known_view != (view, asked_at) {
+                self.process(asked).known_view[asker] = (view, asked_at);
+            }
+            if known_view.0 != view || !tells {
+                let replica = Some(replica);
+                let event = Event::Asked {
+                    member,
+                    view,
+                    replica,
+                };
+                self.step(asked, event);
             }
             self.rules(asked).report(&fields, asked_at)
         });
@@ -341,12 +357,20 @@ impl Fleet {
     pub(super) fn arrive(&mut self, asker: usize, asked: usize, question: Question) -> Vec<Effect> {
         let party = party(asked);
         let event = match question.report {
-            Some(report) => Event::Told {
-                party,
-                round: question.round,
-                asked_at: question.asked_at,
-                reply: Reply::Report(Box::new(report)),
-            },
+            Some(report) => {
+                let view = report.view.parse().ok();
+                let (shown, shown_at) = self.running(asker).unwrap().known_view[asked];
+                if shown != view {
+                    self.process(asker).known_view[asked] = (view, Moment::ZERO);
+                }
+                Event::Told {
+                    party,
+                    round: question.round,
+                    asked_at: question.asked_at,
+                    contradicted_at: (shown != view).then_some(shown_at),
+                    reply: Reply::Report(Box::new(report)),
+                }
+            }
             None => Event::Unanswered {
                 party,
                 round: question.round,
@@ -378,12 +402,26 @@ impl Fleet {
         self.step(asker, event)
     }
 
+    /// For `aftermath`, some let the time pass whenever they are asked.
+    pub(super) fn cannot_ask(&mut self, asker: usize, asked: &[usize]) {
+        let aftermath = self.setting.rules.aftermath.as_secs() / TICK.as_secs();
+        for tick in 0..=aftermath {
+            for asked in asked {
+                self.no_answer(asker, *asked, NoAnswer::Silent);
+            }
+            if tick < aftermath {
+                self.tick();
+            }
+        }
+    }
+
     /// Somebody answers, and it is no report.
     pub(super) fn tell(&mut self, asker: usize, asked: usize, reply: Reply) -> Vec<Effect> {
         let event = Event::Told {
             party: party(asked),
             round: self.snapshot(asker).round,
             asked_at: self.now,
+            contradicted_at: None,
             reply,
         };
         self.step(asker, event)

@@ -170,6 +170,7 @@ fn take(fleet: &mut Fleet, step: Step) {
                 Event::Asked {
                     member: member_id(who),
                     view,
+                    replica: None,
                 },
             );
         }

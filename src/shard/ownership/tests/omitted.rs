@@ -42,7 +42,7 @@ fn never_told() -> Fleet {
     fleet.ask(A, B);
     fleet.no_answer(A, C, NoAnswer::Silent);
     fleet.reload(A, 1);
-    fleet.no_answer(A, C, NoAnswer::Silent);
+    fleet.cannot_ask(A, &[C]);
     // And nobody is left who could tell of C.
     fleet.restart(B, 1, 0);
     for _ in 0..=AFTERMATH {
@@ -57,7 +57,7 @@ fn rules_that_small_fleets_do_not_show_are_missed_too() {
     type Case = (Rule, fn() -> Fleet);
     let cases: [Case; 3] = [
         (Rule::AskAgain, || {
-            unanswered(2, AFTERMATH, &NoAnswer::Silent)
+            unanswered(2, 2 * AFTERMATH, &NoAnswer::Silent)
         }),
         (Rule::ForgiveOwnErrors, || {
             unanswered(2 * AFTERMATH, 1, &NoAnswer::NotAsked)

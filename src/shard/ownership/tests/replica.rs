@@ -15,6 +15,8 @@ fn writes_at_another_replica_are_waited_for_and_nothing_else_is() {
             .any(|effect| matches!(effect, Effect::TellAll))
     );
     assert_eq!(fleet.snapshot(A).replica(), &replica(A, 1));
+    assert_eq!(fleet.verdict(A, "another"), Verdict::Hold(Wait::Asking));
+    fleet.all_ask();
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::OwnReplica));
     assert!(fleet.may_write(A, "another"));
     fleet.finish(A);
@@ -55,6 +57,24 @@ fn a_witness_tells_the_replica_of_an_earlier_process() {
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::OwnReplica));
     assert_eq!(fleet.writers(STAYS), 1);
     fleet.live(2);
+    assert!(fleet.may_write(A, STAYS));
+}
+
+#[test]
+fn a_replica_that_nobody_asked_for_is_known_by_the_questions_of_its_member() {
+    let mut fleet = three(&MOVED);
+    fleet.move_replica(A, 1);
+    assert!(!fleet.may_write(A, STAYS));
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    assert_eq!(fleet.write(A, STAYS), Verdict::Admit);
+    fleet.restart(A, 0, 0);
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::OwnReplica));
+    fleet.live(AFTERMATH);
+    assert_eq!(fleet.writers(STAYS), 0);
+    fleet.live(1);
     assert!(fleet.may_write(A, STAYS));
 }
 

@@ -38,6 +38,18 @@ fn a_former_member_is_gone_after_aftermath_in_silence() {
 }
 
 #[test]
+fn who_lets_the_time_pass_may_have_lived_for_a_part_of_it() {
+    let mut fleet = removed();
+    for _ in 0..2 * AFTERMATH {
+        assert!(!is_gone(&fleet.no_answer(A, C, NoAnswer::Silent)));
+        assert!(!fleet.may_write(A, MOVES));
+        fleet.tick();
+    }
+    assert!(is_gone(&fleet.no_answer(A, C, NoAnswer::Silent)));
+    assert!(fleet.may_write(A, MOVES));
+}
+
+#[test]
 fn three_refusals_in_a_moment_are_no_death() {
     let mut fleet = removed();
     fleet.crash(C);
@@ -164,6 +176,8 @@ fn an_absence_of_our_own_is_no_silence() {
     }
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Starting));
     fleet.ask(A, B);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Asking));
+    fleet.cannot_ask(A, &[C]);
     assert!(fleet.may_write(A, STAYS));
     assert!(!fleet.may_write(A, MOVES));
 }
@@ -217,8 +231,8 @@ fn a_former_member_that_never_told_has_the_view_that_was_shared() {
     assert_eq!(fleet.write(C, MOVES), Verdict::Admit);
     fleet.restart(A, 0, 0);
     fleet.ask(A, B);
-    fleet.no_answer(A, C, NoAnswer::Silent);
-    assert!(fleet.may_write(A, STAYS));
+    fleet.cannot_ask(A, &[C]);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Admit);
     fleet.reload(A, 1);
     fleet.ask(A, B);
     fleet.no_answer(A, C, NoAnswer::Silent);

@@ -95,11 +95,18 @@ fn neither_our_own_errors_nor_a_silence_with_a_request_in_it_end_the_wait() {
     };
     unanswered(&mut fleet, 3 * AFTERMATH, NoAnswer::NotAsked);
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Starting));
-    unanswered(&mut fleet, AFTERMATH, NoAnswer::Silent);
+    unanswered(&mut fleet, 2 * AFTERMATH, NoAnswer::Silent);
     for member in [B, C].map(member_id) {
-        fleet.step(A, Event::Asked { member, view: None });
+        fleet.step(
+            A,
+            Event::Asked {
+                member,
+                view: None,
+                replica: None,
+            },
+        );
     }
-    unanswered(&mut fleet, AFTERMATH, NoAnswer::Silent);
+    unanswered(&mut fleet, 2 * AFTERMATH, NoAnswer::Silent);
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Starting));
     unanswered(&mut fleet, 1, NoAnswer::Silent);
     assert_eq!(fleet.verdict(A, STAYS), Verdict::Admit);
@@ -135,11 +142,15 @@ fn a_witness_tells_of_a_member_that_cannot_be_reached() {
     assert_eq!(fleet.write(C, MOVES), Verdict::Admit);
     fleet.reload(B, 1);
     fleet.restart(A, 1, 0);
-    for _ in 0..3 * AFTERMATH {
+    for tick in 0..3 * AFTERMATH {
         fleet.ask(B, C);
         fleet.ask(A, B);
         fleet.no_answer(A, C, NoAnswer::Silent);
         fleet.tick();
+        if tick < AFTERMATH {
+            assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::Asking));
+            continue;
+        }
         // B knows that C lives, and by which view.
         let who = Wait::Others(vec![member_id(C)]);
         assert_eq!(fleet.verdict(A, MOVES), Verdict::Hold(who));

@@ -151,11 +151,12 @@ fn clients_go_away() {
 
 #[test]
 fn processes_stop_for_long() {
-    // Once: one that is stopped again in the middle of a write is beyond what is promised.
-    let stops = |budget| Budget { stops: 1, ..budget };
-    let budget = sized(stops(trouble(1, 0, 0)), stops(trouble(1, 1, 0)));
+    let stops = |budget, stops| Budget { stops, ..budget };
+    let small = stops(trouble(1, 0, 0), 2);
+    let budget = sized(small, stops(trouble(1, 1, 0), 2));
     Model::removed(budget).holds("removed, stopped");
-    let budget = sized(stops(trouble(1, 0, 0)), stops(trouble(2, 0, 0)));
+    let small = stops(trouble(1, 0, 0), 1);
+    let budget = sized(small, stops(trouble(2, 0, 0), 1));
     Model::moved(budget).holds("moved, stopped");
 }
 
@@ -197,4 +198,9 @@ fn the_owner_is_removed_of_three() {
 fn the_owner_joins() {
     let budget = sized(trouble(1, 0, 0), trouble(2, 1, 0));
     Model::joined(budget).holds("joined");
+}
+
+#[test]
+fn reloads_cross_and_questions_are_lost() {
+    Model::moved(trouble(3, 0, 2)).holds("moved, lost both ways");
 }

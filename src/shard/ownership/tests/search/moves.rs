@@ -269,11 +269,6 @@ impl State {
             Move::ChangeReplica(member, to) => {
                 budget.replicas -= 1;
                 fleet.move_replica(member, to);
-                // They are told at once, and ask back before anything else happens to it.
-                let askers = (0..IDS.len()).filter(|asker| *asker != member);
-                for asker in askers.filter(|asker| self.asks(*asker)) {
-                    fleet.ask(asker, member);
-                }
             }
             Move::Ask(asker, asked) => {
                 next.asked[asker][asked] = true;

@@ -14,6 +14,12 @@ fn judged_first() -> Model {
     model
 }
 
+fn late(budget: Budget) -> Model {
+    let mut model = Model::moved(budget);
+    model.manner.late = true;
+    model
+}
+
 fn mutants() -> Vec<(Rule, Model)> {
     let given_up = Budget {
         reloads: 2,
@@ -30,18 +36,27 @@ fn mutants() -> Vec<(Rule, Model)> {
         stops: 1,
         ..NO_TROUBLE
     };
+    let stopped_twice = Budget {
+        stops: 2,
+        ..stopped
+    };
     vec![
         (Rule::RetireLedger, judged_first()),
         (Rule::TellWritesUnderWay, Model::moved(trouble(2, 0, 0))),
         (Rule::CountOrphans, Model::moved(given_up)),
         (Rule::AskBeforeWriting, Model::moved(trouble(3, 0, 0))),
+        (Rule::AskBeforeMoving, Model::moved(replicas)),
+        (Rule::WaitForAnswer, Model::moved(trouble(3, 0, 2))),
         (Rule::KeepLastKnown, Model::moved(trouble(1, 0, 1))),
         (Rule::KeepFormerMembers, Model::removed(trouble(1, 0, 0))),
         (Rule::WaitInSilence, Model::removed(trouble(1, 1, 0))),
+        (Rule::AllowForPartition, Model::removed(stopped_twice)),
         (Rule::CountFromRefusal, Model::removed(trouble(1, 1, 1))),
         (Rule::HearRequests, Model::removed(trouble(1, 0, 4))),
         (Rule::RememberUntoldView, Model::moved(trouble(2, 1, 1))),
         (Rule::TestifyUntoldView, Model::moved(trouble(2, 2, 0))),
+        (Rule::RememberUntoldReplica, Model::moved(replicas)),
+        (Rule::DoubtLateAnswers, late(trouble(3, 1, 0))),
         (Rule::CountStrangers, Model::removed(trouble(0, 1, 0))),
         (Rule::KeepEarlierProcess, Model::moved(trouble(1, 1, 0))),
         (Rule::BelieveWitness, Model::moved(replicas)),
