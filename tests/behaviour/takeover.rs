@@ -206,6 +206,10 @@ async fn another_replica_writes_nothing_before_the_one_before_it_is_done() {
     let [old, new] = [0, 1].map(|at| cluster.replica(at).address.to_string());
     std::fs::write(file, text.replace(&old, &new)).unwrap();
     assert!(cluster.at(0).server.reload().await.taken);
+    eventually("the peer to have been told", async || {
+        cluster.at(0).takes_writes()
+    })
+    .await;
     let refused = cluster.at(0).ask(put(&repository)).await;
     assert_eq!(refused.refused(), (503, "reloading".into()));
     assert_eq!(

@@ -347,9 +347,8 @@ impl Ownership {
                 self.views.get(&view)
             };
             let extent = known.map_or(Extent::Any(Unknown::SeenInRequest), Extent::View);
-            let replica = moved.or(party.told_replica()).cloned().unwrap_or_default();
-            let claim = Claim { extent, replica };
-            if !omits(Rule::RememberUntoldView) && party.shows(claim, view, now) {
+            let moved = moved.cloned();
+            if !omits(Rule::RememberUntoldView) && party.shows(view, extent, moved, now) {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }

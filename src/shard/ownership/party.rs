@@ -77,7 +77,9 @@ pub(super) struct Told {
 pub(super) struct Untold {
     /// None once there were several views.
     pub(super) view: Option<Fingerprint>,
-    pub(super) claim: Claim,
+    pub(super) extent: Extent,
+    /// None if it was not another one than it told.
+    pub(super) replica: Option<ReplicaId>,
     pub(super) shown_at: Moment,
     /// Whether a question to it has got no answer since.
     pub(super) asked_in_vain: bool,
@@ -135,22 +137,29 @@ impl Party {
     }
 
     /// A request of its shows what it has not told. Says whether that is new.
-    pub(super) fn shows(&mut self, claim: Claim, view: Fingerprint, now: Moment) -> bool {
+    pub(super) fn shows(
+        &mut self,
+        view: Fingerprint,
+        extent: Extent,
+        replica: Option<ReplicaId>,
+        now: Moment,
+    ) -> bool {
         let Some(untold) = &mut self.untold else {
             self.untold = Some(Untold {
                 view: Some(view),
-                claim,
+                extent,
+                replica,
                 shown_at: now,
                 asked_in_vain: false,
             });
             return true;
         };
         let another_view = untold.view.is_some_and(|shown| shown != view);
-        let another_replica = untold.claim.replica != claim.replica;
+        let another_replica = replica.is_some() && untold.replica != replica;
         if another_view {
-            (untold.view, untold.claim.extent) = (None, Extent::Any(Unknown::SeenInRequest));
+            (untold.view, untold.extent) = (None, Extent::Any(Unknown::SeenInRequest));
         }
-        untold.claim.replica = claim.replica;
+        untold.replica = replica.or(untold.replica.take());
         untold.shown_at = now;
         another_view || another_replica
     }
@@ -163,9 +172,10 @@ impl Party {
             return;
         }
         let known = self.told.as_ref().and_then(|told| told.claims.first());
-        self.untold = known.cloned().map(|claim| Untold {
+        self.untold = known.map(|claim| Untold {
             view: claim.extent.view().copied(),
-            claim,
+            extent: claim.extent.clone(),
+            replica: None,
             shown_at,
             asked_in_vain: false,
         });
@@ -269,12 +279,15 @@ impl Party {
         let before = self.told.clone().filter(|told| told.process != *process);
         // Where none was told before, it is this process that has shown it.
         if let Some(before) = before {
-            let extent = told.map_or(&untold.claim.extent, |claim| &claim.extent);
-            let (extent, replica) = (extent.clone(), untold.claim.replica.clone());
+            let extent = told.map_or(&untold.extent, |claim| &claim.extent).clone();
+            let replica = before.claims.first().map(|claim| &claim.replica);
+            let replica = untold.replica.as_ref().or(replica).cloned();
+            let replica = replica.unwrap_or_default();
             self.timed
                 .add(before.process, Claim { extent, replica }, until);
         }
-        let told = told.filter(|claim| claim.replica == untold.claim.replica);
+        let shown = untold.replica.as_ref();
+        let told = told.filter(|claim| shown.is_none_or(|shown| *shown == claim.replica));
         if told.is_none() && asked_at <= untold.shown_at {
             self.untold = Some(untold);
         }
@@ -292,7 +305,7 @@ impl Party {
         let cannot_tell = self.unanswered.is_some() || self.closed_to_us.is_some();
         let untold = self.untold.iter();
         let untold = untold.filter(move |untold| cannot_tell || untold.asked_in_vain);
-        let untold = untold.map(|untold| (&untold.claim.extent, None));
+        let untold = untold.map(|untold| (&untold.extent, None));
         told.chain(timed).chain(untold)
     }
 }

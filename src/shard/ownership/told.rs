@@ -189,11 +189,12 @@ impl Witness {
     /// What a request has shown: of the process that is known, or of one after it.
     fn add_untold(&mut self, id: &PartyId, party: &Party, untold: &Untold, left: Duration) {
         let Some(told) = &party.told else { return };
+        let replica = untold.replica.as_ref().or(party.told_replica());
         self.claims.push(Seen {
             member: id.member.to_string(),
             address: id.address.as_str().to_owned(),
             start: told.process.as_str().to_owned(),
-            replica: untold.claim.replica.as_str().to_owned(),
+            replica: replica.map_or_else(String::new, |id| id.as_str().to_owned()),
             view: untold.view.map(|view| view.to_string()),
             repositories: None,
             left_ms: millis(left),

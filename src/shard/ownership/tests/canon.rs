@@ -137,7 +137,8 @@ impl Canon<'_> {
         }
         self.number(u8::from(party.closed_to_us.is_some()));
         self.optional(party.untold.as_ref(), |canon, untold| {
-            canon.claim(&untold.claim);
+            canon.extent(&untold.extent);
+            canon.optional(untold.replica.as_ref(), |canon, id| canon.text(id.as_str()));
             canon.optional(untold.view.as_ref(), Self::view);
             canon.number(u8::from(untold.shown_at == canon.now));
             canon.number(u8::from(untold.asked_in_vain));

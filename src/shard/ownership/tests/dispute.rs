@@ -1,7 +1,7 @@
 //! Two that take themselves for the owner.
 
 use super::super::{Effect, Event, NoAnswer, Note, Reply, Verdict, Wait};
-use super::fleet::{A, B, C, D, Fleet, KEY, Layout, layout, member_id, seconds};
+use super::fleet::{A, B, C, D, Fleet, KEY, Layout, layout, member_id, party, seconds};
 use super::{AFTERMATH, JOINED, MOVED, MOVES, REMOVED, STAYS, three};
 
 /// Before and after `moves` goes from A to B, and nobody else is there.
@@ -237,6 +237,22 @@ fn a_request_with_another_view_has_its_sender_asked() {
     fleet.tick();
     fleet.ask(A, C);
     assert!(fleet.may_write(A, STAYS));
+}
+
+#[test]
+fn a_view_that_is_shown_before_anything_is_told_is_told_with_the_first_answer() {
+    let mut fleet = Fleet::new(&TWO, seconds(AFTERMATH));
+    fleet.start(A, 0, 0);
+    fleet.start(B, 0, 0);
+    let first = fleet.question(A, B, true);
+    let event = Event::Asked {
+        member: member_id(B),
+        view: Some(*fleet.view(0, B).fingerprint()),
+        replica: None,
+    };
+    fleet.step(A, event);
+    fleet.arrive(A, B, first);
+    assert_eq!(fleet.rules(A).parties[&party(B)].untold, None);
 }
 
 #[test]

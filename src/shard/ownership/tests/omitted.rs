@@ -35,6 +35,29 @@ fn unanswered(times: u64, ticks: u64, why: &NoAnswer) -> Fleet {
     fleet
 }
 
+/// C is slow first, and dies then.
+fn slow_before_its_death() -> Fleet {
+    let mut fleet = unanswered(5, 1, &NoAnswer::Silent);
+    fleet.crash(C);
+    for _ in 0..AFTERMATH - 2 {
+        fleet.ask(A, C);
+        fleet.tick();
+    }
+    fleet
+}
+
+/// C does not answer A, and goes on asking it.
+fn one_sided() -> Fleet {
+    let mut fleet = unanswered(1, 1, &NoAnswer::Silent);
+    for _ in 0..2 * AFTERMATH {
+        fleet.no_answer(A, C, NoAnswer::Silent);
+        fleet.ask(C, A);
+        fleet.tick();
+    }
+    fleet.no_answer(A, C, NoAnswer::Silent);
+    fleet
+}
+
 /// A never reached C, and has a view without it now.
 fn never_told() -> Fleet {
     let mut fleet = three(&REMOVED);
@@ -55,13 +78,18 @@ fn never_told() -> Fleet {
 #[test]
 fn rules_that_small_fleets_do_not_show_are_missed_too() {
     type Case = (Rule, fn() -> Fleet);
-    let cases: [Case; 3] = [
+    let cases: [Case; 6] = [
         (Rule::AskAgain, || {
             unanswered(2, 2 * AFTERMATH, &NoAnswer::Silent)
         }),
         (Rule::ForgiveOwnErrors, || {
             unanswered(2 * AFTERMATH, 1, &NoAnswer::NotAsked)
         }),
+        (Rule::AllowForPartition, || {
+            unanswered(2 * AFTERMATH, 1, &NoAnswer::Silent)
+        }),
+        (Rule::CountFromRefusal, slow_before_its_death),
+        (Rule::HearRequests, one_sided),
         (Rule::AssumeSharedView, never_told),
     ];
     for (rule, case) in cases {

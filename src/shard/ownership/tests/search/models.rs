@@ -152,7 +152,7 @@ fn clients_go_away() {
 #[test]
 fn processes_stop_for_long() {
     let stops = |budget, stops| Budget { stops, ..budget };
-    let small = stops(trouble(1, 0, 0), 2);
+    let small = stops(trouble(1, 0, 0), 1);
     let budget = sized(small, stops(trouble(1, 1, 0), 2));
     Model::removed(budget).holds("removed, stopped");
     let small = stops(trouble(1, 0, 0), 1);

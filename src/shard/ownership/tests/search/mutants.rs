@@ -36,10 +36,6 @@ fn mutants() -> Vec<(Rule, Model)> {
         stops: 1,
         ..NO_TROUBLE
     };
-    let stopped_twice = Budget {
-        stops: 2,
-        ..stopped
-    };
     vec![
         (Rule::RetireLedger, judged_first()),
         (Rule::TellWritesUnderWay, Model::moved(trouble(2, 0, 0))),
@@ -50,9 +46,6 @@ fn mutants() -> Vec<(Rule, Model)> {
         (Rule::KeepLastKnown, Model::moved(trouble(1, 0, 1))),
         (Rule::KeepFormerMembers, Model::removed(trouble(1, 0, 0))),
         (Rule::WaitInSilence, Model::removed(trouble(1, 1, 0))),
-        (Rule::AllowForPartition, Model::removed(stopped_twice)),
-        (Rule::CountFromRefusal, Model::removed(trouble(1, 1, 1))),
-        (Rule::HearRequests, Model::removed(trouble(1, 0, 4))),
         (Rule::RememberUntoldView, Model::moved(trouble(2, 1, 1))),
         (Rule::TestifyUntoldView, Model::moved(trouble(2, 2, 0))),
         (Rule::RememberUntoldReplica, Model::moved(replicas)),
