@@ -1,9 +1,9 @@
 //! Rules that small searches do not show: each left out, and what it was for goes wrong.
 
-use super::super::NoAnswer;
 use super::super::omit::{OMITTED, Rule};
+use super::super::{NoAnswer, Verdict};
 use super::fleet::{A, B, C, Fleet};
-use super::{AFTERMATH, MOVES, REMOVED, STAYS, three};
+use super::{AFTERMATH, MOVED, MOVES, REMOVED, STAYS, three};
 
 /// Leaves a rule out as long as it lives.
 pub(super) struct Without;
@@ -49,7 +49,7 @@ fn slow_before_its_death() -> Fleet {
 /// C does not answer A, and goes on asking it.
 fn one_sided() -> Fleet {
     let mut fleet = unanswered(1, 1, &NoAnswer::Silent);
-    for _ in 0..2 * AFTERMATH {
+    for _ in 1..2 * AFTERMATH {
         fleet.no_answer(A, C, NoAnswer::Silent);
         fleet.ask(C, A);
         fleet.tick();
@@ -75,10 +75,26 @@ fn never_told() -> Fleet {
     fleet
 }
 
+/// A begins with another view while C writes, and nobody is there who could tell of it.
+fn nobody_to_ask() -> Fleet {
+    let mut fleet = three(&MOVED);
+    assert_eq!(fleet.write(C, MOVES), Verdict::Admit);
+    fleet.crash(B);
+    fleet.restart(A, 1, 0);
+    for _ in 0..AFTERMATH {
+        fleet.ask(A, B);
+        fleet.no_answer(A, C, NoAnswer::Silent);
+        fleet.tick();
+    }
+    fleet.crash(C);
+    fleet.ask(A, C);
+    fleet
+}
+
 #[test]
 fn rules_that_small_fleets_do_not_show_are_missed_too() {
     type Case = (Rule, fn() -> Fleet);
-    let cases: [Case; 6] = [
+    let cases: [Case; 7] = [
         (Rule::AskAgain, || {
             unanswered(2, 2 * AFTERMATH, &NoAnswer::Silent)
         }),
@@ -91,10 +107,12 @@ fn rules_that_small_fleets_do_not_show_are_missed_too() {
         (Rule::CountFromRefusal, slow_before_its_death),
         (Rule::HearRequests, one_sided),
         (Rule::AssumeSharedView, never_told),
+        (Rule::WaitForListed, nobody_to_ask),
     ];
     for (rule, case) in cases {
         let with = case();
-        assert!(with.may_write(A, STAYS), "{rule:?}");
+        let others = rule != Rule::WaitForListed;
+        assert_eq!(with.may_write(A, STAYS), others, "{rule:?}");
         assert!(!with.may_write(A, MOVES), "{rule:?}");
         let _without = Without::rule(rule);
         let without = case();

@@ -56,7 +56,6 @@ fn mutants() -> Vec<(Rule, Model)> {
         (Rule::RequireCompleteWitness, Model::moved(trouble(1, 2, 0))),
         (Rule::WaitAtStart, Model::moved(trouble(1, 2, 0))),
         (Rule::WaitForOthersStart, Model::moved(trouble(0, 2, 1))),
-        (Rule::WaitForListed, Model::moved(trouble(0, 1, 2))),
         (Rule::MindOldReplica, Model::moved(replicas)),
         (Rule::MindEarlierReplica, Model::moved(replicas)),
         (Rule::NoticeAbsence, Model::removed(stopped)),
