@@ -25,7 +25,7 @@ mod writing;
 use exchange::Exchange;
 pub(crate) use record::refused;
 
-use hold::Denied;
+use hold::{Awaited, Denied};
 use intake::Taken;
 
 use std::sync::Arc;
@@ -106,7 +106,12 @@ impl ProxyHttp for Proxy {
                 },
             };
             // Nothing was sent: it may wait, and be planned anew.
-            let again = self.receive_after(session, ctx, Denied::Wait(unsent)).await;
+            let called = entry::called(&ctx.generation, ctx);
+            let awaited = called.map_or(Awaited::Anything, |(member, ..)| {
+                Awaited::member(ctx, member)
+            });
+            let denied = Denied::Wait(unsent, awaited);
+            let again = self.receive_after(session, ctx, denied).await;
             again.map_err(|failure| give_up(ctx, failure))?;
         };
         ctx.upstream_asked = Some(std::time::Instant::now());
@@ -350,10 +355,7 @@ impl Proxy {
     ) -> Result<Taken, Failure> {
         loop {
             let waited = hold::wait(&self.state, session, ctx, denied).await;
-            if let Err(failure) = waited {
-                hold::end(&self.state, ctx);
-                return Err(failure);
-            }
+            let _turn = waited.inspect_err(|_| hold::end(&self.state, ctx))?;
             ctx.begin_anew(self.state.next_generation());
             match self.plan(session, ctx) {
                 Ok(taken) => return Ok(taken),
