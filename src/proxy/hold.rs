@@ -22,7 +22,7 @@ use crate::member::generation::Generation;
 use crate::member::state::{HeldPlace, State};
 use crate::observe::metrics::{Held, HoldEnd};
 use crate::peers::{jittered, wire};
-use crate::shard::ownership::{Moment, Snapshot};
+use crate::shard::ownership::{Moment, Snapshot, Wait};
 use crate::shard::{Arrival, MemberIndex};
 
 /// How often a held request looks by itself whether it may go, and whether its client is there: a
@@ -53,45 +53,66 @@ impl From<Failure> for Denied {
 
 /// What has to change before it is worth to plan a request anew.
 #[derive(Debug)]
-pub(crate) enum Awaited {
-    /// Its owner (by its replica, where that is this member) can be sent nothing.
+pub(crate) struct Awaited {
+    /// Tells that it may have changed.
+    news: watch::Receiver<()>,
+    denied_by: DeniedBy,
+}
+
+#[derive(Debug)]
+enum DeniedBy {
+    /// Its owner, which can be sent nothing; this member, if its replica cannot.
     Owner(MemberIndex),
-    /// The rules of who may write, as they stand here, forbid it; up to a moment at which they may
-    /// do more than that.
+    /// The rules of who may write as they stand here, until the moment when they may refuse it.
     Rules(Arc<Snapshot>, Option<Moment>),
-    /// Nobody tells: it is tried again with each look.
-    Anything,
+    /// What nobody tells of every time: with each look it is tried again.
+    Something,
 }
 
 impl Awaited {
-    /// This member is what the request needs.
+    /// This member cannot be sent the request.
     pub(crate) fn member(ctx: &Exchange, member: MemberIndex) -> Self {
-        if ctx.owner == Some(member) {
-            Self::Owner(member)
-        } else {
-            Self::Anything
+        let called = ctx.owner.unwrap_or(member);
+        // A read may go to others too.
+        let owner_alone = called == member && !ctx.reads;
+        Self {
+            news: ctx.generation.peer_state(called).changes(),
+            denied_by: if owner_alone {
+                DeniedBy::Owner(member)
+            } else {
+                DeniedBy::Something
+            },
         }
     }
 
-    fn changes(&self, state: &State, generation: &Generation) -> watch::Receiver<()> {
-        match self {
-            Self::Owner(member) => generation.peer_state(*member).changes(),
-            Self::Rules(..) | Self::Anything => state.changes(),
+    /// A write waits for this, by these rules.
+    pub(crate) fn rules(state: &State, wait: &Wait, snapshot: Arc<Snapshot>) -> Self {
+        let denied_by = match wait {
+            Wait::Starting | Wait::Asking | Wait::Others(_) => {
+                let end = snapshot.next_refusal(state.writes.now());
+                DeniedBy::Rules(snapshot, end)
+            }
+            // They end by a clock, or with a write.
+            Wait::Paused | Wait::OwnReplica => DeniedBy::Something,
+        };
+        Self {
+            news: state.changes(),
+            denied_by,
         }
     }
 
-    /// Whether planning it anew would deny it again, without doing so: in a dispute of many views
-    /// that takes long.
+    /// Whether it would be denied again. To plan it takes long in a dispute of many views, so this
+    /// does not.
     fn is_missing(&self, state: &State, generation: &Arc<Generation>) -> bool {
-        let still = match self {
-            Self::Owner(member) => !generation.health_of(*member).is_usable(),
-            Self::Rules(snapshot, end) => {
+        let missing = match &self.denied_by {
+            DeniedBy::Owner(member) => !generation.health_of(*member).is_usable(),
+            DeniedBy::Rules(snapshot, end) => {
                 Arc::ptr_eq(&state.writes.snapshot(), snapshot)
                     && end.is_none_or(|end| state.writes.now() <= end)
             }
-            Self::Anything => false,
+            DeniedBy::Something => false,
         };
-        still && Arc::ptr_eq(&state.generation(), generation)
+        missing && Arc::ptr_eq(&state.generation(), generation)
     }
 }
 
@@ -165,7 +186,7 @@ pub(crate) async fn wait<'a>(
             holding.end = HoldEnd::ClientGone;
             Err(Failure::ClientGone)
         }
-        turn = change(state, &ctx.generation, &awaited) => {
+        turn = change(state, &ctx.generation, awaited) => {
             state.metrics.held_planned();
             Ok(turn)
         }
@@ -173,11 +194,14 @@ pub(crate) async fn wait<'a>(
 }
 
 /// Waits for a change that may let the request go, and for its turn then.
-async fn change<'a>(state: &'a State, generation: &Arc<Generation>, awaited: &Awaited) -> Turn<'a> {
-    let mut changes = awaited.changes(state, generation);
+async fn change<'a>(
+    state: &'a State,
+    generation: &Arc<Generation>,
+    mut awaited: Awaited,
+) -> Turn<'a> {
     loop {
         tokio::select! {
-            _ = changes.changed() => {}
+            _ = awaited.news.changed() => {}
             () = look(state) => {}
         }
         if !awaited.is_missing(state, generation) {

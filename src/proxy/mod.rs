@@ -106,11 +106,9 @@ impl ProxyHttp for Proxy {
                 },
             };
             // Nothing was sent: it may wait, and be planned anew.
-            let called = entry::called(&ctx.generation, ctx);
-            let awaited = called.map_or(Awaited::Anything, |(member, ..)| {
-                Awaited::member(ctx, member)
-            });
-            let denied = Denied::Wait(unsent, awaited);
+            let called = entry::called(&ctx.generation, ctx).map(|(member, ..)| member);
+            let member = called.unwrap_or_else(|| ctx.generation.view.members().local());
+            let denied = Denied::Wait(unsent, Awaited::member(ctx, member));
             let again = self.receive_after(session, ctx, denied).await;
             again.map_err(|failure| give_up(ctx, failure))?;
         };

@@ -51,15 +51,7 @@ pub(crate) fn admit(state: &State, ctx: &mut Exchange) -> Result<(), Denied> {
 }
 
 fn held(state: &State, wait: &Wait, snapshot: Arc<Snapshot>) -> Denied {
-    let awaited = match wait {
-        Wait::Starting | Wait::Asking | Wait::Others(_) => {
-            let end = snapshot.next_refusal(state.writes.now());
-            Awaited::Rules(snapshot, end)
-        }
-        // They end by a clock, or with a write.
-        Wait::Paused | Wait::OwnReplica => Awaited::Anything,
-    };
-    Denied::Wait(failure_of(wait), awaited)
+    Denied::Wait(failure_of(wait), Awaited::rules(state, wait, snapshot))
 }
 
 fn failure_of(wait: &Wait) -> Failure {
