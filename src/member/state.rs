@@ -44,6 +44,8 @@ pub struct State {
     pub(crate) turns: Semaphore,
     /// When requests that have waited in vain are refused.
     pub(crate) refusals: Spaced,
+    /// When a piece of a body is read away that nobody wants.
+    pub(crate) pieces: Spaced,
     phase: AtomicU8,
     drain_wanted: Notify,
     broken: Arc<Notify>,
@@ -104,6 +106,7 @@ impl State {
             held: AtomicUsize::new(0),
             turns: Semaphore::new(1),
             refusals: Spaced::default(),
+            pieces: Spaced::default(),
             phase: AtomicU8::new(Phase::Serving as u8),
             drain_wanted: Notify::new(),
             broken: Arc::default(),

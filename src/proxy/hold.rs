@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// So much longer for each request that waits, up to the longest.
 const LOOK_EACH: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(1500);
+/// How much later than its time a request is refused at most, where many are.
+const LATEST: Duration = Duration::from_secs(4);
 /// Generations that may end under one request before it is refused.
 const SUPERSEDED: u8 = 16;
 
@@ -154,7 +156,7 @@ pub(crate) async fn wait<'a>(
     let (failure, awaited) = match denied {
         Denied::Now(failure) => {
             if ctx.holding.is_some() {
-                tokio::time::sleep_until(state.refusals.next()).await;
+                refusal(state).await;
             }
             return Err(failure);
         }
@@ -179,7 +181,7 @@ pub(crate) async fn wait<'a>(
         biased;
         () = tokio::time::sleep_until(until) => {
             holding.end = HoldEnd::TimedOut;
-            tokio::time::sleep_until(state.refusals.next()).await;
+            refusal(state).await;
             Err(failure)
         }
         () = client::leaves(state, session) => {
@@ -209,6 +211,13 @@ async fn change<'a>(
             return state.turns.acquire().await.ok();
         }
     }
+}
+
+/// Waits until a request that has waited in vain is to be refused.
+async fn refusal(state: &State) {
+    let latest = Instant::now() + LATEST;
+    let moment = state.refusals.next(latest).unwrap_or(latest);
+    tokio::time::sleep_until(moment).await;
 }
 
 /// Waits until a request that waits is to look by itself.

@@ -24,7 +24,7 @@ pub(crate) const TRACE_HEADER: &str = "traceparent";
 
 /// How long a client that is turned away may go on sending its body, which is read and thrown
 /// away: closing at once could take the answer away from it.
-const DRAIN_REJECTED: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_REJECTED: Duration = Duration::from_secs(2);
 
 /// Idle limits for both directions. The gate has waited for the head; keep-alive is its affair.
 pub(crate) fn set_limits(

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{EXPECT, HOST, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{HOST, SET_COOKIE, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -295,13 +295,9 @@ impl ProxyHttp for Proxy {
                 answer::send_what_came(session).await;
             }
         } else {
-            // The framework drops the connection after an error, so the client is told, and what
-            // it is still sending is read away for a while, or it might never see the answer.
+            // The framework drops the connection after an error, so the client is told.
             session.set_keepalive(None);
             self.reject(session, ctx, failure).await;
-            if !session.is_http2() && !session.req_header().headers.contains_key(EXPECT) {
-                let _ = session.drain_request_body().await;
-            }
         }
         FailToProxy {
             error_code: status,
@@ -310,13 +306,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Exchange) {
-        ctx.permit = None;
-        ctx.pass = None;
-        ctx.write = None;
-        ctx.in_flight = None;
-        if !ctx.is_question {
-            record::ended(self.arrival, &self.state, session, ctx);
-        }
+        self.record(session, ctx);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
@@ -359,6 +349,17 @@ impl Proxy {
                 Ok(taken) => return Ok(taken),
                 Err(again) => denied = again,
             }
+        }
+    }
+
+    /// The request has ended; what comes after that does not count.
+    fn record(&self, session: &Session, ctx: &mut Exchange) {
+        ctx.permit = None;
+        ctx.pass = None;
+        ctx.write = None;
+        ctx.in_flight = None;
+        if !ctx.is_question && !std::mem::replace(&mut ctx.recorded, true) {
+            record::ended(self.arrival, &self.state, session, ctx);
         }
     }
 

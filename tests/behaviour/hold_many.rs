@@ -1,8 +1,11 @@
-//! What many held requests cost those that are not held: when they are planned anew, and how they end.
+//! What many held or refused requests cost the others: when they are planned anew, and how they end.
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, Connection, Plan, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::cluster::{Cluster, Connection, Plan, Request, eventually, within};
 use crate::hold::{FOR_EVER, ended, in_dispute, reload_one, send_held, until_held};
 use crate::hold_clients::forwarded;
 use crate::moves::put;
@@ -102,4 +105,41 @@ async fn writes_whose_time_is_over_in_one_moment_are_refused_one_after_the_other
     let in_turn = Duration::from_millis(1) * (WRITES * (WRITES - 1) / 2);
     let late = held - told.as_secs_f64();
     assert!(late > in_turn.as_secs_f64() / 2.0, "{late} s later in all");
+}
+
+/// However fast they send what nobody wants any more.
+#[tokio::test]
+async fn what_refused_uploads_still_send_is_read_away_a_piece_at_a_time() {
+    const UPLOADS: usize = 16;
+    const PIECE: usize = 64 * 1024;
+    // A piece in each millisecond of two seconds, and what the sockets hold.
+    const MOST: usize = 2000 * PIECE + UPLOADS * 16 * 1024 * 1024;
+    let mut cluster = Cluster::start(Plan::of(2)).await;
+    let repository = cluster.repository_of(1);
+    cluster.stop(1).await;
+    let target = format!("/v2/{repository}/blobs/uploads/id");
+    let upload = Request::new("PATCH", &target).field("Content-Length", "1099511627776");
+    let mut sending = Vec::new();
+    for _ in 0..UPLOADS {
+        let head = upload.head_bytes();
+        let stream = TcpStream::connect(cluster.at(0).addresses().clients).await;
+        let (mut answers, mut out) = stream.unwrap().into_split();
+        sending.push(tokio::spawn(async move {
+            out.write_all(&head).await.unwrap();
+            let mut sent = 0;
+            // Until it is cut off.
+            while let Ok(written) = out.write(&[0; PIECE]).await {
+                sent += written;
+            }
+            let mut answer = [0; 12];
+            answers.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 503");
+            sent
+        }));
+    }
+    let mut sent = 0;
+    for upload in sending {
+        sent += within("an upload to be cut off", upload).await.unwrap();
+    }
+    assert!(PIECE < sent && sent < MOST, "{sent} bytes were taken");
 }
