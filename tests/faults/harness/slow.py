@@ -115,9 +115,6 @@ async def _main(task: dict[str, Any]) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     # An attacker has a machine of its own: here it must not take the CPU of those whom it attacks.
     os.nice(10)
-    if (group := Path("/proc/self/autogroup")).exists():
-        # Where Linux groups processes by session, being nice counts within a session alone.
-        group.write_text("10")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     Path(sys.argv[2]).write_text(json.dumps(asyncio.run(_main(json.loads(Path(sys.argv[1]).read_text())))))
