@@ -181,6 +181,13 @@ impl Generation {
         }
     }
 
+    /// Has all requests that wait for a member look again.
+    pub(crate) fn note_change(&self) {
+        self.peer_states
+            .iter()
+            .for_each(|member| member.note_change());
+    }
+
     /// Has every peer told at once that something here has changed.
     pub(crate) fn tell_change(&self) {
         for party in self.parties() {

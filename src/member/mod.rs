@@ -4,6 +4,7 @@
 pub mod generation;
 pub(crate) mod peer_state;
 pub(crate) mod replica;
+pub(crate) mod spaced;
 pub mod state;
 pub(crate) mod state_folder;
 pub(crate) mod writes;

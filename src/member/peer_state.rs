@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::shard::ownership::Moment;
 use crate::shard::{Fingerprint, Health};
@@ -28,6 +28,8 @@ pub struct PeerState {
     pub places: Admission,
     wake: Notify,
     changed: AtomicBool,
+    /// Tells of what may let a request go that waits for it.
+    news: watch::Sender<()>,
     /// Whether it knows that we are closing.
     told_closing: AtomicBool,
 }
@@ -50,6 +52,7 @@ impl PeerState {
             wake: Notify::new(),
             // The first question says that somebody is new here.
             changed: AtomicBool::new(true),
+            news: watch::Sender::new(()),
             told_closing: AtomicBool::new(false),
         })
     }
@@ -123,6 +126,16 @@ impl PeerState {
     /// Records the view that it is known by.
     pub(crate) fn set_view(&self, view: &Fingerprint) {
         self.view.store(beginning(view), Ordering::Relaxed);
+    }
+
+    /// Something has changed that may let a request go that waits for it.
+    pub(crate) fn note_change(&self) {
+        self.news.send_replace(());
+    }
+
+    /// Tells of such changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Has it asked at once.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::member::generation::Generation;
+use crate::member::spaced::Spaced;
 use crate::member::state_folder::StateFolder;
 use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
@@ -35,10 +36,16 @@ pub struct State {
     pub(crate) work: TaskTracker,
     /// The certificates in use, and when they expire, in seconds since 1970.
     pub(crate) certificates: ArcSwap<Vec<(Certificate, i64)>>,
-    /// Counts what may let a held request go.
-    changes: watch::Sender<u64>,
+    /// Tells of other rules of who may write, which may let a held request go.
+    changes: watch::Sender<()>,
     /// Requests that wait for their owner.
     held: AtomicUsize,
+    /// Has held requests planned one at a time: a change may concern thousands of them.
+    pub(crate) turns: Semaphore,
+    /// When requests that have waited in vain are refused.
+    pub(crate) refusals: Spaced,
+    /// When a piece of a body is read away that nobody wants.
+    pub(crate) pieces: Spaced,
     phase: AtomicU8,
     drain_wanted: Notify,
     broken: Arc<Notify>,
@@ -95,8 +102,11 @@ impl State {
             access_log,
             work: TaskTracker::new(),
             certificates: ArcSwap::default(),
-            changes: watch::Sender::new(0),
+            changes: watch::Sender::new(()),
             held: AtomicUsize::new(0),
+            turns: Semaphore::new(1),
+            refusals: Spaced::default(),
+            pieces: Spaced::default(),
             phase: AtomicU8::new(Phase::Serving as u8),
             drain_wanted: Notify::new(),
             broken: Arc::default(),
@@ -124,10 +134,12 @@ impl State {
             replica: next.replica_id(),
             rules: next.rules(),
         };
+        let before = self.generation();
         let effects = self
             .writes
             .step(event, || self.generation.store(next.clone()));
         self.carry_out(effects);
+        before.note_change();
         self.generations.send_replace(next);
     }
 
@@ -151,7 +163,7 @@ impl State {
             match effect {
                 Effect::Publish(snapshot) => {
                     self.metrics.writes_ready(snapshot.is_settled());
-                    self.note_change();
+                    self.changes.send_replace(());
                 }
                 Effect::Ask(party) => {
                     if let Some(party) = generation.party_of(&party) {
@@ -164,15 +176,14 @@ impl State {
         }
     }
 
-    /// Something has changed that may let a held request go.
-    pub(crate) fn note_change(&self) {
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
+    /// Tells of other rules of who may write.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
-    /// Tells of such changes.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Requests that wait for their owner.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// A place for a request that waits for its owner, if fewer than `limit` wait.
@@ -203,7 +214,6 @@ impl State {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
         self.metrics.draining(self.is_draining());
         self.generation().tell_change();
-        self.note_change();
     }
 
     /// Asks whoever runs this member to drain it.

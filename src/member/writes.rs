@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use crate::member::state_folder::StateFolder;
 use crate::shard::ownership::{
@@ -37,8 +37,8 @@ pub(crate) enum Admission {
     Admitted(WriteGuard),
     /// Its generation is over: the next one decides.
     Superseded,
-    /// It waits, or is refused if it may not.
-    Hold(Wait),
+    /// It waits, or is refused if it may not. With what says so.
+    Hold(Wait, Arc<Snapshot>),
     /// Waiting is of no use.
     Refuse(Wait),
 }
@@ -164,7 +164,7 @@ impl Writes {
         let awake = Duration::from_millis(self.awake.load(Ordering::Acquire));
         match snapshot.may_write(repository, self.now(), awake) {
             Verdict::Admit => Admission::Admitted(guard),
-            Verdict::Hold(wait) => Admission::Hold(wait),
+            Verdict::Hold(wait) => Admission::Hold(wait, Guard::into_inner(snapshot)),
             Verdict::Refuse(wait) => Admission::Refuse(wait),
         }
     }

@@ -301,6 +301,11 @@ impl Metrics {
         self.own.hold[end as usize].observe(time.as_secs_f64());
     }
 
+    /// A request that waits is planned anew.
+    pub(crate) fn held_planned(&self) {
+        self.own.hold_plans.inc();
+    }
+
     /// Requests that wait for their owner.
     pub(crate) fn held(&self) -> u64 {
         u64::try_from(self.own.held.get()).unwrap_or(0)

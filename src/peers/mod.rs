@@ -4,3 +4,5 @@
 pub(crate) mod answer;
 pub(crate) mod probe;
 pub(crate) mod wire;
+
+pub(crate) use probe::jittered;

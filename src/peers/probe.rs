@@ -81,7 +81,7 @@ impl Checks {
                     Err(reason) => tracing::warn!(%reason, "the local replica is down"),
                 }
                 self.generation.tell_change();
-                self.state.note_change();
+                replica.note_change();
             }
             self.pause(&replica, &tracker, Some(self.probes.interval))
                 .await;
@@ -204,7 +204,7 @@ impl Checks {
         };
         if tracker.is_back() {
             peer.breaker.retry_soon();
-            self.state.note_change();
+            peer.note_change();
         }
         let Some(health) = verdict else {
             return;
@@ -215,14 +215,16 @@ impl Checks {
         } else {
             tracing::warn!(%member, %reason, "peer is down");
         }
-        if let PeerRef::Peer(peer) = party {
-            self.generation.metrics.peer_up(peer, health == Health::Up);
+        if let PeerRef::Peer(member) = party {
+            let up = health == Health::Up;
+            self.generation.metrics.peer_up(member, up);
         }
-        self.state.note_change();
+        peer.note_change();
     }
 
     fn note_draining(&self, party: PeerRef, draining: bool) {
-        if !self.generation.peer_state_of(party).set_draining(draining) {
+        let state = self.generation.peer_state_of(party);
+        if !state.set_draining(draining) {
             return;
         }
         let member = &self.generation.member_of(party).id;
@@ -232,7 +234,7 @@ impl Checks {
         if draining {
             tracing::info!(%member, "peer drains: it gets no reads that others can serve");
         }
-        self.state.note_change();
+        state.note_change();
     }
 
     /// By how much longer than the interval a pause is, so that the questions of all intervals stay
@@ -259,7 +261,8 @@ impl Checks {
     }
 }
 
-fn jittered(pause: Duration) -> Duration {
+/// About this long: what begins together must not stay in step for ever.
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut random = [0; 1];
     // Without randomness the pauses are merely in step.
     let _ = getrandom::fill(&mut random);

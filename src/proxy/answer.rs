@@ -1,14 +1,16 @@
 //! What we answer ourselves: failures, and a peer's question after our state.
 
 use http::HeaderValue;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
+use tokio::time::Instant;
 
 use super::{Exchange, Proxy, intake};
 use crate::http::respond::{Connection, Failure};
+use crate::member::state::State;
 use crate::peers::{answer, wire};
 use crate::shard::Arrival;
 
@@ -38,6 +40,8 @@ impl Proxy {
             // A client that is gone by now is seen in the log by the bytes sent.
             let _ = session.write_response_body(Some(body), true).await;
         }
+        self.record(session, ctx);
+        read_away(&self.state, session).await;
     }
 
     /// Answers a peer's probe.
@@ -59,6 +63,31 @@ pub(super) async fn send_what_came(session: &mut Session) {
     let tasks = vec![HttpTask::Body(None, false), HttpTask::Failed(broken_off)];
     // Always an error: the one that we have just made, or that the client is gone.
     let _ = session.as_downstream_mut().response_duplex_vec(tasks).await;
+}
+
+/// Reads away what a client that was turned away is still sending: closing at once could take the
+/// answer away from it. All of them together are read a piece at a time, so that thousands of
+/// refused uploads cost others little; who has not seen its answer in time is cut off.
+async fn read_away(state: &State, session: &mut Session) {
+    if session.is_http2() || session.req_header().headers.contains_key(EXPECT) {
+        return;
+    }
+    let until = Instant::now() + intake::DRAIN_REJECTED;
+    let client = session.as_downstream_mut();
+    let reading = async {
+        client.finish_body().await?;
+        while !client.is_body_done() {
+            client.read_request_body().await?;
+            match state.pieces.next(until) {
+                Some(moment) => tokio::time::sleep_until(moment).await,
+                None => std::future::pending().await,
+            }
+        }
+        Ok::<_, Box<Error>>(())
+    };
+    if !matches!(tokio::time::timeout_at(until, reading).await, Ok(Ok(()))) {
+        session.set_keepalive(None);
+    }
 }
 
 async fn tell(session: &mut Session, told: &impl serde::Serialize) -> pingora::Result<()> {

@@ -47,6 +47,7 @@ fn record(ctx: &mut Exchange, outcome: Outcome) {
     match changed {
         CircuitState::Closed => {
             generation.metrics.circuit_closes(index);
+            peer_state.note_change();
             tracing::info!(%member, "circuit closed: requests go there again");
         }
         CircuitState::Open | CircuitState::HalfOpen => {

@@ -1,17 +1,16 @@
 //! Whether the client still waits for its answer.
 
-use std::time::Duration;
-
 use pingora::proxy::Session;
 
-/// How often the state of a connection is looked at behind a body that nobody reads yet.
-const LOOK: Duration = Duration::from_millis(250);
+use super::hold;
+use crate::member::state::State;
+
 /// States of a TCP connection whose other end sends no more (Linux, `enum` in `net/tcp_states.h`):
 /// `TCP_CLOSE` after a reset, `TCP_CLOSE_WAIT` after a FIN.
 const CLOSED: [u8; 2] = [7, 8];
 
 /// Returns when nobody waits for the answer any more.
-pub(crate) async fn leaves(session: &mut Session) {
+pub(crate) async fn leaves(state: &State, session: &mut Session) {
     // A stream of HTTP/2 ends apart from what was sent on it.
     if session.is_body_empty() || session.is_http2() {
         if session.read_body_or_idle(true).await.is_err() {
@@ -22,7 +21,7 @@ pub(crate) async fn leaves(session: &mut Session) {
     // To see the end of the connection, the body before it would have to be read: the kernel knows
     // without.
     while !is_closed(session) {
-        tokio::time::sleep(LOOK).await;
+        hold::look(state).await;
     }
 }
 

@@ -135,7 +135,7 @@ async fn wait_for_place(
             let waited = tokio::select! {
                 biased;
                 waited = places.wait(access) => Some(waited),
-                () = client::leaves(session) => Some(Err(Failure::ClientGone)),
+                () = client::leaves(state, session) => Some(Err(Failure::ClientGone)),
                 () = goes_down(peer_state) => None,
             };
             drop(waiting);

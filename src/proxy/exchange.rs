@@ -66,6 +66,8 @@ pub(crate) struct Exchange {
     pub hand_out_cookie: bool,
     /// Whether this was a small question of a peer, which nobody logs.
     pub is_question: bool,
+    /// Whether its end was logged and counted.
+    pub recorded: bool,
     /// Its wait for its owner, while that lasts.
     pub holding: Option<Holding>,
     /// When its time to wait is over, from its first wait on.
@@ -106,6 +108,7 @@ impl Exchange {
             resent: false,
             hand_out_cookie: false,
             is_question: false,
+            recorded: false,
             holding: None,
             held_until: None,
             superseded: 0,

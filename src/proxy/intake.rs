@@ -8,7 +8,7 @@ use http::header::{EXPECT, HOST, RANGE};
 use http::uri::Authority;
 use pingora::proxy::Session;
 
-use super::hold::Denied;
+use super::hold::{Awaited, Denied};
 use super::{Exchange, headers};
 use crate::config::Timeouts;
 use crate::http::head;
@@ -24,7 +24,7 @@ pub(crate) const TRACE_HEADER: &str = "traceparent";
 
 /// How long a client that is turned away may go on sending its body, which is read and thrown
 /// away: closing at once could take the answer away from it.
-const DRAIN_REJECTED: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_REJECTED: Duration = Duration::from_secs(2);
 
 /// Idle limits for both directions. The gate has waited for the head; keep-alive is its affair.
 pub(crate) fn set_limits(
@@ -197,17 +197,22 @@ fn plan(session: &Session, route: &Route<'_>, ctx: &mut Exchange) -> Result<(), 
         | Plan::Fallback { .. }
         | Plan::PeerFallback { .. }
         | Plan::Spread { .. } => Ok(()),
-        Plan::Reject(reject) => Err(denied(reject, &generation)),
+        Plan::Reject(reject) => Err(denied(reject, &generation, ctx)),
     }
 }
 
-fn denied(reject: Reject, generation: &Generation) -> Denied {
+fn denied(reject: Reject, generation: &Generation, ctx: &Exchange) -> Denied {
     let members = generation.view.members();
     match reject {
-        Reject::OwnerDown { owner } => Denied::Wait(Failure::OwnerDown {
-            owner: members.get(owner).id.clone(),
-        }),
-        Reject::ReplicaDown => Denied::Wait(Failure::ReplicaDown),
+        Reject::OwnerDown { owner } => {
+            let id = members.get(owner).id.clone();
+            let failure = Failure::OwnerDown { owner: id };
+            Denied::Wait(failure, Awaited::member(ctx, owner))
+        }
+        Reject::ReplicaDown => {
+            let awaited = Awaited::member(ctx, members.local());
+            Denied::Wait(Failure::ReplicaDown, awaited)
+        }
         Reject::Misdirected { owner } => Denied::Now(Failure::Misdirected {
             owner: members.get(owner).id.clone(),
             view: *generation.view.fingerprint(),

@@ -25,14 +25,14 @@ mod writing;
 use exchange::Exchange;
 pub(crate) use record::refused;
 
-use hold::Denied;
+use hold::{Awaited, Denied};
 use intake::Taken;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{EXPECT, HOST, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{HOST, SET_COOKIE, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -106,7 +106,10 @@ impl ProxyHttp for Proxy {
                 },
             };
             // Nothing was sent: it may wait, and be planned anew.
-            let again = self.receive_after(session, ctx, Denied::Wait(unsent)).await;
+            let called = entry::called(&ctx.generation, ctx).map(|(member, ..)| member);
+            let member = called.unwrap_or_else(|| ctx.generation.view.members().local());
+            let denied = Denied::Wait(unsent, Awaited::member(ctx, member));
+            let again = self.receive_after(session, ctx, denied).await;
             again.map_err(|failure| give_up(ctx, failure))?;
         };
         ctx.upstream_asked = Some(std::time::Instant::now());
@@ -292,13 +295,9 @@ impl ProxyHttp for Proxy {
                 answer::send_what_came(session).await;
             }
         } else {
-            // The framework drops the connection after an error, so the client is told, and what
-            // it is still sending is read away for a while, or it might never see the answer.
+            // The framework drops the connection after an error, so the client is told.
             session.set_keepalive(None);
             self.reject(session, ctx, failure).await;
-            if !session.is_http2() && !session.req_header().headers.contains_key(EXPECT) {
-                let _ = session.drain_request_body().await;
-            }
         }
         FailToProxy {
             error_code: status,
@@ -307,13 +306,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Exchange) {
-        ctx.permit = None;
-        ctx.pass = None;
-        ctx.write = None;
-        ctx.in_flight = None;
-        if !ctx.is_question {
-            record::ended(self.arrival, &self.state, session, ctx);
-        }
+        self.record(session, ctx);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
@@ -350,15 +343,23 @@ impl Proxy {
     ) -> Result<Taken, Failure> {
         loop {
             let waited = hold::wait(&self.state, session, ctx, denied).await;
-            if let Err(failure) = waited {
-                hold::end(&self.state, ctx);
-                return Err(failure);
-            }
+            let _turn = waited.inspect_err(|_| hold::end(&self.state, ctx))?;
             ctx.begin_anew(self.state.next_generation());
             match self.plan(session, ctx) {
                 Ok(taken) => return Ok(taken),
                 Err(again) => denied = again,
             }
+        }
+    }
+
+    /// The request has ended; what comes after that does not count.
+    fn record(&self, session: &Session, ctx: &mut Exchange) {
+        ctx.permit = None;
+        ctx.pass = None;
+        ctx.write = None;
+        ctx.in_flight = None;
+        if !ctx.is_question && !std::mem::replace(&mut ctx.recorded, true) {
+            record::ended(self.arrival, &self.state, session, ctx);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Whether a write may be carried out here: the one place where a member becomes a writer.
 
+use std::sync::Arc;
+
 use super::Exchange;
-use super::hold::Denied;
+use super::hold::{Awaited, Denied};
 use crate::http::respond::Failure;
 use crate::member::state::State;
 use crate::member::writes::Admission;
-use crate::shard::ownership::{Verdict, Wait};
+use crate::shard::ownership::{Snapshot, Verdict, Wait};
 use crate::shard::{Plan, Repository};
 
 /// Admits the planned request if it is a write to a repository of ours, or one that would be
@@ -31,7 +33,7 @@ pub(crate) fn admit(state: &State, ctx: &mut Exchange) -> Result<(), Denied> {
                     Ok(())
                 }
                 Admission::Superseded => Err(Denied::Superseded),
-                Admission::Hold(wait) => Err(Denied::Wait(failure_of(&wait))),
+                Admission::Hold(wait, snapshot) => Err(held(state, &wait, snapshot)),
                 Admission::Refuse(wait) => Err(Denied::Now(failure_of(&wait))),
             }
         }
@@ -40,12 +42,16 @@ pub(crate) fn admit(state: &State, ctx: &mut Exchange) -> Result<(), Denied> {
             let snapshot = state.writes.snapshot();
             match snapshot.dispute(&repository, state.writes.now()) {
                 None | Some(Verdict::Admit) => Ok(()),
-                Some(Verdict::Hold(wait)) => Err(Denied::Wait(failure_of(&wait))),
+                Some(Verdict::Hold(wait)) => Err(held(state, &wait, snapshot)),
                 Some(Verdict::Refuse(wait)) => Err(Denied::Now(failure_of(&wait))),
             }
         }
         _ => Ok(()),
     }
+}
+
+fn held(state: &State, wait: &Wait, snapshot: Arc<Snapshot>) -> Denied {
+    Denied::Wait(failure_of(wait), Awaited::rules(state, wait, snapshot))
 }
 
 fn failure_of(wait: &Wait) -> Failure {

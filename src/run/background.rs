@@ -87,10 +87,12 @@ impl Background {
         if let RegistryAddress::Tcp(address) = &generation.replica_address {
             let upstream = generation.upstreams.replica().clone();
             let (state, replica) = (self.state.clone(), generation.replica_address.clone());
+            let replica_state = generation.replica().clone();
             let found = move |at| {
                 // First: a write that was admitted for the replica before goes to that one, or waits.
                 state.step(Event::ReplicaMoved(replica_id(&replica, Some(at))));
                 log_dial_error(upstream.set_address(at));
+                replica_state.note_change();
             };
             self.keep(tasks, address, interval, found, |error| {
                 tracing::debug!(%error, "the replica's name does not resolve");
@@ -100,7 +102,11 @@ impl Background {
             let member = generation.member_of(party);
             let (id, failed) = (member.id.clone(), generation.clone());
             let upstream = generation.upstream_of(party).clone();
-            let found = move |at| log_dial_error(upstream.set_address(at));
+            let peer_state = generation.peer_state_of(party).clone();
+            let found = move |at| {
+                log_dial_error(upstream.set_address(at));
+                peer_state.note_change();
+            };
             self.keep(tasks, &member.address, interval, found, move |error| {
                 failed.lookup_failed(party);
                 tracing::debug!(%error, member = %id, "a peer's name does not resolve");
@@ -117,13 +123,8 @@ impl Background {
         failed: impl Fn(&std::io::Error) + Send + Sync + 'static,
     ) {
         let (name, alarm) = (name.clone(), self.state.alarm());
-        let state = self.state.clone();
         tasks.spawn(async move {
             let _alarm = alarm;
-            let found = |at| {
-                found(at);
-                state.note_change();
-            };
             resolve::keep(name, interval, found, failed).await;
         });
     }

@@ -209,7 +209,7 @@ async fn reads_that_write_wait_like_writes() {
     assert_eq!(cluster.replica(1).requests().len(), 1);
 }
 
-fn in_dispute(hold: &str) -> Plan {
+pub fn in_dispute(hold: &str) -> Plan {
     Plan::of(2)
         .eager_probes()
         .set("writes", hold)
@@ -217,7 +217,7 @@ fn in_dispute(hold: &str) -> Plan {
 }
 
 /// Only the first member has the new list.
-async fn reload_one(cluster: &mut Cluster) {
+pub async fn reload_one(cluster: &mut Cluster) {
     let moved = |plan: Plan| plan.set("cluster", &pinned_to("zot-2"));
     assert!(cluster.reload(0, moved).await.taken);
     for at in [0, 1] {

@@ -18,6 +18,7 @@ mod gate;
 mod headers;
 mod hold;
 mod hold_clients;
+mod hold_many;
 mod hostile;
 mod http2;
 mod http2_abuse;

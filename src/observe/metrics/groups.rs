@@ -154,6 +154,7 @@ pub(super) struct Own {
     pub(super) writes_ready: IntGauge,
     pub(super) held: IntGauge,
     pub(super) hold: Vec<Histogram>,
+    pub(super) hold_plans: IntCounter,
 }
 
 impl Own {
@@ -175,6 +176,7 @@ impl Own {
             writes_ready: series(&make.int_gauge(table::WRITES_READY)?, NONE)?,
             held: series(&make.int_gauge(table::HELD)?, NONE)?,
             hold: each(HoldEnd::ALL, |end| series(&hold, [end.as_str()]))?,
+            hold_plans: series(&make.int_counter(table::HOLD_PLANS)?, NONE)?,
             tls_expiry: make.int_gauge(table::TLS_EXPIRY)?,
             draining: series(&make.int_gauge(table::DRAINING)?, NONE)?,
             config_reloads: each(&["refused", "taken"], |result| {

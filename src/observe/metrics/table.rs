@@ -132,6 +132,8 @@ metrics! {
         "Requests that wait for their owner.";
     HOLD_SECONDS = histogram "shardlet_hold_seconds" ["ended"],
         "Time that requests waited for their owner, by how that ended.";
+    HOLD_PLANS = counter "shardlet_hold_plans_total" [],
+        "Times that a waiting request was planned anew, because what it waited for had changed.";
 
     // Members and the view.
     PEER_UP = gauge "shardlet_peer_up" ["member"],

@@ -115,6 +115,18 @@ impl Snapshot {
         Some(self.verdict_on(obstacle, now))
     }
 
+    /// When a dispute becomes too old to be waited for, and what this says of a write may change by
+    /// itself; the first such moment after `now`.
+    #[must_use]
+    pub fn next_refusal(&self, now: Moment) -> Option<Moment> {
+        let since = self
+            .obstacles
+            .iter()
+            .filter_map(|obstacle| obstacle.standing_since);
+        let until = since.map(|since| since.saturating_add(self.patience));
+        until.filter(|until| *until >= now).min()
+    }
+
     /// The view that is in force.
     #[must_use]
     pub fn view(&self) -> &Arc<View> {
