@@ -11,6 +11,7 @@ mod drain;
 mod machine;
 mod output;
 mod owner;
+mod plan;
 mod reload;
 mod run;
 mod status;
@@ -40,6 +41,7 @@ const FAILED: u8 = 1;
                   shardlet check proxy.yaml          is the configuration right?\n  \
                   shardlet reload                    take the changed configuration into use\n  \
                   shardlet owner team/app            which member owns a repository?\n  \
+                  shardlet plan --add zot-4=zot-4:5443   what would move?\n  \
                   shardlet --config proxy.yaml       start"
 )]
 struct Cli {
@@ -57,6 +59,8 @@ enum Command {
     Check(check::Args),
     /// Say which member owns repositories, without asking anybody.
     Owner(owner::Args),
+    /// Say which repositories another configuration would move, without asking any member.
+    Plan(Box<plan::Args>),
     /// Ask a running sidecar how it is.
     Status(status::Args),
     /// Have a running sidecar take its configuration anew.
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Owner(args) => owner::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),

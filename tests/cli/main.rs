@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod plan;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -254,6 +255,9 @@ fn wrong_usage_is_told_from_failure() {
         &["chek"],
         &["check", "--nope"],
         &["owner", "--format", "xml", "a"],
+        &["plan"],
+        &["plan", "--to", "b.yaml", "--add", "d=d:1"],
+        &["plan", "--add", "d"],
         &["reload", "--admin", "localhost"],
         &["drain", "now"],
     ] {
@@ -270,6 +274,7 @@ fn every_command_has_examples() {
         &["run", "--help"],
         &["check", "--help"],
         &["owner", "--help"],
+        &["plan", "--help"],
         &["status", "--help"],
         &["reload", "--help"],
         &["drain", "--help"],
