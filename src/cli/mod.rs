@@ -8,6 +8,7 @@ mod banner;
 mod check;
 mod demo;
 mod drain;
+mod import;
 mod machine;
 mod output;
 mod owner;
@@ -61,6 +62,8 @@ enum Command {
     Owner(owner::Args),
     /// Say which repositories another configuration would move, without asking any member.
     Plan(Box<plan::Args>),
+    /// Turn another set-up's configuration into one of shardlet's.
+    Import(import::Args),
     /// Ask a running sidecar how it is.
     Status(status::Args),
     /// Have a running sidecar take its configuration anew.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Owner(args) => owner::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),

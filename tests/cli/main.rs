@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod import;
 mod plan;
 
 use std::io::Write;
@@ -258,6 +259,7 @@ fn wrong_usage_is_told_from_failure() {
         &["plan"],
         &["plan", "--to", "b.yaml", "--add", "d=d:1"],
         &["plan", "--add", "d"],
+        &["import", "zot"],
         &["reload", "--admin", "localhost"],
         &["drain", "now"],
     ] {
@@ -275,6 +277,8 @@ fn every_command_has_examples() {
         &["check", "--help"],
         &["owner", "--help"],
         &["plan", "--help"],
+        &["import", "--help"],
+        &["import", "zot", "--help"],
         &["status", "--help"],
         &["reload", "--help"],
         &["drain", "--help"],
