@@ -3,6 +3,7 @@
 //! Reading a foreign file is pure: text in, a [`Draft`] and notes out.
 
 mod draft;
+mod haproxy;
 mod notes;
 mod output;
 mod tree;
@@ -30,10 +31,30 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum From {
     /// Read the configuration of one zot, with or without a `cluster` block.
-    Zot(FileArgs),
+    Zot(ZotArgs),
+    /// Read HAProxy's rules, servers, timeouts and checks.
+    Haproxy(HaproxyArgs),
 }
 
-/// What every import takes.
+/// What `import haproxy` takes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Rules on the beginning of the path become pins, servers become members. Notes go to standard\n\
+                  error, one a line: FILE:LINE: what and why.\n\n\
+                  Exit code 1 if the file is none of its kind.\n\n\
+                  Examples:\n  \
+                  shardlet import haproxy /etc/haproxy/haproxy.cfg > proxy.yaml\n  \
+                  shardlet import haproxy haproxy.cfg --frontend registry --write shardlet/"
+)]
+struct HaproxyArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// The frontend (or listen section) that serves the registry, if there are several.
+    #[arg(long, value_name = "NAME")]
+    frontend: Option<String>,
+}
+
+/// What `import zot` takes.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The proxy.yaml goes to standard output, and what does not carry over to standard error, one\n\
@@ -45,12 +66,18 @@ enum From {
                   shardlet import zot config.json --write shardlet/\n  \
                   shardlet import zot - < config.json | shardlet check -"
 )]
+struct ZotArgs {
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+/// What every import takes.
+#[derive(Debug, clap::Args)]
 struct FileArgs {
     /// The file; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: OsString,
-    /// A folder for proxy.yaml, hash.key and the registry's configuration, instead of standard output. Nothing in it
-    /// is overwritten.
+    /// A folder for proxy.yaml, hash.key and zot.json (of zot), instead of standard output. Nothing is overwritten.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
 }
@@ -66,7 +93,10 @@ struct Imported {
 /// Reads, converts and prints.
 pub(super) fn run(args: &Args) -> ExitCode {
     let result = match &args.from {
-        From::Zot(args) => import(args, zot::import),
+        From::Zot(ZotArgs { file }) => import(file, zot::import),
+        From::Haproxy(HaproxyArgs { file, frontend }) => import(file, |text, key| {
+            haproxy::import(text, key, frontend.as_deref())
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

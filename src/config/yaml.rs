@@ -48,7 +48,7 @@ pub(crate) struct Node {
 
 impl Node {
     /// The value under a key, if this is a mapping that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Kind::Mapping(entries) = &self.kind else {
             return None;
         };

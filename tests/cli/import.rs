@@ -90,6 +90,8 @@ fn names(count: usize) -> Vec<String> {
 fn ten_thousand_names_have_the_owner_that_zot_gives_them() {
     let folder = tempfile::tempdir().unwrap();
     let names = names(10_000);
+    let ids_of = Regex::new("- \\{ id: ([^,]+),").unwrap();
+    let key_of = Regex::new("(?i)\"?hashKey\"?: \"([^\"]{16})\"").unwrap();
     let mut clusters = 0;
     for file in samples("zot") {
         let (proxy, _) = imported("zot", &file);
@@ -97,14 +99,12 @@ fn ten_thousand_names_have_the_owner_that_zot_gives_them() {
             continue;
         }
         clusters += 1;
-        let ids = Regex::new("- \\{ id: ([^,]+),").unwrap();
-        let ids: Vec<&str> = ids
+        let ids: Vec<&str> = ids_of
             .captures_iter(&proxy)
             .map(|found| found.get(1).unwrap().as_str())
             .collect();
         let text = std::fs::read_to_string(&file).unwrap();
-        let key = Regex::new("(?i)\"?hashKey\"?: \"([^\"]{16})\"").unwrap();
-        let key: [u8; 16] = key.captures(&text).unwrap()[1]
+        let key: [u8; 16] = key_of.captures(&text).unwrap()[1]
             .as_bytes()
             .try_into()
             .unwrap();
@@ -252,4 +252,74 @@ fn a_file_that_is_no_configuration_of_zot_is_refused_without_its_key() {
     let (code, _, err) = run(&["import", "zot", "/nowhere.json"]);
     assert_eq!(code, 1);
     assert!(err.contains("/nowhere.json: cannot be read"), "{err}");
+}
+
+#[test]
+fn every_sample_of_haproxy_is_imported() {
+    golden("haproxy");
+}
+
+#[test]
+fn rules_and_pins_name_the_same_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(DATA).join("haproxy/clustering-rules.cfg");
+    let (proxy, _) = imported("haproxy", &file);
+    let config = write(folder.path(), "proxy.yaml", &proxy);
+    let arguments = [
+        "owner",
+        "-c",
+        config.to_str().unwrap(),
+        "repo1/a",
+        "repo2/b/c",
+        "repo3/d",
+        "repo10/a",
+    ];
+    let (code, out, _) = run(&arguments);
+    assert_eq!(code, 0);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "repo1/a\tzot-server1\tpin repo1/",
+            "repo2/b/c\tzot-server2\tpin repo2/",
+            "repo3/d\tzot-server3\tpin repo3/"
+        ]
+    );
+    assert!(!lines[3].contains("pin"), "{}", lines[3]);
+}
+
+#[test]
+fn a_file_that_is_no_configuration_of_haproxy_is_refused() {
+    for (text, arguments, message) in [
+        ("", &[][..], "<stdin>: no configuration of HAProxy"),
+        (
+            "backend a\n server a b:1\n",
+            &[],
+            "<stdin>: no configuration of HAProxy",
+        ),
+        (
+            "frontend a\n bind :1\n",
+            &[],
+            "<stdin>:1: frontend a leads to no `server` line",
+        ),
+        (
+            "frontend a\n default_backend b\nfrontend c\n",
+            &[],
+            "say by --frontend which serves the registry: a, c",
+        ),
+        (
+            "frontend a\n bind :1\n",
+            &["--frontend", "b"],
+            "no frontend is called b: there are a",
+        ),
+    ] {
+        let arguments: Vec<&str> = ["import", "haproxy", "-"]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
+        let (code, out, err) = run_with_input(&arguments, text);
+        assert_eq!((code, out.as_str()), (1, ""), "{text}");
+        assert!(err.contains(message), "{err}");
+    }
 }

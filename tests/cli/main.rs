@@ -260,6 +260,7 @@ fn wrong_usage_is_told_from_failure() {
         &["plan", "--to", "b.yaml", "--add", "d=d:1"],
         &["plan", "--add", "d"],
         &["import", "zot"],
+        &["import", "haproxy", "--frontend", "a"],
         &["reload", "--admin", "localhost"],
         &["drain", "now"],
     ] {
@@ -279,6 +280,7 @@ fn every_command_has_examples() {
         &["plan", "--help"],
         &["import", "--help"],
         &["import", "zot", "--help"],
+        &["import", "haproxy", "--help"],
         &["status", "--help"],
         &["reload", "--help"],
         &["drain", "--help"],

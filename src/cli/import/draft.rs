@@ -1,6 +1,7 @@
 //! A proxy.yaml in the making: what an import found, and how it is written.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use crate::config::SourceName;
 use crate::shard::text::printable;
@@ -184,7 +185,19 @@ pub(super) fn members(hosts: &[String], names: &[Option<String>]) -> Vec<DraftMe
 
 /// Whether all run on one machine.
 pub(super) fn on_one_host(members: &[DraftMember]) -> bool {
-    members.len() > 1 && members.iter().all(|member| member.host == members[0].host)
+    let loopback = |member: &DraftMember| is_loopback(&member.host);
+    members.len() > 1
+        && (members.iter().all(|member| member.host == members[0].host)
+            || members.iter().all(loopback))
+}
+
+/// Whether a host is an address of this machine alone.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let ip = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A value as YAML reads it back: plain where that is certain.

@@ -7,7 +7,9 @@ mod sync;
 use std::net::IpAddr;
 
 use super::Imported;
-use super::draft::{ADMIN_PORT, Draft, DraftMember, PEER_PORT, REPLICA_PORT, members, on_one_host};
+use super::draft::{
+    ADMIN_PORT, Draft, DraftMember, PEER_PORT, REPLICA_PORT, is_loopback, members, on_one_host,
+};
 use super::notes::Notes;
 use super::tree::{self, Tree, Value};
 use crate::shard::{HashKey, MemberAddress, Members, Placement};
@@ -37,7 +39,15 @@ pub(super) fn import(text: &str, made_up_key: String) -> Result<Imported, Notes>
     let peers = match (cluster.members.as_slice(), local) {
         // Nobody else is there to come in by it.
         ([_], _) => Some(format!("127.0.0.1:{PEER_PORT}")),
-        (members, Some(local)) => Some(format!("0.0.0.0:{}", members[local].port)),
+        (members, Some(local)) => {
+            let member = &members[local];
+            let address = if is_loopback(&member.host) {
+                member.host.as_str()
+            } else {
+                "0.0.0.0"
+            };
+            Some(format!("{address}:{}", member.port))
+        }
         (_, None) => None,
     };
     let replica = replica_port(REPLICA_PORT + offset, port);
@@ -188,7 +198,15 @@ fn local(cluster: &Cluster, port: u16, tree: &Tree, notes: &mut Notes) -> Option
     if !on_one_host(&cluster.members) {
         return None;
     }
-    let found = cluster.ports.iter().position(|listed| *listed == port);
+    let address = tree.text(&["http", "address"]).unwrap_or(ADDRESS);
+    let same_host = cluster
+        .members
+        .iter()
+        .all(|member| member.host == cluster.members[0].host);
+    let is_this = |(listed, member): (&u16, &DraftMember)| {
+        *listed == port && (same_host || member.host == address)
+    };
+    let found = cluster.ports.iter().zip(&cluster.members).position(is_this);
     let line = tree
         .at(&["cluster", "members"])
         .map_or(1, |members| members.line);
