@@ -4,9 +4,9 @@
 
 mod draft;
 mod haproxy;
-mod notes;
+pub(super) mod notes;
 mod output;
-mod tree;
+pub(super) mod tree;
 mod zot;
 
 use std::ffi::OsString;

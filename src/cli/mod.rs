@@ -8,6 +8,7 @@ mod banner;
 mod check;
 mod demo;
 mod drain;
+mod export;
 mod import;
 mod machine;
 mod output;
@@ -64,6 +65,8 @@ enum Command {
     Plan(Box<plan::Args>),
     /// Turn another set-up's configuration into one of shardlet's.
     Import(import::Args),
+    /// Print what another program has to know of this cluster.
+    Export(export::Args),
     /// Ask a running sidecar how it is.
     Status(status::Args),
     /// Have a running sidecar take its configuration anew.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Owner(args) => owner::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),

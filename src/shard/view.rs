@@ -65,6 +65,13 @@ impl View {
         Self::new(members, placement, &self.key, pins)
     }
 
+    /// The key as zot writes it, if its bytes are text. For zot's own configuration, and never for a message.
+    #[must_use]
+    pub fn zot_hash_key(&self) -> Option<&str> {
+        let text = std::str::from_utf8(self.key.bytes()).ok()?;
+        (!text.contains(char::is_control)).then_some(text)
+    }
+
     /// Whether the other view has the same key.
     #[must_use]
     pub fn has_key_of(&self, other: &Self) -> bool {

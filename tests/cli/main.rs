@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod export;
 mod import;
 mod plan;
 
@@ -280,6 +281,8 @@ fn every_command_has_examples() {
         &["plan", "--help"],
         &["import", "--help"],
         &["import", "zot", "--help"],
+        &["export", "--help"],
+        &["export", "zot-cluster", "--help"],
         &["import", "haproxy", "--help"],
         &["status", "--help"],
         &["reload", "--help"],

@@ -9,14 +9,14 @@ use crate::config::yaml::{self, Kind};
 
 /// One value.
 #[derive(Clone, Debug)]
-pub(super) struct Tree {
+pub(in crate::cli) struct Tree {
     /// Line from 1: of its key, if it has one.
-    pub(super) line: usize,
-    pub(super) value: Value,
+    pub(in crate::cli) line: usize,
+    pub(in crate::cli) value: Value,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(in crate::cli) enum Value {
     Null,
     /// A number or a boolean, as written.
     Plain(String),
@@ -27,7 +27,7 @@ pub(super) enum Value {
 }
 
 /// Reads a file.
-pub(super) fn parse(text: &str) -> Result<Tree, Notes> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Tree, Notes> {
     // JSON may be indented by tabs, and no string of it has one; YAML may not.
     let json = text.trim_start().starts_with('{');
     let spaced = if json {
@@ -86,7 +86,7 @@ fn tree(node: &yaml::Node, text: &str, line: usize) -> Tree {
 
 impl Tree {
     /// What stands at a path of keys, in whatever case: zot does not tell cases apart.
-    pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
+    pub(in crate::cli) fn at(&self, path: &[&str]) -> Option<&Self> {
         let Some((key, rest)) = path.split_first() else {
             return Some(self);
         };
@@ -98,7 +98,7 @@ impl Tree {
     }
 
     /// A text or number at a path, unless it is empty.
-    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
+    pub(in crate::cli) fn text(&self, path: &[&str]) -> Option<&str> {
         match &self.at(path)?.value {
             Value::Text(text) | Value::Plain(text) => {
                 Some(text.as_str()).filter(|text| !text.is_empty())
@@ -108,13 +108,13 @@ impl Tree {
     }
 
     /// Whether `true` stands at a path.
-    pub(super) fn is_true(&self, path: &[&str]) -> bool {
+    pub(in crate::cli) fn is_true(&self, path: &[&str]) -> bool {
         self.text(path)
             .is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 
     /// Whether a mapping is there that does not say `enable: false`.
-    pub(super) fn is_enabled(&self, path: &[&str]) -> bool {
+    pub(in crate::cli) fn is_enabled(&self, path: &[&str]) -> bool {
         let section = self
             .at(path)
             .filter(|section| matches!(section.value, Value::Map(_)));
@@ -122,7 +122,7 @@ impl Tree {
     }
 
     /// The entries, if this is a mapping.
-    pub(super) fn entries(&self) -> &[(String, Self)] {
+    pub(in crate::cli) fn entries(&self) -> &[(String, Self)] {
         match &self.value {
             Value::Map(entries) => entries,
             Value::Null | Value::Plain(_) | Value::Text(_) | Value::List(_) => &[],
@@ -130,7 +130,7 @@ impl Tree {
     }
 
     /// The items at a path, if a list stands there.
-    pub(super) fn items(&self, path: &[&str]) -> &[Self] {
+    pub(in crate::cli) fn items(&self, path: &[&str]) -> &[Self] {
         match self.at(path).map(|list| &list.value) {
             Some(Value::List(items)) => items,
             Some(Value::Null | Value::Plain(_) | Value::Text(_) | Value::Map(_)) | None => &[],
@@ -138,7 +138,7 @@ impl Tree {
     }
 
     /// Sets one key of the mapping at a path, which is made if it is not there.
-    pub(super) fn set(&mut self, path: &[&str], key: &str, value: Value) {
+    pub(in crate::cli) fn set(&mut self, path: &[&str], key: &str, value: Value) {
         let line = self.line;
         if !matches!(self.value, Value::Map(_)) {
             self.value = Value::Map(Vec::new());
@@ -168,14 +168,14 @@ impl Tree {
     }
 
     /// Takes one key out of the mapping at a path.
-    pub(super) fn remove(&mut self, path: &[&str], key: &str) {
+    pub(in crate::cli) fn remove(&mut self, path: &[&str], key: &str) {
         if let Some(Value::Map(entries)) = self.at_mut(path).map(|found| &mut found.value) {
             entries.retain(|(name, _)| !name.eq_ignore_ascii_case(key));
         }
     }
 
     /// All items of a list at a path, to be changed.
-    pub(super) fn items_mut(&mut self, path: &[&str]) -> &mut [Self] {
+    pub(in crate::cli) fn items_mut(&mut self, path: &[&str]) -> &mut [Self] {
         match self.at_mut(path).map(|found| &mut found.value) {
             Some(Value::List(items)) => items,
             Some(Value::Null | Value::Plain(_) | Value::Text(_) | Value::Map(_)) | None => &mut [],
@@ -196,7 +196,7 @@ impl Tree {
     }
 
     /// The tree as JSON.
-    pub(super) fn json(&self) -> String {
+    pub(in crate::cli) fn json(&self) -> String {
         let mut text = String::new();
         self.write(&mut text, 0);
         text + "\n"
