@@ -323,3 +323,37 @@ fn a_file_that_is_no_configuration_of_haproxy_is_refused() {
         assert!(err.contains(message), "{err}");
     }
 }
+
+/// The commands of a document, without their comments.
+fn commands(document: &str) -> Vec<String> {
+    let blocks = document.split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap().lines());
+    lines
+        .map(|line| line.split("  #").next().unwrap().trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_commands_of_the_migration_document_work() {
+    let folder = tempfile::tempdir().unwrap();
+    for (sample, name) in [
+        ("zot/scaleout-dynamodb.json", "config.json"),
+        ("haproxy/clustering-rules.cfg", "haproxy.cfg"),
+    ] {
+        std::fs::copy(Path::new(DATA).join(sample), folder.path().join(name)).unwrap();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let commands = commands(&std::fs::read_to_string(root.join("docs/migrate.md")).unwrap());
+    assert_eq!(commands.len(), 6, "{commands:?}");
+    for command in commands {
+        let rest = command.strip_prefix("shardlet ").unwrap();
+        let binary = env!("CARGO_BIN_EXE_shardlet");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("'{binary}' {rest}")])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {err}");
+    }
+}
