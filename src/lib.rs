@@ -5,7 +5,7 @@
 //! below it (held by `tests/tidy.rs`):
 //!
 //! ```text
-//! main → cli (demo)   what was asked for: run, check, owner, status, reload, drain
+//! main → cli (demo)   what was asked for: run, check, owner, plan, import, status …
 //! run                 composition root: start, listeners, reload, drain, certificates
 //! operate             admin listener: health, status, page, commands
 //! proxy               one request: route, plan, writer or not, attempts, end

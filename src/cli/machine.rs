@@ -45,12 +45,7 @@ pub(crate) fn load(
     member: Option<&str>,
     identity: Identity,
 ) -> Result<Config, Problems> {
-    let bytes = match source {
-        SourceName::File(path) => Machine.read(path, config::MAX_FILE_BYTES),
-        SourceName::Stdin => read_at_most(io::stdin().lock(), config::MAX_FILE_BYTES),
-    };
-    let bytes = bytes.map_err(|error| Problems::unreadable(source, &error))?;
-    let text = String::from_utf8(bytes).map_err(|error| Problems::no_text(source, &error))?;
+    let text = text(source)?;
     let member_variable = variable(MEMBER_VARIABLE);
     let member_variable = member_variable
         .as_ref()
@@ -68,6 +63,19 @@ pub(crate) fn load(
         surroundings,
     };
     config::load(&text, source, &env)
+}
+
+/// The text of a file, no longer than a configuration may be.
+///
+/// # Errors
+/// A file that cannot be read, or is no text.
+pub(crate) fn text(source: &SourceName) -> Result<String, Problems> {
+    let bytes = match source {
+        SourceName::File(path) => Machine.read(path, config::MAX_FILE_BYTES),
+        SourceName::Stdin => read_at_most(io::stdin().lock(), config::MAX_FILE_BYTES),
+    };
+    let bytes = bytes.map_err(|error| Problems::unreadable(source, &error))?;
+    String::from_utf8(bytes).map_err(|error| Problems::no_text(source, &error))
 }
 
 /// An environment variable. Empty counts as unset: compose files cannot tell the two apart.

@@ -8,9 +8,12 @@ mod banner;
 mod check;
 mod demo;
 mod drain;
+mod export;
+mod import;
 mod machine;
 mod output;
 mod owner;
+mod plan;
 mod reload;
 mod run;
 mod status;
@@ -40,6 +43,7 @@ const FAILED: u8 = 1;
                   shardlet check proxy.yaml          is the configuration right?\n  \
                   shardlet reload                    take the changed configuration into use\n  \
                   shardlet owner team/app            which member owns a repository?\n  \
+                  shardlet plan --add zot-4=zot-4:5443   what would move?\n  \
                   shardlet --config proxy.yaml       start"
 )]
 struct Cli {
@@ -57,6 +61,12 @@ enum Command {
     Check(check::Args),
     /// Say which member owns repositories, without asking anybody.
     Owner(owner::Args),
+    /// Say which repositories another configuration would move, without asking any member.
+    Plan(Box<plan::Args>),
+    /// Turn another set-up's configuration into one of shardlet's.
+    Import(import::Args),
+    /// Print what another program has to know of this cluster.
+    Export(export::Args),
     /// Ask a running sidecar how it is.
     Status(status::Args),
     /// Have a running sidecar take its configuration anew.
@@ -74,6 +84,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Owner(args) => owner::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),

@@ -21,7 +21,7 @@ mod local;
 mod network;
 pub mod problem;
 mod schema;
-mod secret;
+pub(crate) mod secret;
 mod section;
 pub mod settings;
 mod source;
@@ -29,7 +29,7 @@ mod source;
 mod tests;
 mod tuning;
 mod values;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE};
 pub use identity::{Identified, Surroundings};

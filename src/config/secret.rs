@@ -74,7 +74,7 @@ fn letters(text: &str) -> String {
 }
 
 /// Whether a line (from 1) of a file that does not parse may be shown.
-pub(super) fn may_show(text: &str, line: usize) -> bool {
+pub(crate) fn may_show(text: &str, line: usize) -> bool {
     let mut inside: Option<usize> = None;
     for (index, content) in text.lines().enumerate() {
         let indent = content.len() - content.trim_start().len();

@@ -27,28 +27,28 @@ const MAX_REPLAYED: usize = 10_000;
 
 /// Where something is written: line and column from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Mark {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
     /// Bytes of the file. Collections carry their first bytes only.
-    pub(super) bytes: Range<usize>,
+    pub(crate) bytes: Range<usize>,
 }
 
 /// One key or value.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it is used: of an alias, the alias.
-    pub(super) mark: Mark,
+    pub(crate) mark: Mark,
     /// Where its text stands: of an alias, at the anchor.
-    pub(super) defined: Range<usize>,
-    pub(super) kind: Kind,
+    pub(crate) defined: Range<usize>,
+    pub(crate) kind: Kind,
     /// Whether it holds, or may hold, a secret; see [`super::secret`].
-    pub(super) secret: bool,
+    pub(crate) secret: bool,
 }
 
 impl Node {
     /// The value under a key, if this is a mapping that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Kind::Mapping(entries) = &self.kind else {
             return None;
         };
@@ -62,7 +62,7 @@ impl Node {
 
 /// What YAML calls the kind of a node.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing written, `~` or `null`.
     Null,
     /// As written, without quotes.
@@ -86,16 +86,16 @@ impl Kind {
 
 /// Why a text is no YAML at all. One text has at most one such error.
 #[derive(Debug)]
-pub(super) struct SyntaxError {
-    pub(super) mark: Option<Mark>,
-    pub(super) message: String,
+pub(crate) struct SyntaxError {
+    pub(crate) mark: Option<Mark>,
+    pub(crate) message: String,
 }
 
 /// Reads one document.
 ///
 /// # Errors
 /// Text that is no YAML, several documents, and whatever exceeds the limits above.
-pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
     if text.len() > MAX_BYTES {
         return Err(SyntaxError {
             mark: None,

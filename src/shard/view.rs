@@ -59,6 +59,25 @@ impl View {
             .unwrap_or_else(|| self.placer.owner(repository, &self.members))
     }
 
+    /// Another view with the same key. The pins must name members of this list.
+    #[must_use]
+    pub fn with_same_key(&self, members: Members, placement: Placement, pins: Pins) -> Self {
+        Self::new(members, placement, &self.key, pins)
+    }
+
+    /// The key as zot writes it, if its bytes are text. For zot's own configuration, and never for a message.
+    #[must_use]
+    pub fn zot_hash_key(&self) -> Option<&str> {
+        let text = std::str::from_utf8(self.key.bytes()).ok()?;
+        (!text.contains(char::is_control)).then_some(text)
+    }
+
+    /// Whether the other view has the same key.
+    #[must_use]
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     /// The members.
     #[must_use]
     pub fn members(&self) -> &Members {

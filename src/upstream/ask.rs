@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{HOST, USER_AGENT};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 
@@ -48,6 +48,20 @@ impl Asker {
         request: RequestHeader,
         timeout: Duration,
     ) -> pingora::Result<(StatusCode, Bytes)> {
+        let (head, body) = self.get_with_head(peer, request, timeout).await?;
+        Ok((head.status, body))
+    }
+
+    /// Head and body of a GET's answer.
+    ///
+    /// # Errors
+    /// As [`Asker::get`].
+    pub(crate) async fn get_with_head(
+        &self,
+        peer: &HttpPeer,
+        request: RequestHeader,
+        timeout: Duration,
+    ) -> pingora::Result<(ResponseHeader, Bytes)> {
         match tokio::time::timeout(timeout, self.exchange(peer, request)).await {
             Ok(answer) => answer,
             Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no answer in time"),
@@ -58,14 +72,15 @@ impl Asker {
         &self,
         peer: &HttpPeer,
         request: RequestHeader,
-    ) -> pingora::Result<(StatusCode, Bytes)> {
+    ) -> pingora::Result<(ResponseHeader, Bytes)> {
         let (mut session, _) = self.connector.get_http_session(peer).await?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_body().await?;
         session.read_response().await?;
-        let status = session
-            .get_status()
-            .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))?;
+        let head = session
+            .resp_header()
+            .cloned()
+            .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no head"))?;
         let mut body = BytesMut::new();
         while let Some(part) = session.read_body_bytes().await? {
             if body.len() + part.len() > ANSWER_LIMIT {
@@ -77,7 +92,7 @@ impl Asker {
         self.connector
             .release_http_session(session, peer, peer.idle_timeout())
             .await;
-        Ok((status, body.freeze()))
+        Ok((head, body.freeze()))
     }
 }
 

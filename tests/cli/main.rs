@@ -6,6 +6,9 @@
 )]
 
 mod commands;
+mod export;
+mod import;
+mod plan;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -254,6 +257,11 @@ fn wrong_usage_is_told_from_failure() {
         &["chek"],
         &["check", "--nope"],
         &["owner", "--format", "xml", "a"],
+        &["plan"],
+        &["plan", "--to", "b.yaml", "--add", "d=d:1"],
+        &["plan", "--add", "d"],
+        &["import", "zot"],
+        &["import", "haproxy", "--frontend", "a"],
         &["reload", "--admin", "localhost"],
         &["drain", "now"],
     ] {
@@ -270,6 +278,12 @@ fn every_command_has_examples() {
         &["run", "--help"],
         &["check", "--help"],
         &["owner", "--help"],
+        &["plan", "--help"],
+        &["import", "--help"],
+        &["import", "zot", "--help"],
+        &["export", "--help"],
+        &["export", "zot-cluster", "--help"],
+        &["import", "haproxy", "--help"],
         &["status", "--help"],
         &["reload", "--help"],
         &["drain", "--help"],
