@@ -6,13 +6,14 @@ were first. One at a time, conditional writes hold. All is kept in memory.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
 import boto3
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 BUCKET = "registry"
@@ -37,10 +38,13 @@ class OneAtATime:
 
 def main() -> None:
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("0.0.0.0", PORT, application, threaded=True)
-    threading.Thread(target=server.serve_forever).start()
+    server = make_server("0.0.0.0", PORT, application, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     # The health check asks for the bucket, and the replicas wait for the health check.
     boto3.client("s3", endpoint_url=f"http://127.0.0.1:{PORT}").create_bucket(Bucket=BUCKET)
+    # As the first process of a container it would not be ended by a signal that nobody handles.
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 main()

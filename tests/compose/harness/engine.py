@@ -1,0 +1,100 @@
+"""A Docker engine of our own: started by hand, in namespaces of its own, so that it leaves nothing when it ends.
+
+Its bridges and firewall rules are in its own network namespace, its mounts in its own mount namespace, and all its
+containers end with its process namespace. No service of the machine is touched, and no image is pulled.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.process import Process, attempt, run, wait_until
+
+START_SECONDS = 60.0
+END_SECONDS = 20.0
+COMMAND_SECONDS = 300.0
+_CGROUPS = Path("/sys/fs/cgroup")
+# $1: the socket, $2: the data root, $3: the cgroup. A /run of its own hides the machine's containerd from it.
+_START = """
+set -e
+ip link set lo up
+mount -t tmpfs none /run
+exec dockerd --host "unix://$1" --data-root "$2" --exec-root /run/docker --pidfile /run/docker.pid --cgroup-parent "/$3"
+"""
+_NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+class Impossible(Exception):
+    """No engine can be started here, and why."""
+
+
+class Engine:
+    """A running dockerd. `stop` ends it with everything that it has started or stored."""
+
+    def __init__(self, data: Path, log: Path) -> None:
+        if os.geteuid() != 0:
+            raise Impossible("it takes root")
+        if not shutil.which("dockerd"):
+            raise Impossible("no dockerd on PATH")
+        # Short: the path of a Unix socket may have 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="shardlet-docker-", dir="/tmp"))
+        self._socket = self._folder / "docker.sock"
+        self._cgroup = self._folder.name
+        self._data = Path(tempfile.mkdtemp(prefix="engine-", dir=data))
+        script = ["sh", "-c", _START, "sh", self._socket, self._data, self._cgroup]
+        self.process = Process("dockerd", ["unshare", *_NAMESPACES, *script], log)
+        try:
+            self.process.wait_ready(self._answers, START_SECONDS)
+        except AssertionError as why:
+            self.stop()
+            raise Impossible(str(why)) from why
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self._socket}"
+
+    def docker(self, *words: str | Path, timeout: float = COMMAND_SECONDS) -> str:
+        return run(["docker", "--host", self.host, *words], timeout)
+
+    def try_docker(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Whatever its exit code."""
+        return attempt(["docker", "--host", self.host, *words], COMMAND_SECONDS)
+
+    def inside(self, command: Sequence[str | Path]) -> list[str | Path]:
+        """The command, as it is run on the engine's network, where published ports are."""
+        return ["nsenter", f"--net=/proc/{self.process.pid}/ns/net", *command]
+
+    def stop(self) -> None:
+        # Everything else has a parent that dies with it.
+        self.process.kill()
+        wait_until("the engine's files to be free", self._removed, END_SECONDS)
+        shutil.rmtree(self._folder)
+
+    def _answers(self) -> bool:
+        return self._socket.exists() and self.try_docker("version").returncode == 0
+
+    def _removed(self) -> bool:
+        """Containers that are just ending still hold their files and cgroups."""
+        try:
+            if self._data.exists():
+                shutil.rmtree(self._data)
+            for group in _CGROUPS.glob(f"*/{self._cgroup}"):
+                _remove_cgroup(group)
+            _remove_cgroup(_CGROUPS / self._cgroup)
+        except OSError:
+            return False
+        return True
+
+
+def _remove_cgroup(group: Path) -> None:
+    """Deepest first; the files in a cgroup are none that could be removed."""
+    if group.is_dir():
+        for below in group.iterdir():
+            if below.is_dir():
+                _remove_cgroup(below)
+        group.rmdir()
