@@ -36,9 +36,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest, run_dir: Path) -> Iterator[Engine]:
-    images.CACHE.mkdir(exist_ok=True)
     try:
-        started = Engine(images.CACHE, run_dir / "dockerd.log")
+        started = Engine(run_dir / "dockerd.log")
     except Impossible as why:
         request.config.stash[NO_ENGINE] = str(why)
         if os.environ.get("CI") == "true":

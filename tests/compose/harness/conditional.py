@@ -44,7 +44,8 @@ def main(races: int, writers: int) -> None:
     with ThreadPoolExecutor(writers) as pool:
 
         def winners(key: str, condition: dict[str, str]) -> int:
-            bodies = [bytes([number]) * 2000 for number in range(writers)]
+            # All different from each other and from what is there: the same bytes would have the same ETag.
+            bodies = [f"{condition} {number}".encode() for number in range(writers)]
             return sum(pool.map(lambda one, body: put(one, key, body, condition, start), clients, bodies))
 
         for number in range(races):

@@ -83,7 +83,10 @@ class Fleet:
         self.compose("down", "--volumes")
 
     def container(self, service: str) -> str:
-        return self.compose("ps", "--quiet", service).strip()
+        """Also of one that has ended."""
+        ours = f"label=com.docker.compose.project={PROJECT}"
+        named = f"label=com.docker.compose.service={service}"
+        return self.engine.docker("ps", "--all", "--quiet", "--filter", ours, "--filter", named).strip()
 
     def inspect(self, service: str) -> dict:
         return json.loads(self.engine.docker("inspect", self.container(service)))[0]

@@ -7,32 +7,22 @@ library, and no shell.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
-import tarfile
+import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.process import run
 
+from . import rootfs
 from .engine import Engine
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".docker-cache"
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
-PACKAGES = ("ca-certificates", "docker-registry", "haproxy", "openssl", "python3", "redis-server")
-BASE_PACKAGES = ("libc6", "libgcc-s1")
-# For the store; as tests/requirements.txt pins them.
-PYTHON_PACKAGES = ("moto[s3,dynamodb]", "flask", "flask-cors", "boto3")
-PYTHON_FOLDER = "opt/python"
-# What nobody needs in an image, and cached packages.
-LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache", "var/lib/apt/lists")
-DEBOOTSTRAP_SECONDS = 500.0
-# A change to how the files are made makes others.
-RECIPE = "1"
+MAKE_SECONDS = 500.0
 
 
 @dataclass(frozen=True)
@@ -44,23 +34,25 @@ class Files:
 
 
 def files() -> Files:
-    """Made once for each list of packages, and kept in a folder that git ignores."""
+    """Made once for each recipe, and kept in a folder that git ignores."""
     suite, site = _debian()
-    recipe = (RECIPE, suite, site, *PACKAGES, *BASE_PACKAGES, *PYTHON_PACKAGES, REQUIREMENTS.read_text())
-    folder = CACHE / hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
-    made = Files(folder / "tools.tar", folder / "base.tar")
+    recipe = f"{suite} {site}\n{Path(rootfs.__file__).read_text()}{REQUIREMENTS.read_text()}"
+    folder = CACHE / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     if not folder.exists():
         CACHE.mkdir(exist_ok=True)
+        # All or nothing: a run that is killed leaves no half of a file system that the next would take.
         with tempfile.TemporaryDirectory(prefix="making-", dir=CACHE) as name:
-            work = Path(name)
-            _make(work, suite, site)
-            # All or nothing: a run that is killed leaves no half of a file system that the next would take.
-            (work / "done").rename(folder)
-    return made
+            done = Path(name) / "done"
+            done.mkdir()
+            # In a mount namespace of its own, where it works in memory.
+            make = ["unshare", "--mount", sys.executable, rootfs.__file__, suite, site, REQUIREMENTS, done]
+            run(make, MAKE_SECONDS)
+            done.rename(folder)
+    return Files(folder / rootfs.TOOLS, folder / rootfs.BASE)
 
 
 def import_into(engine: Engine, made: Files) -> None:
-    engine.docker("import", "--change", f"ENV PYTHONPATH=/{PYTHON_FOLDER}", made.tools, "tools:test")
+    engine.docker("import", "--change", f"ENV PYTHONPATH=/{rootfs.PYTHON_FOLDER}", made.tools, "tools:test")
     engine.docker("import", made.base, "base:test")
     _build(engine, "distribution:test", 'FROM tools:test\nENTRYPOINT ["docker-registry"]\n')
 
@@ -69,48 +61,6 @@ def _build(engine: Engine, name: str, dockerfile: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(dockerfile)
         engine.docker("build", "--tag", name, folder)
-
-
-def _make(work: Path, suite: str, site: str) -> None:
-    tree, done = work / "tree", work / "done"
-    done.mkdir()
-    packages = f"--include={','.join(PACKAGES)}"
-    run(["debootstrap", "--variant=minbase", packages, suite, tree, site], DEBOOTSTRAP_SECONDS)
-    python = (tree / "usr/bin/python3").readlink().name.removeprefix("python")
-    _install_python(tree / PYTHON_FOLDER, python)
-    left_out = [f"--exclude=./{folder}/*" for folder in LEFT_OUT]
-    run(["tar", "-C", tree, *left_out, "-cf", done / "tools.tar", "."])
-    _pack_base(tree, done / "base.tar")
-
-
-def _install_python(folder: Path, version: str) -> None:
-    """For the Python of the image, which need not be ours."""
-    pip = ROOT / ".venv" / "bin" / "python"
-    wanted = ["--only-binary=:all:", "--python-version", version, "--implementation", "cp"]
-    platform = f"manylinux2014_{os.uname().machine}"
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--target", folder]
-    run([pip, *install, *wanted, "--platform", platform, "--constraint", REQUIREMENTS, *PYTHON_PACKAGES], 300)
-
-
-def _pack_base(tree: Path, target: Path) -> None:
-    """The libraries of BASE_PACKAGES alone, at the places where the loader looks for them."""
-    with tarfile.open(target, "w") as tar:
-        for link in ("lib", "lib64"):
-            if (tree / link).is_symlink():
-                tar.add(tree / link, link)
-        for name in sorted(set(_libraries(tree))):
-            tar.add(tree / name, name, recursive=False)
-
-
-def _libraries(tree: Path) -> Iterator[str]:
-    """Paths without a symbolic link on the way, relative to the tree."""
-    for package in BASE_PACKAGES:
-        for listing in (tree / "var/lib/dpkg/info").glob(f"{package}*.list"):
-            for line in listing.read_text().splitlines():
-                path = tree / line.removeprefix("/")
-                if ".so" in path.name and path.exists():
-                    # Debian's /lib is a link to /usr/lib.
-                    yield str((path.parent.resolve() / path.name).relative_to(tree.resolve()))
 
 
 def _debian() -> tuple[str, str]:
