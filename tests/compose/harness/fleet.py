@@ -38,7 +38,7 @@ OWNED_NAMES_TRIED = 64
 
 @dataclass(frozen=True)
 class Answer:
-    """What curl was told, and how long it took."""
+    """What curl was told (in lines that end as Python has them), and how long it took."""
 
     status: int
     headers: dict[str, str]
@@ -133,8 +133,8 @@ class Fleet:
         begun = time.monotonic()
         url = f"http://127.0.0.1:{port}/v2/{repository}/blobs/uploads/"
         told = self._run(["curl", "--silent", "--include", "--max-time", "60", "--request", "POST", url])
-        head, _, body = told.partition("\r\n\r\n")
-        status, *fields = head.split("\r\n")
+        head, _, body = told.partition("\n\n")
+        status, *fields = head.split("\n")
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
         return Answer(int(status.split()[1]), headers, body, time.monotonic() - begun)
 
