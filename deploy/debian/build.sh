@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the Debian package; prints where it is. Needs cargo-deb (cargo install cargo-deb).
+#
+#   bash deploy/debian/build.sh               builds the program first, without the demo
+#   bash deploy/debian/build.sh PROGRAM       takes a built one
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+BUILD=${CARGO_TARGET_DIR:-target}/debian
+
+main() {
+  local program=${1:-}
+  if [[ -z $program ]]; then
+    cargo build --release --locked --no-default-features
+    program=${CARGO_TARGET_DIR:-target}/release/shardlet
+  fi
+  rm -rf "$BUILD"
+  install -D "$program" "$BUILD/shardlet"
+  strip "$BUILD/shardlet"
+  papers
+  # Cargo.toml names what goes where, all of it below target/debian or in the tree.
+  [[ $BUILD == target/debian ]] || die "Cargo.toml takes what it packs from target/debian: unset CARGO_TARGET_DIR"
+  cargo deb --no-build --quiet --output "$BUILD"
+  printf '%s\n' "$BUILD"/*.deb
+}
+
+# Completions and manual pages, by the program itself.
+papers() {
+  local shell
+  mkdir "$BUILD/completions"
+  for shell in bash zsh fish; do
+    "$BUILD/shardlet" completions "$shell" >"$BUILD/completions/$shell"
+  done
+  # Its day is that of the commit, so that two builds of one commit are the same.
+  SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)} "$BUILD/shardlet" man "$BUILD/man"
+}
+
+die() { printf 'deploy/debian/build.sh: %s\n' "$*" >&2; exit 1; }
+
+main "$@"
