@@ -18,14 +18,16 @@ declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
-  [h2load]=nghttp2-client [go]=golang-go
+  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl [shellcheck]=shellcheck
 )
-# Clients, and the conformance suite of the OCI, all of which come as Go modules.
+# Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
 GO_MODULES=(
   github.com/google/go-containerregistry/cmd/crane@v0.22.1
   oras.land/oras/cmd/oras@v1.3.6
   github.com/regclient/regclient/cmd/regctl@v0.11.7
   github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+  sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+  github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 )
 # The Go that all of them can be built with; one before 1.21 cannot fetch it by itself, and Debian's may be.
 GO_VERSION=go1.26.8
