@@ -18,7 +18,8 @@ declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
-  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl [shellcheck]=shellcheck
+  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl [adduser]=adduser [man]=man-db
+  [strip]=binutils [shellcheck]=shellcheck
 )
 # Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
 GO_MODULES=(
@@ -32,6 +33,9 @@ GO_MODULES=(
 # The Go that all of them can be built with; one before 1.21 cannot fetch it by itself, and Debian's may be.
 GO_VERSION=go1.26.8
 GO_TOOLS=.go-tools
+# Builds the Debian package. In debug, since it is built here more often than it is run.
+CARGO_DEB=cargo-deb@3.8.0
+CARGO_TOOLS=.cargo-tools
 VENV=.venv
 PYTEST_TIMEOUT_SECONDS=600
 FAULT_TIMEOUT_SECONDS=1200
@@ -48,7 +52,7 @@ main() {
   fi
   install_packages
   if [[ ${1:-} == --build-tools ]]; then exit 0; fi
-  if [[ ${1:-} == --packages ]]; then prepare_go_tools; exit 0; fi
+  if [[ ${1:-} == --packages ]]; then prepare_go_tools; prepare_cargo_tools; exit 0; fi
 
   if [[ $faults == yes ]]; then
     prepare
@@ -73,6 +77,7 @@ main() {
 prepare() {
   prepare_venv
   prepare_go_tools
+  prepare_cargo_tools
   if [[ -z ${SHARDLET_BINARY:-} ]]; then
     say "cargo build --release"
     cargo build --release --locked
@@ -154,6 +159,13 @@ prepare_go_tools() {
       die "could not install $module with $("$go" version): THE TESTS WITH REAL CLIENTS CANNOT RUN"
   done
   printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Cargo itself sees whether it is there already.
+prepare_cargo_tools() {
+  [[ -x $CARGO_TOOLS/bin/cargo-deb ]] && [[ $("$CARGO_TOOLS/bin/cargo-deb" --version) == "${CARGO_DEB/@/ }" ]] && return 0
+  say "cargo install $CARGO_DEB"
+  cargo install --quiet --debug --locked --root "$CARGO_TOOLS" "$CARGO_DEB" || die "could not install $CARGO_DEB"
 }
 
 # Prints a Go that can build what GO_MODULES names: the one on PATH, or one that it fetches as a module.

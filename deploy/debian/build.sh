@@ -2,7 +2,7 @@
 # Builds the Debian package; prints where it is. Needs cargo-deb (cargo install cargo-deb).
 #
 #   bash deploy/debian/build.sh               builds the program first, without the demo
-#   bash deploy/debian/build.sh PROGRAM       takes a built one
+#   bash deploy/debian/build.sh PROGRAM [--fast]   takes a built one; anything behind it is handed to cargo-deb
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -20,8 +20,7 @@ main() {
   papers
   # Cargo.toml names what goes where, all of it below target/debian or in the tree.
   [[ $BUILD == target/debian ]] || die "Cargo.toml takes what it packs from target/debian: unset CARGO_TARGET_DIR"
-  cargo deb --no-build --quiet --output "$BUILD"
-  printf '%s\n' "$BUILD"/*.deb
+  cargo deb --no-build --quiet --output "$BUILD" "${@:2}"
 }
 
 # Completions and manual pages, by the program itself.
