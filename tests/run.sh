@@ -18,8 +18,8 @@ declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
-  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl [adduser]=adduser [man]=man-db
-  [strip]=binutils [shellcheck]=shellcheck
+  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
+  [shellcheck]=shellcheck [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
 )
 # Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
 GO_MODULES=(

@@ -63,7 +63,6 @@ def test_the_package_is_installed_started_and_removed(package: Path, tmp_path: P
             service.replace("\nshardlet status\n", "\n[[ $(shardlet status) == zot-1:* ]]\n"),
             "echo === installed",
             "stat -c '%U:%G %a' /etc/shardlet /etc/shardlet/tls.key",
-            "man --where shardlet-run",
             "systemd-analyze verify shardlet.service",
             "echo === refused",
             "echo 'clutser: {}' > /etc/shardlet/proxy.yaml",
@@ -79,7 +78,7 @@ def test_the_package_is_installed_started_and_removed(package: Path, tmp_path: P
     before, after = done.stdout.split("=== installed\n")
     assert "the configuration is in force" in before
     installed, refused = after.split("=== refused\n")
-    assert installed == "root:shardlet 750\nroot:shardlet 640\n/usr/share/man/man1/shardlet-run.1.gz\n"
+    assert installed == "root:shardlet 750\nroot:shardlet 640\n"
     assert "unknown key `clutser`" in done.stderr and refused.startswith("draining")
 
 
