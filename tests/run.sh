@@ -18,18 +18,24 @@ declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
-  [h2load]=nghttp2-client [go]=golang-go
+  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
+  [shellcheck]=shellcheck [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
 )
-# Clients, and the conformance suite of the OCI, all of which come as Go modules.
+# Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
 GO_MODULES=(
   github.com/google/go-containerregistry/cmd/crane@v0.22.1
   oras.land/oras/cmd/oras@v1.3.6
   github.com/regclient/regclient/cmd/regctl@v0.11.7
   github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+  sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+  github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 )
 # The Go that all of them can be built with; one before 1.21 cannot fetch it by itself, and Debian's may be.
 GO_VERSION=go1.26.8
 GO_TOOLS=.go-tools
+# Builds the Debian package. In debug, since it is built here more often than it is run.
+CARGO_DEB=cargo-deb@3.8.0
+CARGO_TOOLS=.cargo-tools
 VENV=.venv
 PYTEST_TIMEOUT_SECONDS=600
 FAULT_TIMEOUT_SECONDS=1200
@@ -46,7 +52,7 @@ main() {
   fi
   install_packages
   if [[ ${1:-} == --build-tools ]]; then exit 0; fi
-  if [[ ${1:-} == --packages ]]; then prepare_go_tools; exit 0; fi
+  if [[ ${1:-} == --packages ]]; then prepare_go_tools; prepare_cargo_tools; exit 0; fi
 
   if [[ $faults == yes ]]; then
     prepare
@@ -71,6 +77,7 @@ main() {
 prepare() {
   prepare_venv
   prepare_go_tools
+  prepare_cargo_tools
   if [[ -z ${SHARDLET_BINARY:-} ]]; then
     say "cargo build --release"
     cargo build --release --locked
@@ -152,6 +159,13 @@ prepare_go_tools() {
       die "could not install $module with $("$go" version): THE TESTS WITH REAL CLIENTS CANNOT RUN"
   done
   printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Cargo itself sees whether it is there already.
+prepare_cargo_tools() {
+  [[ -x $CARGO_TOOLS/bin/cargo-deb ]] && [[ $("$CARGO_TOOLS/bin/cargo-deb" --version) == "${CARGO_DEB/@/ }" ]] && return 0
+  say "cargo install $CARGO_DEB"
+  cargo install --quiet --debug --locked --root "$CARGO_TOOLS" "$CARGO_DEB" || die "could not install $CARGO_DEB"
 }
 
 # Prints a Go that can build what GO_MODULES names: the one on PATH, or one that it fetches as a module.

@@ -6,6 +6,8 @@
 )]
 
 mod commands;
+mod papers;
+mod supervised;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -274,6 +276,8 @@ fn every_command_has_examples() {
         &["reload", "--help"],
         &["drain", "--help"],
         &["demo", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
     ] {
         let (code, out, _) = run(command);
         assert_eq!(code, 0);
