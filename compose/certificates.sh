@@ -9,7 +9,7 @@ DAYS=825
 # The user of shardlet's image.
 OWNER=65532:65532
 
-complete() {
+all_there() {
   for member; do
     for file in ca.crt member.crt member.key hash.key; do
       [ -s "$OUT/$member/$file" ] || return 1
@@ -35,7 +35,7 @@ END
   chmod 400 "$OUT/$1"/*
 }
 
-if complete "$@"; then
+if all_there "$@"; then
   echo "the certificates are there"
   exit 0
 fi

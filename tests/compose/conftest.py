@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from harness import images
 from harness.engine import Engine, Impossible
-from harness.fleet import Fleet
+from harness.fleet import REPLICAS, Fleet
 from lib import sidecar
 from lib.process import Process
+from lib.replica import Zot
 
 FIGURES = pytest.StashKey[list[str]]()
 NO_ENGINE = pytest.StashKey[str]()
@@ -24,6 +25,7 @@ VARIABLES = {
         "HAPROXY": "tools",
         "REDIS": "tools",
         "DISTRIBUTION": "distribution",
+        "ZOT": "zot",
     }.items()
     for part, value in (("IMAGE", image), ("TAG", "test"))
 }
@@ -48,12 +50,23 @@ def engine(request: pytest.FixtureRequest, run_dir: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def fleet(engine: Engine, run_dir: Path) -> Iterator[Fleet]:
-    """Up, with CNCF distribution beside the sidecars and HAProxy before them."""
+def stocked(engine: Engine) -> Engine:
+    """The engine with all images that take no pull."""
     images.import_into(engine, images.files())
+    if zot := Zot.binary():
+        images.import_zot(engine, Path(zot))
+    return engine
+
+
+@pytest.fixture(scope="session", params=REPLICAS)
+def fleet(request: pytest.FixtureRequest, stocked: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Up, with one kind of registry beside the sidecars and HAProxy before them."""
+    profile: str = request.param
+    if profile != "distribution" and not Zot.binary():
+        pytest.skip("no zot binary")
     built = images.stripped(Path(sidecar.binary())).relative_to(images.ROOT)
     base = {"SHARDLET_TARGET": "prebuilt", "RUN_IMAGE": "base:test", "SHARDLET_BINARY_FILE": str(built)}
-    made = Fleet(engine, VARIABLES | base, "distribution", run_dir)
+    made = Fleet(stocked, VARIABLES | base, profile, tmp_path_factory.mktemp(profile))
     made.compose("build", "shardlet-1")
     made.up()
     yield made
@@ -90,3 +103,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if why := config.stash.get(NO_ENGINE, None):
         terminalreporter.section("THE COMPOSE FILE WAS NOT TESTED", bold=True, yellow=True)
         terminalreporter.write_line(f"No Docker engine could be started here: {why}")
+    if not Zot.binary():
+        terminalreporter.section("COMPOSE WAS NOT TESTED WITH ZOT", bold=True, yellow=True)
+        terminalreporter.write_line(f"No zot on PATH, and {Zot.NAMED_BY} names none: the profiles zot and redis were skipped.")

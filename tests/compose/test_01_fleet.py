@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from harness.fleet import HAPROXY_PORT, HOLD_SECONDS, MEMBERS, NAME, PORTS, Fleet
+from harness.fleet import HAPROXY_PORT, HOLD_SECONDS, MEMBERS, NAME, PORTS, Fleet, pull_words, push_words
 from lib import image
 from lib.image import Layout
 from lib.process import wait_until
@@ -38,8 +38,8 @@ def test_one_name_is_all_three_members(fleet: Fleet, layout: Layout, tmp_path: P
     networks = [fleet.inspect(member)["NetworkSettings"]["Networks"] for member in MEMBERS]
     assert addresses == {of["shardlet-test_clients"]["IPAddress"] for of in networks}
     reference = f"{NAME}/by-name:image"
-    fleet.within("haproxy", ["skopeo", *image.pushing(layout, reference)])
-    fleet.within("haproxy", ["skopeo", *image.pulling(reference, tmp_path / "pulled")])
+    fleet.within("haproxy", push_words(layout, reference))
+    fleet.within("haproxy", pull_words(reference, tmp_path / "pulled"))
     Layout(tmp_path / "pulled").assert_same(layout)
 
 
@@ -55,13 +55,13 @@ def test_members_trust_each_other_by_certificates_of_their_own(fleet: Fleet) -> 
 
 def test_a_replica_is_reached_through_its_sidecar_alone(fleet: Fleet) -> None:
     for number in (1, 2, 3):
-        about = fleet.inspect(f"distribution-{number}")["NetworkSettings"]
+        about = fleet.inspect(f"{fleet.replica}-{number}")["NetworkSettings"]
         assert about["Networks"].keys() == {"shardlet-test_store", f"shardlet-test_replica-{number}"}
         assert not any(about["Ports"].values())
         neighbours = json.loads(fleet.engine.docker("network", "inspect", f"shardlet-test_replica-{number}"))
         assert {one["Name"].split("_")[1] for one in neighbours[0]["Containers"].values()} == {
             f"shardlet-{number}",
-            f"distribution-{number}",
+            f"{fleet.replica}-{number}",
         }
 
 
@@ -84,7 +84,7 @@ def test_a_dead_member_costs_its_own_repositories_pushes_and_no_pull(
         answer = fleet.start_upload(port, owned[dead])
         assert answer.status == 503, f"{entry}: {answer}"
         assert int(answer.headers.get("retry-after", 0)) >= 1, f"{entry}: {answer}"
-        assert json.loads(answer.body)["errors"][0]["code"] == "UNAVAILABLE"
+        assert json.loads(answer.body)["errors"][0]["code"] == "UNAVAILABLE", answer
         assert HOLD_SECONDS - 0.5 <= answer.seconds <= ANSWER_SECONDS, f"{entry}: {answer}"
         figures.append(f"a push to a dead owner through {entry}: {answer.status} after {answer.seconds:.1f} s")
     fleet.start(2)

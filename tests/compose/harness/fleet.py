@@ -22,6 +22,10 @@ MEMBERS = ("shardlet-1", "shardlet-2", "shardlet-3")
 # On the engine's own network, where nothing else listens.
 PORTS = {"shardlet-1": 5001, "shardlet-2": 5002, "shardlet-3": 5003}
 HAPROXY_PORT = 5000
+# Profile → what its replicas are called.
+REPLICAS = {"distribution": "distribution", "zot": "zot", "redis": "zot-redis"}
+# Of compose/htpasswd. A registry that wants to know nobody does not look at it.
+LOGIN = "demo:demo"
 # What a client is given that can resolve the name of all three.
 NAME = "registry:5000"
 HOLD_SECONDS = 3.0
@@ -47,11 +51,12 @@ class Answer:
 
 
 class Fleet:
-    """A compose project. `replica` is the profile of the registry: its services are called `<replica>-1` to `-3`."""
+    """A compose project, with the registry of one profile and HAProxy."""
 
-    def __init__(self, engine: Engine, variables: dict[str, str], replica: str, directory: Path) -> None:
+    def __init__(self, engine: Engine, variables: dict[str, str], profile: str, directory: Path) -> None:
         self.engine = engine
-        self.replica = replica
+        # Its services are called so, with a number.
+        self.replica = REPLICAS[profile]
         config = directory / "proxy.yaml"
         given = yaml.safe_load((COMPOSE / "proxy.yaml").read_text())
         config.write_text(yaml.safe_dump(merged(given, SHORTER)))
@@ -59,7 +64,7 @@ class Fleet:
         config.chmod(0o644)
         self._environment = variables | {
             "COMPOSE_PROJECT_NAME": PROJECT,
-            "COMPOSE_PROFILES": f"{replica},haproxy",
+            "COMPOSE_PROFILES": f"{profile},haproxy",
             "DOCKER_HOST": engine.host,
             "DOCKER_BUILDKIT": "0",
             "PROXY_YAML": str(config),
@@ -132,17 +137,17 @@ class Fleet:
         """What a push begins with."""
         begun = time.monotonic()
         url = f"http://127.0.0.1:{port}/v2/{repository}/blobs/uploads/"
-        told = self._run(["curl", "--silent", "--include", "--max-time", "60", "--request", "POST", url])
+        told = self._run(["curl", "--silent", "--include", "--user", LOGIN, "--max-time", "60", "--request", "POST", url])
         head, _, body = told.partition("\n\n")
         status, *fields = head.split("\n")
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
         return Answer(int(status.split()[1]), headers, body, time.monotonic() - begun)
 
     def push(self, layout: Layout, reference: str) -> None:
-        self._run(["skopeo", *pushing(layout, reference)])
+        self._run(push_words(layout, reference))
 
     def pull(self, reference: str, path: Path) -> Layout:
-        self._run(["skopeo", *pulling(reference, path)])
+        self._run(pull_words(reference, path))
         return Layout(path)
 
     def within(self, service: str, command: Sequence[str | Path]) -> str:
@@ -157,3 +162,11 @@ class Fleet:
 
     def _run(self, command: Sequence[str | Path]) -> str:
         return run(self.engine.inside(command))
+
+
+def push_words(layout: Layout, reference: str) -> list[str]:
+    return ["skopeo", *pushing(layout, reference), "--dest-creds", LOGIN]
+
+
+def pull_words(reference: str, path: Path) -> list[str]:
+    return ["skopeo", *pulling(reference, path), "--src-creds", LOGIN]
