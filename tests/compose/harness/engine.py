@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -70,8 +71,12 @@ class Engine:
         return ["nsenter", f"--net=/proc/{self.process.pid}/ns/net", *command]
 
     def stop(self) -> None:
-        # Everything else has a parent that dies with it.
-        self.process.kill()
+        """Kills dockerd, the first process of its namespace, with which all others end; `unshare` then ends by itself."""
+        if self.process.exit_code is None:
+            pid = self.process.pid
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        self.process.wait(END_SECONDS)
         wait_until("the engine's cgroups to be empty", self._removed, END_SECONDS)
         shutil.rmtree(self._folder)
 
