@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The project's one test command: sets up what the tests need on a Debian machine with Rust, then runs them all.
 #
-#   bash tests/run.sh                   everything: cargo test, then end to end against real registries, then the faults, small
+#   bash tests/run.sh                   everything: cargo test, end to end against real registries, the compose file, the faults (small)
 #   bash tests/run.sh --faults          the faults alone, at full size: an hour; the figures go into docs/faults.md
 #   bash tests/run.sh --faults -k frozen   some of them; anything behind --faults is handed to pytest, the document is left alone
+#   bash tests/run.sh --compose         the compose file alone, with a Docker engine that the test starts (root)
 #   bash tests/run.sh --fast            cargo test only
 #   bash tests/run.sh --build-tools     install what the build needs (cmake, a C compiler) if it is missing, and stop
 #   bash tests/run.sh --packages        the same for everything that the tests need
@@ -18,26 +19,34 @@ declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
-  [h2load]=nghttp2-client [go]=golang-go
+  [dockerd]=docker.io [docker]=docker.io [docker-compose]=docker-compose [debootstrap]=debootstrap
+  [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
+  [shellcheck]=shellcheck [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
 )
-# Clients, and the conformance suite of the OCI, all of which come as Go modules.
+# Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
 GO_MODULES=(
   github.com/google/go-containerregistry/cmd/crane@v0.22.1
   oras.land/oras/cmd/oras@v1.3.6
   github.com/regclient/regclient/cmd/regctl@v0.11.7
   github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+  sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+  github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 )
 # The Go that all of them can be built with; one before 1.21 cannot fetch it by itself, and Debian's may be.
 GO_VERSION=go1.26.8
 GO_TOOLS=.go-tools
+# Builds the Debian package. In debug, since it is built here more often than it is run.
+CARGO_DEB=cargo-deb@3.8.0
+CARGO_TOOLS=.cargo-tools
 VENV=.venv
 PYTEST_TIMEOUT_SECONDS=600
 FAULT_TIMEOUT_SECONDS=1200
 
 main() {
-  local fast=no faults=no started=$SECONDS
+  local fast=no faults=no compose=no started=$SECONDS
   if [[ ${1:-} == --fast ]]; then fast=yes; shift; fi
   if [[ ${1:-} == --faults ]]; then faults=yes; shift; fi
+  if [[ ${1:-} == --compose ]]; then compose=yes; shift; fi
   if [[ ${1:-} == --help || ${1:-} == -h ]]; then sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0; fi
 
   command -v cargo >/dev/null || die "cargo is not on PATH: install Rust (https://rustup.rs) first"
@@ -46,7 +55,7 @@ main() {
   fi
   install_packages
   if [[ ${1:-} == --build-tools ]]; then exit 0; fi
-  if [[ ${1:-} == --packages ]]; then prepare_go_tools; exit 0; fi
+  if [[ ${1:-} == --packages ]]; then prepare_go_tools; prepare_cargo_tools; exit 0; fi
 
   if [[ $faults == yes ]]; then
     prepare
@@ -55,22 +64,31 @@ main() {
     exit 0
   fi
 
+  if [[ $compose == yes ]]; then
+    prepare
+    compose "$@"
+    summary "the compose file passed" "$started"
+    exit 0
+  fi
+
   say "cargo test"
   cargo test --locked
-  if [[ $fast == yes ]]; then summary "cargo test passed; END TO END AND FAULTS NOT RUN (--fast)" "$started"; exit 0; fi
+  if [[ $fast == yes ]]; then summary "cargo test passed; END TO END, COMPOSE AND FAULTS NOT RUN (--fast)" "$started"; exit 0; fi
 
   prepare
   say "end to end"
   "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
-  if (($#)); then summary "cargo test and end to end passed; FAULTS NOT RUN ($*)" "$started"; exit 0; fi
+  if (($#)); then summary "cargo test and end to end passed; COMPOSE AND FAULTS NOT RUN ($*)" "$started"; exit 0; fi
+  compose
   faults
-  summary "cargo test, end to end and faults passed" "$started"
+  summary "cargo test, end to end, the compose file and faults passed" "$started"
 }
 
 # Python's packages, the clients that come as Go modules, and the program.
 prepare() {
   prepare_venv
   prepare_go_tools
+  prepare_cargo_tools
   if [[ -z ${SHARDLET_BINARY:-} ]]; then
     say "cargo build --release"
     cargo build --release --locked
@@ -78,6 +96,11 @@ prepare() {
   fi
   SHARDLET_BINARY=$(realpath "$SHARDLET_BINARY")
   export SHARDLET_BINARY
+}
+
+compose() {
+  say "compose $*"
+  "$VENV/bin/python" -m pytest tests/compose --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
 }
 
 faults() {
@@ -152,6 +175,13 @@ prepare_go_tools() {
       die "could not install $module with $("$go" version): THE TESTS WITH REAL CLIENTS CANNOT RUN"
   done
   printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Cargo itself sees whether it is there already.
+prepare_cargo_tools() {
+  [[ -x $CARGO_TOOLS/bin/cargo-deb ]] && [[ $("$CARGO_TOOLS/bin/cargo-deb" --version) == "${CARGO_DEB/@/ }" ]] && return 0
+  say "cargo install $CARGO_DEB"
+  cargo install --quiet --debug --locked --root "$CARGO_TOOLS" "$CARGO_DEB" || die "could not install $CARGO_DEB"
 }
 
 # Prints a Go that can build what GO_MODULES names: the one on PATH, or one that it fetches as a module.

@@ -14,6 +14,7 @@ mod machine;
 mod output;
 mod owner;
 mod plan;
+mod papers;
 mod reload;
 mod run;
 mod status;
@@ -75,6 +76,10 @@ enum Command {
     Drain(drain::Args),
     /// Start three members over embedded registries, to look around.
     Demo(demo::Args),
+    /// Print the completions of a shell.
+    Completions(papers::CompletionsArgs),
+    /// Write the manual pages.
+    Man(papers::ManArgs),
 }
 
 /// Does what the command line says.
@@ -91,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => papers::completions(&args),
+        Command::Man(args) => papers::man(&args),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::banner;
 use crate::cli::machine::{Identity, load};
 use crate::config::{CONFIG_VARIABLE, Config, LogFormat, SourceName};
 use crate::observe::telemetry::{self, Format, LineWriter};
-use crate::run::{Drained, Loader, LogOutput, Server};
+use crate::run::{Drained, Loader, LogOutput, Server, Supervisor};
 
 /// How long the last log lines may take to be written.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -95,6 +95,9 @@ async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> R
         .await
         .map_err(|error| error.to_string())?;
     output::message(&banner::render(&server.status()));
+    if let Some(supervisor) = Supervisor::of_this_process() {
+        server.supervised_by(supervisor).await;
+    }
     let state = server.state().clone();
     let told = loop {
         tokio::select! {

@@ -13,9 +13,11 @@ mod observe;
 mod reload;
 mod serving;
 mod start;
+mod supervisor;
 
 pub use reload::Loader;
 pub use start::StartError;
+pub use supervisor::Supervisor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -129,19 +131,41 @@ impl Server {
         tokio::spawn(async move { reloader.reload().await });
     }
 
+    /// Tells the service manager that it serves, and from now on of reloads, of the end, and that it
+    /// is still alive.
+    pub async fn supervised_by(&self, supervisor: Supervisor) {
+        let supervisor = Arc::new(supervisor);
+        supervisor.ready().await;
+        self.reloader.supervisor.store(Some(supervisor.clone()));
+        // On the runtime that serves requests, so that it falls silent with them; to the very end,
+        // since a drain can freeze too.
+        tokio::spawn(async move { supervisor.feed_watchdog().await });
+    }
+
     /// Says to load balancers and peers that it is going, and goes on as before for
     /// `timeouts.drain_delay`, until they have heard it. Then takes no new client connection, lets
     /// requests in flight finish for up to `timeouts.drain`, and ends. Peers can ask for its state
     /// to the end.
     pub async fn drain(self) -> Drained {
         self.state.enter_phase(Phase::Leaving);
-        tokio::time::sleep(self.state.generation().timeouts.drain_delay).await;
+        let delay = self.state.generation().timeouts.drain_delay;
+        self.tell_stopping(delay).await;
+        tokio::time::sleep(delay).await;
         self.close().await
+    }
+
+    async fn tell_stopping(&self, delay: Duration) {
+        if let Some(supervisor) = self.reloader.supervisor.load_full() {
+            let drain = self.state.generation().timeouts.drain;
+            let goodbyes = LONGEST_GOODBYE + LAST_CONNECTIONS;
+            supervisor.stopping(delay + drain + goodbyes).await;
+        }
     }
 
     /// The same without the delay.
     pub async fn close(self) -> Drained {
         self.state.enter_phase(Phase::Closing);
+        self.tell_stopping(Duration::ZERO).await;
         // No receiver left means that nothing is being served.
         let _ = self.close_clients.send(true);
         let (work, Tasks { clients, peers }) = (&self.state.work, &self.connections);

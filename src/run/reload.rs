@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::certificates::{self, Certificates};
 use super::fixed::Fixed;
+use super::supervisor::Supervisor;
 use crate::config::{Config, Problems};
 use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
@@ -38,6 +39,8 @@ pub(super) struct Reloader {
     pub(super) seen: Mutex<[u8; 32]>,
     /// One reload at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Who is told of each.
+    pub(super) supervisor: ArcSwapOption<Supervisor>,
 }
 
 /// What is in force, and how the last reload went.
@@ -81,6 +84,16 @@ impl Reloader {
     /// under the one that they began under; no connection is closed.
     pub(super) async fn reload(&self) -> Reloaded {
         let _turn = self.turn.lock().await;
+        let Some(supervisor) = self.supervisor.load_full() else {
+            return self.attempt().await;
+        };
+        supervisor.reloading().await;
+        let reloaded = self.attempt().await;
+        supervisor.reloaded(&reloaded.problems).await;
+        reloaded
+    }
+
+    async fn attempt(&self) -> Reloaded {
         let content_digest = self.digest_now().await;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = content_digest;
         let outcome = match self.read().await {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -227,6 +227,7 @@ fn reloader(
         }),
         seen: Mutex::default(),
         turn: tokio::sync::Mutex::new(()),
+        supervisor: ArcSwapOption::empty(),
     };
     let seen = reloader.content_digest();
     *reloader

@@ -9,6 +9,8 @@ mod commands;
 mod export;
 mod import;
 mod plan;
+mod papers;
+mod supervised;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -288,6 +290,8 @@ fn every_command_has_examples() {
         &["reload", "--help"],
         &["drain", "--help"],
         &["demo", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
     ] {
         let (code, out, _) = run(command);
         assert_eq!(code, 0);

@@ -22,6 +22,8 @@ from .process import run
 MIB = 1 << 20
 TAG = "image"
 COPY_TIMEOUT_SECONDS = 300.0
+# skopeo wants a policy, and none is installed.
+_ANY_IMAGE = ("--insecure-policy",)
 
 
 @dataclass(frozen=True)
@@ -89,27 +91,36 @@ def build(path: Path, seed: int, layer_bytes: Sequence[int], *, shrinks: bool = 
 
 def push(layout: Layout, reference: str) -> None:
     """`reference` is host:port/name:tag."""
-    _skopeo(
-        "copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout.path}:{TAG}", f"docker://{reference}"
-    )
+    _skopeo(*pushing(layout, reference))
 
 
 def pull(reference: str, path: Path) -> Layout:
-    _skopeo("copy", "--preserve-digests", "--src-tls-verify=false", f"docker://{reference}", f"oci:{path}:{TAG}")
+    _skopeo(*pulling(reference, path))
     return Layout(path)
 
 
+def pushing(layout: Layout, reference: str) -> list[str]:
+    """skopeo's words for it, for those who have to start it somewhere else."""
+    here = f"oci:{layout.path}:{TAG}"
+    return [*_ANY_IMAGE, "copy", "--preserve-digests", "--dest-tls-verify=false", here, f"docker://{reference}"]
+
+
+def pulling(reference: str, path: Path) -> list[str]:
+    here = f"oci:{path}:{TAG}"
+    return [*_ANY_IMAGE, "copy", "--preserve-digests", "--src-tls-verify=false", f"docker://{reference}", here]
+
+
 def list_tags(repository: str) -> list[str]:
-    return sorted(json.loads(_skopeo("list-tags", "--tls-verify=false", f"docker://{repository}"))["Tags"])
+    return sorted(json.loads(_skopeo(*_ANY_IMAGE, "list-tags", "--tls-verify=false", f"docker://{repository}"))["Tags"])
 
 
 def delete(reference: str) -> None:
     """skopeo asks for the tag's digest and deletes by that."""
-    _skopeo("delete", "--tls-verify=false", f"docker://{reference}")
+    _skopeo(*_ANY_IMAGE, "delete", "--tls-verify=false", f"docker://{reference}")
 
 
 def _skopeo(*words: str) -> str:
-    return run(["skopeo", "--insecure-policy", *words], timeout=COPY_TIMEOUT_SECONDS)
+    return run(["skopeo", *words], timeout=COPY_TIMEOUT_SECONDS)
 
 
 def _layer(blobs: Path, name: str, noise: random.Random, size: int, shrinks: bool) -> tuple[dict[str, Any], str]:
