@@ -68,8 +68,10 @@ def test_the_package_is_installed_started_and_removed(package: Path, tmp_path: P
             "echo 'clutser: {}' > /etc/shardlet/proxy.yaml",
             "if sudo systemctl reload shardlet; then exit 1; fi",
             "shardlet drain --wait",
+            # The keys in /etc/shardlet are the operator's: they stay.
             "dpkg --purge shardlet",
-            "for left in /etc/shardlet /var/lib/shardlet /usr/bin/shardlet; do if [[ -e $left ]]; then exit 1; fi; done",
+            "test -e /etc/shardlet/hash.key",
+            "for left in /etc/shardlet/proxy.yaml /var/lib/shardlet /usr/bin/shardlet; do if [[ -e $left ]]; then exit 1; fi; done",
         ]
     )
     done = machine.run_in_one(tmp_path, given, script)

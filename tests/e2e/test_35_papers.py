@@ -65,7 +65,7 @@ def test_manual_pages_are_clean(tmp_path: Path) -> None:
 
 
 def test_dependencies_are_of_the_allowed_kind() -> None:
-    """What `cargo deny check licenses bans sources` says; it takes longer to build than all the tests of this folder."""
+    """The rules that `cargo deny check licenses bans sources` goes by, without the tool."""
     rules = tomllib.loads((REPOSITORY / ".cargo" / "deny.toml").read_text())
     banned = {crate["name"] for crate in rules["bans"]["deny"]}
     sources = {f"registry+{registry}" for registry in rules["sources"]["allow-registry"]}
