@@ -72,7 +72,8 @@ impl Member {
     fn told(&mut self, party: &PartyId, reply: Reply) {
         let round = self.snapshot.round;
         let asked_at = self.now;
-        self.step(Event::Told { party: party.clone(), round, asked_at, reply });
+        let party = party.clone();
+        self.step(Event::Told { party, round, asked_at, contradicted_at: None, reply });
     }
 
     fn verdict(&self) -> Verdict {

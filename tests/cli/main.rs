@@ -8,8 +8,8 @@
 mod commands;
 mod export;
 mod import;
-mod plan;
 mod papers;
+mod plan;
 mod supervised;
 
 use std::io::Write;

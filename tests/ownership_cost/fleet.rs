@@ -140,6 +140,7 @@ impl Fleet {
             party: self.parties[member - 1].clone(),
             round: self.snapshot.round,
             asked_at: Moment::ZERO,
+            contradicted_at: None,
             reply: Reply::Report(Box::new(told.report)),
         };
         self.step(event);
