@@ -4,12 +4,6 @@ use super::super::{Effect, Event, NoAnswer, Note, Reply, Verdict, Wait};
 use super::fleet::{A, B, C, D, Fleet, KEY, Layout, layout, member_id, party, seconds};
 use super::{AFTERMATH, JOINED, MOVED, MOVES, REMOVED, STAYS, three};
 
-/// Before and after `moves` goes from A to B, and nobody else is there.
-const TWO: [Layout; 2] = [
-    layout(&[A, B], &[(MOVES, A)]),
-    layout(&[A, B], &[(MOVES, B)]),
-];
-
 #[test]
 fn whoever_changes_later_is_told() {
     let mut fleet = three(&MOVED);
@@ -256,21 +250,6 @@ fn a_view_that_is_shown_before_anything_is_told_is_told_with_the_first_answer() 
 }
 
 #[test]
-fn a_view_that_a_request_has_shown_counts_also_if_it_is_ours_then() {
-    let mut fleet = three(&MOVED);
-    fleet.reload(A, 1);
-    fleet.restart(C, 1, 0);
-    fleet.restart(B, 1, 0);
-    fleet.ask(C, A);
-    fleet.ask(B, A);
-    // A does not ask them back before it takes the other view again, and cannot then.
-    fleet.reload(A, 0);
-    fleet.cannot_ask(A, &[B, C]);
-    assert!(!fleet.may_write(A, MOVES));
-    assert!(fleet.may_write(A, STAYS));
-}
-
-#[test]
 fn an_answer_from_before_a_request_does_not_speak_for_it() {
     let mut fleet = three(&MOVED);
     let early = fleet.question(A, C, true);
@@ -280,27 +259,6 @@ fn an_answer_from_before_a_request_does_not_speak_for_it() {
     fleet.arrive(A, C, early);
     fleet.no_answer(A, C, NoAnswer::Silent);
     assert!(!fleet.may_write(A, STAYS), "it may have any view");
-}
-
-#[test]
-fn an_answer_that_is_older_than_a_request_is_no_news() {
-    let mut fleet = Fleet::settled(&TWO, AFTERMATH, &[A, B]);
-    fleet.reload(A, 1);
-    let early = fleet.question(B, A, true);
-    fleet.reload(A, 0);
-    fleet.ask(A, B);
-    assert_eq!(fleet.write(A, MOVES), Verdict::Admit);
-    let effects = fleet.arrive(B, A, early);
-    assert!(
-        effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Ask(_)))
-    );
-    fleet.crash(A);
-    fleet.reload(B, 1);
-    fleet.ask(B, A);
-    assert_eq!(fleet.writers(MOVES), 1);
-    assert!(!fleet.may_write(B, MOVES));
 }
 
 #[test]
@@ -325,25 +283,5 @@ fn a_member_that_nobody_lists_counts_as_long_as_it_sends_requests() {
     }
     assert_eq!(fleet.writers(MOVES), 0);
     fleet.tick();
-    assert!(fleet.may_write(A, MOVES));
-}
-
-#[test]
-fn a_witness_tells_of_a_view_that_a_request_has_shown() {
-    let mut fleet = Fleet::settled(&TWO, AFTERMATH, &[A, B]);
-    fleet.reload(A, 1);
-    fleet.reload(B, 1);
-    fleet.ask(B, A);
-    assert_eq!(fleet.write(B, MOVES), Verdict::Admit);
-    // A never asked B under its second view, and then nobody is left who was there.
-    fleet.restart(B, 0, 0);
-    fleet.ask(B, A);
-    fleet.restart(A, 0, 0);
-    fleet.ask(A, B);
-    assert_eq!(fleet.writers(MOVES), 1);
-    assert!(!fleet.may_write(A, MOVES));
-    fleet.live(AFTERMATH);
-    assert_eq!(fleet.writers(MOVES), 0);
-    fleet.live(1);
     assert!(fleet.may_write(A, MOVES));
 }

