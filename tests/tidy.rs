@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const FILE_LINES: usize = 600;
 /// Longest function, in lines from signature to closing brace.
 const FUNCTION_LINES: usize = 70;
+/// Longest README, in lines: who wants more follows its links.
+const README_LINES: usize = 110;
 
 /// Rooms without input or output.
 const PURE: &[&str] = &["src/shard", "src/config"];
@@ -214,4 +216,108 @@ fn every_module_says_why_it_exists() {
         .map(|(path, _)| path.display().to_string())
         .collect();
     report("modules without a word", &silent);
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README and the pages that it leads to.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md")];
+    for folder in ["docs", ".github"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    assert!(pages.len() > 10);
+    pages
+}
+
+#[test]
+fn the_readme_is_short_and_names_the_two_commands() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = text.lines().count();
+    assert!(lines <= README_LINES, "README.md has {lines} lines");
+    for command in ["bash tests/run.sh", "cargo run -- demo"] {
+        assert!(text.contains(command), "README.md names no `{command}`");
+    }
+}
+
+/// The text without blocks of code.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// What GitHub makes of a page's headings, to link to.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = prose(&fs::read_to_string(page).unwrap());
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            line.trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let (mut findings, mut followed) = (Vec::new(), 0);
+    for page in pages() {
+        let text = prose(&fs::read_to_string(&page).unwrap());
+        for rest in text.split("](").skip(1) {
+            let link = rest.split(')').next().unwrap_or_default();
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                _ => page.parent().unwrap().join(file),
+            };
+            let found = target.exists()
+                && (anchor.is_empty() || anchors(&target).iter().any(|name| name == anchor));
+            followed += 1;
+            if !found {
+                findings.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(followed > 50, "only {followed} links were found");
+    report("links that lead nowhere", &findings);
+}
+
+/// Whoever searches the page for what a client printed has to find it. (docs/answers.md is compared with the code.)
+#[test]
+fn troubleshooting_has_each_answer_in_its_own_words() {
+    let read = |name: &str| fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let (answers, help) = (read("answers.md"), read("troubleshooting.md"));
+    let (mut missing, mut looked_for) = (Vec::new(), 0);
+    for row in answers.lines() {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        let [reason, status, code, _, text] = cells[..] else {
+            continue;
+        };
+        // 421 is between members, and 499 for nobody. What a client does wrong says so by itself.
+        if !matches!(code, "`UNAVAILABLE`" | "`TOOMANYREQUESTS`") || matches!(status, "421" | "499")
+        {
+            continue;
+        }
+        looked_for += 1;
+        if !help.contains(&format!("| {text} ({reason}) |")) {
+            missing.push(format!("{text} ({reason})"));
+        }
+    }
+    assert!(looked_for > 10, "only {looked_for} answers were found");
+    report("answers that docs/troubleshooting.md lacks", &missing);
 }

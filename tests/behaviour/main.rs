@@ -41,27 +41,19 @@ mod takeover;
 fn every_row_has_its_test_and_every_test_its_row() {
     use std::collections::BTreeSet;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rows_of = |file: &str| -> BTreeSet<String> {
-        let text = std::fs::read_to_string(folder.join(file)).unwrap();
-        text.lines()
-            .filter(|line| line.ends_with("` |") && line.contains("::"))
-            .map(str::to_owned)
-            .collect()
-    };
-    let table = rows_of("docs/behaviour.md");
-    let shown = rows_of("README.md");
-    assert!(
-        shown.len() > 10 && shown.is_subset(&table),
-        "README shows rows of the table"
-    );
-    let test_of = |row: &String| {
+    let page = std::fs::read_to_string(folder.join("docs/behaviour.md")).unwrap();
+    let test_of = |row: &str| {
         row.trim_end_matches("` |")
             .rsplit_once('`')
             .unwrap()
             .1
             .to_owned()
     };
-    let rows: BTreeSet<String> = table.iter().map(test_of).collect();
+    let rows: BTreeSet<String> = page
+        .lines()
+        .filter(|line| line.ends_with("` |") && line.contains("::"))
+        .map(test_of)
+        .collect();
     let mut tests = BTreeSet::new();
     for entry in std::fs::read_dir(folder.join("tests/behaviour")).unwrap() {
         let path = entry.unwrap().path();
