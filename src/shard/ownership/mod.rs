@@ -65,7 +65,6 @@ use std::time::Duration;
 use claim::{Extent, ExtentKey, TimedClaims};
 use omit::{Rule, omits};
 use party::Party;
-use snapshot::{Obstacle, Who};
 use views::Views;
 
 pub use claim::{Moment, ProcessId, ReplicaId, Unknown};
@@ -77,8 +76,6 @@ pub use snapshot::{Snapshot, Verdict, Wait};
 use super::members::MemberId;
 use super::view::{Fingerprint, View};
 
-/// So many members are named for one dispute.
-const NAMED: usize = 8;
 /// So many members that nobody asks are remembered when they send requests. Each may have any view,
 /// so one more would change little.
 const STRANGERS: usize = 64;
@@ -528,78 +525,5 @@ impl Ownership {
     fn longest_absence(&self) -> Option<Duration> {
         let aftermath = self.rules.aftermath;
         (!aftermath.is_zero()).then(|| aftermath / 2)
-    }
-
-    fn snapshot(&mut self, now: Moment) -> Arc<Snapshot> {
-        let obstacles = self.obstacles(now);
-        let replica = self.ledger.replica().clone();
-        let elsewhere = self.past.iter().filter(|ledger| ledger.replica != replica);
-        Arc::new(Snapshot {
-            generation: self.generation,
-            round: self.round,
-            ledger: self.ledger.clone(),
-            view: self.view.clone(),
-            waits: self.wait(),
-            obstacles,
-            elsewhere: elsewhere.cloned().collect(),
-            patience: self.rules.patience,
-            longest_absence: self.longest_absence(),
-        })
-    }
-
-    /// Everything that may be in the way of a write of ours, each extent once.
-    fn obstacles(&mut self, now: Moment) -> Vec<Obstacle> {
-        let mut obstacles: Vec<Obstacle> = Vec::new();
-        let mut known: HashMap<(ExtentKey, bool), usize> = HashMap::new();
-        for (id, party) in &self.parties {
-            for (extent, until) in party.claims() {
-                if self.is_ours(extent) {
-                    continue;
-                }
-                let stands = until.is_none() && !matches!(extent, Extent::Repositories(_));
-                let at = *known.entry((extent.key(), stands)).or_insert_with(|| {
-                    obstacles.push(Obstacle {
-                        extent: extent.clone(),
-                        who: Who::Others(Vec::new()),
-                        standing_since: stands.then_some(now),
-                    });
-                    obstacles.len() - 1
-                });
-                if let Who::Others(members) = &mut obstacles[at].who
-                    && members.len() < NAMED
-                    && !members.contains(&id.member)
-                {
-                    members.push(id.member.clone());
-                }
-            }
-        }
-        self.date(&mut obstacles);
-        let replica = self.ledger.replica();
-        let earlier = self.own_past.iter();
-        let earlier = earlier.filter(|timed| timed.claim.replica != *replica);
-        let earlier = earlier.filter(|_| !omits(Rule::MindEarlierReplica));
-        obstacles.extend(earlier.map(|timed| Obstacle {
-            extent: timed.claim.extent.clone(),
-            who: Who::Ourselves,
-            standing_since: None,
-        }));
-        obstacles
-    }
-
-    /// A dispute is as old as it was before, whoever else has joined it.
-    fn date(&mut self, obstacles: &mut [Obstacle]) {
-        let mut standing = HashMap::new();
-        for obstacle in obstacles.iter_mut() {
-            let Some(since) = &mut obstacle.standing_since else {
-                continue;
-            };
-            let key = obstacle.extent.key();
-            if let Some((_, before)) = self.standing.get(&key) {
-                *since = *before;
-            }
-            // With the extent itself: its key must not come to stand for another.
-            standing.insert(key, (obstacle.extent.clone(), *since));
-        }
-        self.standing = standing;
     }
 }

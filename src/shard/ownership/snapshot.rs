@@ -1,14 +1,19 @@
 //! What the request path reads: whether a write may go now, waits, or is of no use.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claim::{Extent, Moment, ReplicaId, Unknown};
+use super::Ownership;
+use super::claim::{Extent, ExtentKey, Moment, ReplicaId, Unknown};
 use super::ledger::Ledger;
 use super::omit::{Rule, omits};
 use crate::shard::members::MemberId;
 use crate::shard::repository::Repository;
 use crate::shard::view::View;
+
+/// So many members are named for one dispute.
+const NAMED: usize = 8;
 
 /// The rules as they stand at one moment. Swapped whole; nothing is locked to read it.
 #[derive(Debug)]
@@ -205,5 +210,80 @@ impl Snapshot {
         } else {
             Verdict::Hold(wait)
         }
+    }
+}
+
+impl Ownership {
+    pub(super) fn snapshot(&mut self, now: Moment) -> Arc<Snapshot> {
+        let obstacles = self.obstacles(now);
+        let replica = self.ledger.replica().clone();
+        let elsewhere = self.past.iter().filter(|ledger| ledger.replica != replica);
+        Arc::new(Snapshot {
+            generation: self.generation,
+            round: self.round,
+            ledger: self.ledger.clone(),
+            view: self.view.clone(),
+            waits: self.wait(),
+            obstacles,
+            elsewhere: elsewhere.cloned().collect(),
+            patience: self.rules.patience,
+            longest_absence: self.longest_absence(),
+        })
+    }
+
+    /// Everything that may be in the way of a write of ours, each extent once.
+    fn obstacles(&mut self, now: Moment) -> Vec<Obstacle> {
+        let mut obstacles: Vec<Obstacle> = Vec::new();
+        let mut known: HashMap<(ExtentKey, bool), usize> = HashMap::new();
+        for (id, party) in &self.parties {
+            for (extent, until) in party.claims() {
+                if self.is_ours(extent) {
+                    continue;
+                }
+                let stands = until.is_none() && !matches!(extent, Extent::Repositories(_));
+                let at = *known.entry((extent.key(), stands)).or_insert_with(|| {
+                    obstacles.push(Obstacle {
+                        extent: extent.clone(),
+                        who: Who::Others(Vec::new()),
+                        standing_since: stands.then_some(now),
+                    });
+                    obstacles.len() - 1
+                });
+                if let Who::Others(members) = &mut obstacles[at].who
+                    && members.len() < NAMED
+                    && !members.contains(&id.member)
+                {
+                    members.push(id.member.clone());
+                }
+            }
+        }
+        self.date(&mut obstacles);
+        let replica = self.ledger.replica();
+        let earlier = self.own_past.iter();
+        let earlier = earlier.filter(|timed| timed.claim.replica != *replica);
+        let earlier = earlier.filter(|_| !omits(Rule::MindEarlierReplica));
+        obstacles.extend(earlier.map(|timed| Obstacle {
+            extent: timed.claim.extent.clone(),
+            who: Who::Ourselves,
+            standing_since: None,
+        }));
+        obstacles
+    }
+
+    /// A dispute is as old as it was before, whoever else has joined it.
+    fn date(&mut self, obstacles: &mut [Obstacle]) {
+        let mut standing = HashMap::new();
+        for obstacle in obstacles.iter_mut() {
+            let Some(since) = &mut obstacle.standing_since else {
+                continue;
+            };
+            let key = obstacle.extent.key();
+            if let Some((_, before)) = self.standing.get(&key) {
+                *since = *before;
+            }
+            // With the extent itself: its key must not come to stand for another.
+            standing.insert(key, (obstacle.extent.clone(), *since));
+        }
+        self.standing = standing;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Effect, Event, NoAnswer, Note, Reply, Verdict, Wait};
 use super::fleet::{A, B, C, D, Fleet, KEY, Layout, layout, member_id, party, seconds};
-use super::{AFTERMATH, JOINED, MOVED, MOVES, REMOVED, STAYS, three};
+use super::{AFTERMATH, JOINED, MOVED, MOVES, REMOVED, STAYS, TWO, three};
 
 #[test]
 fn whoever_changes_later_is_told() {
