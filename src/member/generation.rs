@@ -158,6 +158,13 @@ impl Generation {
             .find(|party| self.member_of(*party).id == *id)
     }
 
+    /// Former members of this name: it may be listed at another address.
+    pub(crate) fn former(&self, id: &MemberId) -> impl Iterator<Item = PeerRef> {
+        let former = self.former_members.iter().enumerate();
+        let named = former.filter(move |(_, former)| former.member.id == *id);
+        named.map(|(at, _)| PeerRef::Former(at))
+    }
+
     /// The party that the rules of ownership know by this.
     pub(crate) fn party_of(&self, id: &PartyId) -> Option<PeerRef> {
         self.parties()

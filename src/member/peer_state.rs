@@ -105,27 +105,28 @@ impl PeerState {
     pub(crate) fn note_request(&self, now: Moment, view: Option<&Fingerprint>) -> bool {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.last_request
-            .store(now.saturating_add(1), Ordering::Relaxed);
-        view.is_some_and(|view| beginning(view) != self.view.load(Ordering::Relaxed))
+            .store(now.saturating_add(1), Ordering::SeqCst);
+        view.is_some_and(|view| beginning(view) != self.view.load(Ordering::SeqCst))
     }
 
     /// When a request of its came last.
     pub(crate) fn last_request(&self) -> Option<Moment> {
-        let at = self.last_request.load(Ordering::Relaxed).checked_sub(1)?;
+        let at = self.last_request.load(Ordering::SeqCst).checked_sub(1)?;
         Some(Duration::from_millis(at))
     }
 
-    /// When a request of its came last, rounded up, if that was with another view than this.
-    pub(crate) fn contradicts(&self, view: &Fingerprint) -> Option<Moment> {
-        let known = self.view.load(Ordering::Relaxed);
+    /// Records the view that it has told. Says when a request of its came last, rounded up, if that
+    /// was with another one: whichever comes at the same time is seen here, or sees this view.
+    pub(crate) fn take_view(&self, view: &Fingerprint) -> Option<Moment> {
+        let known = self.view.swap(beginning(view), Ordering::SeqCst);
         let differs = known != 0 && known != beginning(view);
         let at = self.last_request().filter(|_| differs)?;
         Some(at.saturating_add(Duration::from_millis(1)))
     }
 
-    /// Records the view that it is known by.
+    /// Records the view that a request of its has shown.
     pub(crate) fn set_view(&self, view: &Fingerprint) {
-        self.view.store(beginning(view), Ordering::Relaxed);
+        self.view.store(beginning(view), Ordering::SeqCst);
     }
 
     /// Something has changed that may let a request go that waits for it.

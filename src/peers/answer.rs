@@ -57,19 +57,19 @@ pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fin
     let Some(id) = member.and_then(|id| id.parse().ok()) else {
         return;
     };
-    let Some(party) = generation.party(&id) else {
-        // One that only witnesses know, perhaps.
-        return state.step(Event::Asked {
-            member: id,
-            view: view.copied(),
-            replica: None,
-        });
-    };
-    let peer = generation.peer_state_of(party);
-    if peer.note_request(state.writes.now(), view) {
-        if let Some(view) = view {
-            peer.set_view(view);
+    let listed = generation.party(&id);
+    // One that nobody asks may be known to witnesses.
+    let mut is_news = listed.is_none();
+    for party in listed.into_iter().chain(generation.former(&id)) {
+        let peer = generation.peer_state_of(party);
+        if peer.note_request(state.writes.now(), view) {
+            is_news = true;
+            if let Some(view) = view {
+                peer.set_view(view);
+            }
         }
+    }
+    if is_news {
         state.step(Event::Asked {
             member: id,
             view: view.copied(),

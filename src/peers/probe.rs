@@ -96,13 +96,14 @@ impl Checks {
         let mut tracker = Tracker::resumed(self.probes.thresholds, peer.verdict());
         loop {
             let round = self.state.writes.snapshot().round;
-            let (asked, asked_at) = (Instant::now(), self.state.writes.now());
-            let heard = {
+            let asked_at = self.state.writes.now();
+            let (heard, took) = {
                 // Closed never: it lives as long as we do.
                 let _turn = self.turn.acquire().await;
-                self.ask_party(party, &id).await
+                let asked = Instant::now();
+                (self.ask_party(party, &id).await, asked.elapsed())
             };
-            let stopped = asked.elapsed() > self.probes.timeout.saturating_mul(2) + STOPPED;
+            let stopped = took > self.probes.timeout.saturating_mul(2) + STOPPED;
             self.judge(party, &heard, &mut tracker);
             self.take(&id, round, asked_at, heard, stopped, &peer);
             let (is_party, was_asked, may_be_gone) = {
@@ -149,10 +150,7 @@ impl Checks {
         let event = match heard {
             Heard::State(state) => {
                 let view = state.report.view.parse().ok();
-                let contradicted_at = view.as_ref().and_then(|view| peer.contradicts(view));
-                if let Some(view) = view {
-                    peer.set_view(&view);
-                }
+                let contradicted_at = view.and_then(|view| peer.take_view(&view));
                 told(Reply::Report(Box::new(state.report)), contradicted_at)
             }
             Heard::WithoutUs => told(Reply::WithoutUs, None),

@@ -99,7 +99,7 @@ impl Reloader {
         let outcome = match self.read().await {
             // Its requests in flight keep their generation, and no other would ever serve one. To change
             // its view in its last second would only confuse its peers.
-            Ok(_) if self.state.phase() == Phase::Closing => Err(vec![CLOSING.to_owned()]),
+            Ok(_) if self.state.phase() >= Phase::Closing => Err(vec![CLOSING.to_owned()]),
             Ok(ready) => self.take(ready),
             Err(problems) => Err(problems),
         };

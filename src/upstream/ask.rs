@@ -110,6 +110,19 @@ pub(crate) fn cause(error: &Error) -> String {
     said.trim_start().to_owned() + &root
 }
 
+/// The code of the system's error behind this one. The framework wraps those of connecting.
+pub(crate) fn os_error(error: &Error) -> Option<i32> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if let Some(code) = io.and_then(std::io::Error::raw_os_error) {
+            return Some(code);
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// The head of a small question.
 ///
 /// # Errors
@@ -124,6 +137,14 @@ pub(crate) fn question(path: &str, host: &str) -> pingora::Result<RequestHeader>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_systems_error_is_found_behind_a_connection_that_was_not_made() {
+        // Nobody can connect to a broadcast address: ENETUNREACH.
+        let nowhere = std::net::SocketAddr::from(([127, 255, 255, 255], 1));
+        let error = pingora::protocols::l4::ext::connect(&nowhere, None).await;
+        assert_eq!(os_error(&error.unwrap_err()), Some(101));
+    }
 
     #[test]
     fn a_cause_quotes_nothing_that_was_received() {

@@ -13,7 +13,7 @@ use crate::member::generation::PeerRef;
 use crate::peers::wire::{self, MemberState};
 use crate::shard::ownership::PartyId;
 use crate::shard::text;
-use crate::upstream::{Asker, Load, cause, question};
+use crate::upstream::{Asker, Load, cause, os_error, question};
 
 /// What came of asking a party for its state.
 pub(super) enum Heard {
@@ -237,14 +237,12 @@ fn heard_of(error: &Error) -> Heard {
     }
 }
 
-/// Whether it is this machine that failed: no descriptor, no memory, no way out, a rule of its own.
-/// Nobody was asked then, so nobody was silent.
+/// Whether it is this machine that failed: no descriptor, no memory, no port, a rule of its own.
+/// Nobody was asked then, so nobody was silent. A network that is out is out for others too.
 fn is_ours(error: &Error) -> bool {
-    // errno(3): EPERM, ENOMEM, EACCES, ENFILE, EMFILE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS.
-    const OURS: [i32; 9] = [1, 12, 13, 23, 24, 99, 100, 101, 105];
-    let cause = error.root_cause().downcast_ref::<io::Error>();
-    let code = cause.and_then(io::Error::raw_os_error);
-    code.is_some_and(|code| OURS.contains(&code))
+    // errno(3): EPERM, ENOMEM, EACCES, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS.
+    const OURS: [i32; 7] = [1, 12, 13, 23, 24, 99, 105];
+    os_error(error).is_some_and(|code| OURS.contains(&code))
 }
 
 /// Whether the other end says, by the alert that [`crate::tls::MemberVerifier`] causes, that our
@@ -283,5 +281,44 @@ fn brief(error: &Error) -> String {
             None => error.etype().as_str().to_owned(),
         },
         _ => cause(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Wrapped(io::Error);
+
+    impl std::fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl std::error::Error for Wrapped {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn an_error_of_our_own_is_no_silence_however_it_is_wrapped() {
+        for (code, is_silence) in [
+            (1, false),
+            (24, false),
+            (99, false),
+            (101, true),
+            (113, true),
+        ] {
+            let cause = io::Error::from_raw_os_error(code);
+            for kind in [ErrorType::InternalError, ErrorType::ConnectError] {
+                let wrapped = Wrapped(io::Error::from_raw_os_error(code));
+                let heard = heard_of(&Error::because(kind, "connecting", wrapped));
+                assert_eq!(matches!(heard, Heard::Silent(_)), is_silence, "{cause}");
+                assert_eq!(matches!(heard, Heard::NotAsked(_)), !is_silence, "{cause}");
+            }
+        }
     }
 }

@@ -137,6 +137,11 @@ impl ProcessId {
 }
 
 impl ReplicaId {
+    /// Nothing is written with one that is not known yet.
+    pub(super) fn is_known(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// As it was told.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())

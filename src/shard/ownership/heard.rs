@@ -225,6 +225,23 @@ impl Ownership {
         }
         if witness.complete || omits(Rule::RequireCompleteWitness) {
             self.becomes_complete(effects);
+            self.take_unheard(witness, now);
+        }
+    }
+
+    /// Of whom a complete witness has heard nothing for so long.
+    fn take_unheard(&mut self, witness: &Witness, now: Moment) {
+        for unheard in &witness.unheard {
+            let Ok(member) = unheard.member.parse() else {
+                continue;
+            };
+            let address = PartyAddress::told(&unheard.address);
+            let party = self.parties.get_mut(&PartyId { member, address });
+            if let Some(party) = party.filter(|party| party.told.is_none()) {
+                let since = now.saturating_sub(Duration::from_millis(unheard.for_ms));
+                let known = party.unheard_since.unwrap_or(now);
+                party.unheard_since = Some(known.min(since));
+            }
         }
     }
 
@@ -265,6 +282,11 @@ impl Ownership {
         if last_request.is_some_and(|at| at >= since) {
             party.heard();
         }
+        let (began, aftermath) = (self.round_began, self.rules.aftermath);
+        if party.did_not_answer(asked_at, last_request, &why, began, aftermath) {
+            party.ended_in = ended_in.max(round);
+            self.changed |= party.ended_in > ended_in;
+        }
         match why {
             NoAnswer::NotAsked if !omits(Rule::ForgiveOwnErrors) => return,
             NoAnswer::Closed(ref reason) => {
@@ -294,11 +316,6 @@ impl Ownership {
                 party.closed_to_us = None;
             }
         }
-        let (began, aftermath) = (self.round_began, self.rules.aftermath);
-        if party.did_not_answer(asked_at, last_request, &why, began, aftermath) {
-            party.ended_in = ended_in.max(round);
-        }
-        self.changed |= party.ended_in > ended_in;
         self.drop_if_gone(id, effects);
     }
 
@@ -332,8 +349,11 @@ impl Ownership {
             }
             asked = true;
             party.heard();
-            let moved =
-                replica.filter(|replica| party.told_replica().is_some_and(|told| told != *replica));
+            let another = |replica: &&ReplicaId| {
+                let told = party.told_replica();
+                replica.is_known() && told.is_some_and(|told| told != *replica)
+            };
+            let moved = replica.filter(another);
             let moved = moved.filter(|_| !omits(Rule::RememberUntoldReplica));
             let Some(view) = view.filter(|view| party.told_view() != Some(view) || moved.is_some())
             else {
@@ -348,7 +368,9 @@ impl Ownership {
             };
             let extent = known.map_or(Extent::Any(Unknown::SeenInRequest), Extent::View);
             let moved = moved.cloned();
-            if !omits(Rule::RememberUntoldView) && party.shows(view, extent, moved, now) {
+            let aftermath = self.rules.aftermath;
+            if !omits(Rule::RememberUntoldView) && party.shows(view, extent, moved, now, aftermath)
+            {
                 self.changed = true;
                 effects.push(Effect::Ask(id.clone()));
             }

@@ -9,8 +9,9 @@
 //!    names every write that goes on under the old one.
 //! 2. After another view or replica is taken, every party is asked before anything is written. A party
 //!    is a peer, or a former member that may not know yet that it is one. Only an answer ends the
-//!    asking; or a refusal, as nobody is there; or a request of its, which shows its view; or that
-//!    nothing was heard of it for `aftermath`.
+//!    asking; or a refusal, as nobody is there; or that nothing was heard of it for `aftermath`, by us
+//!    or by a complete witness; or a request of its `aftermath` later, as it asks too; or that nobody
+//!    ever heard of it, so nobody can have answered it.
 //! 3. A repository is written only while all parties, as last known, give it to us: a party that
 //!    cannot be reached counts with what it told last. So of two members that both take themselves
 //!    for the owner, the one that changed later was told of the other.
@@ -395,11 +396,12 @@ impl Ownership {
         party.is_some_and(|party| party.ended_in >= self.round)
     }
 
-    /// Whether this is the replica that this member told last, or nobody asks it.
+    /// Whether a question with this replica says nothing new of its member.
     #[must_use]
     pub fn knows_replica(&self, member: &MemberId, replica: &ReplicaId) -> bool {
         let mut parties = self.parties.iter().filter(|(id, _)| id.member == *member);
-        parties.all(|(_, party)| party.told_replica().is_none_or(|told| told == replica))
+        !replica.is_known()
+            || parties.all(|(_, party)| party.told_replica().is_none_or(|told| told == replica))
     }
 
     /// The view that this party told last, and whether it is the one in force here.
@@ -431,8 +433,10 @@ impl Ownership {
         let peers = self.view.members().peers();
         let listed: Vec<PartyId> = peers.map(|(_, member)| PartyId::of(member)).collect();
         for id in listed {
+            let known = self.parties.keys().any(|known| known.member == id.member);
             let party = self.parties.entry(id).or_insert_with(|| Party::new(true));
             (party.listed, party.asked) = (true, true);
+            party.is_new |= self.complete && !known;
         }
         let us = &self.view.members().get(self.view.members().local()).id;
         self.parties.retain(|id, party| {
@@ -509,7 +513,7 @@ impl Ownership {
         self.ignorant_until = now.saturating_add(self.rules.aftermath);
         self.begin_round(now);
         for party in self.parties.values_mut() {
-            (party.unanswered, party.no_answer_since) = (None, None);
+            (party.unanswered, party.unheard_since, party.is_new) = (None, None, false);
         }
         self.changed = true;
         effects.push(Effect::Note(Note::WasAway(away)));

@@ -47,6 +47,8 @@ pub(super) struct Party {
     pub(super) listed: bool,
     /// Whether we ask it ourselves, or know it by witnesses only.
     pub(super) asked: bool,
+    /// Whether it came on the list while we knew of everybody, and nobody knew of it.
+    pub(super) is_new: bool,
     /// What its process told last.
     pub(super) told: Option<Told>,
     /// What processes before that one may still be writing, and what witnesses told.
@@ -54,8 +56,9 @@ pub(super) struct Party {
     /// The last round of questions in which one to it has ended, whichever way.
     pub(super) ended_in: u64,
     pub(super) unanswered: Option<Unanswered>,
-    /// The first question since it answered one, for whatever reason there was no answer.
-    pub(super) no_answer_since: Option<Moment>,
+    /// Since when nothing was heard of it: the first question since it answered one, or a request
+    /// after that. By us, or by a witness.
+    pub(super) unheard_since: Option<Moment>,
     /// It is there and cannot be asked, and why.
     pub(super) closed_to_us: Option<String>,
     /// What its requests show that it has not told: it may have another view, or another replica.
@@ -114,11 +117,12 @@ impl Party {
         Self {
             listed: false,
             asked,
+            is_new: false,
             told: None,
             timed: TimedClaims::default(),
             ended_in: 0,
             unanswered: None,
-            no_answer_since: None,
+            unheard_since: None,
             closed_to_us: None,
             untold: None,
         }
@@ -143,6 +147,7 @@ impl Party {
         extent: Extent,
         replica: Option<ReplicaId>,
         now: Moment,
+        aftermath: Duration,
     ) -> bool {
         let Some(untold) = &mut self.untold else {
             self.untold = Some(Untold {
@@ -156,6 +161,16 @@ impl Party {
         };
         let another_view = untold.view.is_some_and(|shown| shown != view);
         let another_replica = replica.is_some() && untold.replica != replica;
+        if let Some(before) = untold.replica.take_if(|_| another_replica) {
+            let extent = untold.extent.clone();
+            let process = self.told.as_ref().map(|told| told.process.clone());
+            let claim = Claim {
+                extent,
+                replica: before,
+            };
+            let until = now.saturating_add(aftermath);
+            self.timed.add(process.unwrap_or_default(), claim, until);
+        }
         if another_view {
             (untold.view, untold.extent) = (None, Extent::Any(Unknown::SeenInRequest));
         }
@@ -181,8 +196,7 @@ impl Party {
         });
     }
 
-    /// A question of this moment got no answer. Says whether the asking is over with that: nobody is
-    /// there any more, or a request tells as much as an answer would, or it lasts for too long.
+    /// A question of this moment got no answer. Says whether the asking is over with that.
     pub(super) fn did_not_answer(
         &mut self,
         asked_at: Moment,
@@ -191,11 +205,42 @@ impl Party {
         round_began: Moment,
         aftermath: Duration,
     ) -> bool {
-        let since = *self.no_answer_since.get_or_insert(asked_at);
+        let over = self.spoke(last_request, round_began, aftermath)
+            || self.is_unheard_of(last_request, why)
+            || omits(Rule::WaitForAnswer);
+        if *why == NoAnswer::NotAsked {
+            return over;
+        }
+        let since = *self.unheard_since.get_or_insert(asked_at);
         let since = last_request.map_or(since, |at| since.max(at));
-        let spoke = last_request.is_some_and(|at| at >= round_began);
+        self.unheard_since = Some(since);
         let lasted = asked_at >= since.saturating_add(aftermath);
-        *why == NoAnswer::Refused || spoke || lasted || omits(Rule::WaitForAnswer)
+        // Another member is where one was that is listed no more.
+        let nobody = match why {
+            NoAnswer::Refused => true,
+            NoAnswer::Replaced => !self.listed,
+            NoAnswer::Silent | NoAnswer::Closed(_) | NoAnswer::NotAsked => false,
+        };
+        nobody || lasted || over
+    }
+
+    /// A request that comes so long after the round began is of one that was told by now: it asks
+    /// too, and is told our view then. Otherwise it is cut off from us, though not we from it.
+    fn spoke(
+        &self,
+        last_request: Option<Moment>,
+        round_began: Moment,
+        aftermath: Duration,
+    ) -> bool {
+        let told = round_began.saturating_add(aftermath);
+        last_request.is_some_and(|at| at >= told)
+    }
+
+    /// Whether it is new on the list, and nothing of it was heard yet.
+    fn is_unheard_of(&self, last_request: Option<Moment>, why: &NoAnswer) -> bool {
+        let nothing = self.told.is_none() && self.untold.is_none() && self.timed.is_empty();
+        let is_there = matches!(why, NoAnswer::Closed(_)) || last_request.is_some();
+        self.is_new && nothing && !is_there
     }
 
     /// It is alive: silence begins anew.
@@ -242,7 +287,7 @@ impl Party {
         aftermath: Duration,
     ) -> bool {
         self.heard();
-        (self.closed_to_us, self.no_answer_since) = (None, None);
+        (self.closed_to_us, self.unheard_since) = (None, None);
         let until = now.saturating_add(aftermath);
         let in_doubt = self.untold.is_some();
         self.settle_untold(&new.process, new.claims.first(), asked_at, until);

@@ -65,6 +65,20 @@ pub struct Witness {
     /// The views that these name, in words, each with its fingerprint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<(String, Description)>,
+    /// Members of whom it hears nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<Unheard>,
+}
+
+/// One of whom nothing is heard, though it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unheard {
+    /// Who.
+    pub member: String,
+    /// Where it is asked.
+    pub address: String,
+    /// For how long, in milliseconds; more than `aftermath` makes no difference.
+    pub for_ms: u64,
 }
 
 /// One claim of a third.

@@ -7,7 +7,9 @@ use super::Ownership;
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::omit::{Rule, omits};
 use super::party::{Party, PartyAddress, PartyId, Untold};
-use super::report::{Asker, Memory, Report, Seen, UnderWay, WITNESS_VIEWS, Witness, millis};
+use super::report::{
+    Asker, Memory, Report, Seen, UnderWay, Unheard, WITNESS_VIEWS, Witness, millis,
+};
 use crate::shard::members::MemberId;
 use crate::shard::view::{Fingerprint, OtherView};
 
@@ -133,6 +135,13 @@ impl Ownership {
                     timed.until.saturating_sub(now),
                 )
             });
+            if let Some(since) = party.unheard_since {
+                witness.unheard.push(Unheard {
+                    member: id.member.to_string(),
+                    address: id.address.as_str().to_owned(),
+                    for_ms: millis(now.saturating_sub(since).min(aftermath)),
+                });
+            }
             if let Some(untold) = &party.untold
                 && !omits(Rule::TestifyUntoldView)
             {

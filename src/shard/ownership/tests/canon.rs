@@ -87,12 +87,14 @@ impl Canon<'_> {
             let last = at.and_then(|at| process.last_request[at]);
             let since = party.unanswered.map(|silence| silence.since);
             self.number(u8::from(since.is_some() && last >= since));
-            self.optional(party.no_answer_since, |canon, since| {
+            self.optional(party.unheard_since, |canon, since| {
                 canon.past(last.map_or(since, |last| since.max(last)));
             });
             let waits = party.ended_in < process.rules.round;
-            let spoke = last >= Some(process.rules.round_began);
-            self.number(u8::from(waits && spoke));
+            let aftermath = self.setting.rules.aftermath;
+            let told = process.rules.round_began + aftermath;
+            self.number(u8::from(waits && last >= Some(told)));
+            self.optional(waits.then_some(told), Self::future);
             let (view, shown_at) = at.map_or((None, Moment::ZERO), |at| process.known_view[at]);
             self.optional(view.as_ref(), Self::view);
             self.number(u8::from(shown_at == self.now));
@@ -132,7 +134,7 @@ impl Canon<'_> {
     }
 
     fn party(&mut self, party: &Party) {
-        for flag in [party.listed, party.asked] {
+        for flag in [party.listed, party.asked, party.is_new] {
             self.number(u8::from(flag));
         }
         self.number(u8::from(party.closed_to_us.is_some()));

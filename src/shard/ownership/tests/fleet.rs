@@ -123,7 +123,13 @@ pub(super) struct Question {
     pub(super) report: Option<Report>,
 }
 
+/// A replica that is not known yet.
+pub(super) const UNKNOWN: u8 = u8::MAX;
+
 pub(super) fn replica(member: usize, number: u8) -> ReplicaId {
+    if number == UNKNOWN {
+        return ReplicaId::default();
+    }
     ReplicaId::new(format!("{}-registry-{number}", IDS[member]))
 }
 

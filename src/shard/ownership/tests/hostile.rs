@@ -82,6 +82,7 @@ fn report() -> impl Strategy<Value = Report> {
         vec((text(), description()), 0..3),
     );
     let witness = witness.prop_map(|(complete, claims, views)| Witness {
+        unheard: Vec::new(),
         complete,
         claims,
         views,

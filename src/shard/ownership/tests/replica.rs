@@ -1,7 +1,7 @@
 //! Two replicas of one member are two writers.
 
 use super::super::{Effect, Verdict, Wait};
-use super::fleet::{A, B, C, replica};
+use super::fleet::{A, B, C, UNKNOWN, replica};
 use super::{AFTERMATH, MOVED, MOVES, STAYS, three};
 
 #[test]
@@ -76,6 +76,35 @@ fn a_replica_that_nobody_asked_for_is_known_by_the_questions_of_its_member() {
     assert_eq!(fleet.writers(STAYS), 0);
     fleet.live(1);
     assert!(fleet.may_write(A, STAYS));
+}
+
+#[test]
+fn each_replica_that_questions_have_shown_is_waited_for() {
+    let mut fleet = three(&MOVED);
+    fleet.move_replica(A, 1);
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    assert_eq!(fleet.write(A, STAYS), Verdict::Admit);
+    fleet.restart(A, 0, 2);
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    fleet.live(AFTERMATH - 1);
+    assert_eq!(fleet.writers(STAYS), 1);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Hold(Wait::OwnReplica));
+    fleet.live(2);
+    assert!(fleet.may_write(A, STAYS));
+}
+
+#[test]
+fn a_replica_that_is_known_late_is_no_other_one() {
+    let mut fleet = three(&MOVED);
+    fleet.restart(A, 0, UNKNOWN);
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    fleet.move_replica(A, 0);
+    fleet.ask(A, B);
+    fleet.ask(A, C);
+    assert_eq!(fleet.verdict(A, STAYS), Verdict::Admit);
 }
 
 #[test]

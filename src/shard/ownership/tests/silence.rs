@@ -2,7 +2,7 @@
 
 use super::super::{Effect, Event, NoAnswer, Note, Verdict, Wait};
 use super::fleet::{A, B, C, Fleet, member_id, party};
-use super::{AFTERMATH, MOVED, MOVES, REMOVED, STAYS, three};
+use super::{AFTERMATH, JOINED, MOVED, MOVES, REMOVED, STAYS, three};
 
 /// C is removed, has a write under way, and A knows it.
 fn removed() -> Fleet {
@@ -88,6 +88,54 @@ fn whoever_is_slow_before_it_dies_is_counted_from_its_death() {
 }
 
 #[test]
+fn a_lost_question_to_a_newcomer_that_nobody_has_heard_of_ends_the_asking() {
+    let mut fleet = Fleet::settled(&JOINED, AFTERMATH, &[A, B]);
+    fleet.reload(A, 1);
+    fleet.ask(A, B);
+    fleet.no_answer(A, C, NoAnswer::Silent);
+    assert!(fleet.may_write(A, STAYS));
+    // One that has asked is no such newcomer.
+    fleet.start(C, 1, 0);
+    fleet.ask(C, B);
+    fleet.reload(B, 1);
+    fleet.ask(B, A);
+    fleet.no_answer(B, C, NoAnswer::Silent);
+    assert_eq!(fleet.verdict(B, STAYS), Verdict::Hold(Wait::Asking));
+}
+
+#[test]
+fn a_witness_who_has_heard_nothing_for_aftermath_spares_the_wait() {
+    for (silent, admits) in [(AFTERMATH, true), (AFTERMATH - 2, false)] {
+        let mut fleet = three(&MOVED);
+        fleet.stop(C, true);
+        for _ in 0..silent {
+            fleet.ask(B, C);
+            fleet.ask(B, A);
+            fleet.tick();
+        }
+        fleet.restart(A, 0, 0);
+        fleet.ask(A, B);
+        fleet.ask(A, C);
+        assert_eq!(fleet.may_write(A, STAYS), admits, "{silent}");
+    }
+}
+
+#[test]
+fn a_request_ends_the_asking_only_of_who_must_have_been_told() {
+    let mut fleet = three(&MOVED);
+    fleet.reload(A, 1);
+    fleet.ask(A, B);
+    for tick in 0..=AFTERMATH {
+        // Its requests come, and our questions do not get there.
+        let now = fleet.now;
+        fleet.process(A).last_request[C] = Some(now);
+        fleet.no_answer(A, C, NoAnswer::Silent);
+        assert_eq!(fleet.may_write(A, STAYS), tick == AFTERMATH, "{tick}");
+        fleet.tick();
+    }
+}
+
+#[test]
 fn a_request_is_a_sign_of_life() {
     let mut fleet = removed();
     for _ in 0..3 * AFTERMATH {
@@ -148,6 +196,7 @@ fn another_member_at_its_address_ends_a_former_one_after_aftermath() {
     fleet.crash(C);
     for _ in 0..AFTERMATH {
         assert!(!is_gone(&fleet.no_answer(A, C, NoAnswer::Replaced)));
+        assert!(fleet.may_write(A, STAYS));
         fleet.tick();
     }
     assert!(is_gone(&fleet.no_answer(A, C, NoAnswer::Replaced)));
