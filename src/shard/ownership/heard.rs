@@ -283,7 +283,9 @@ impl Ownership {
             party.heard();
         }
         let (began, aftermath) = (self.round_began, self.rules.aftermath);
-        if party.did_not_answer(asked_at, last_request, &why, began, aftermath) {
+        let over = party.did_not_answer(asked_at, last_request, &why, began, aftermath);
+        // Who does not know yet what is under way wants an answer.
+        if over && (complete || why != NoAnswer::NotAsked) {
             party.ended_in = ended_in.max(round);
             self.changed |= party.ended_in > ended_in;
         }

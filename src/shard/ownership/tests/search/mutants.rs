@@ -37,7 +37,7 @@ fn mutants() -> Vec<(Rule, Model)> {
         (Rule::AskBeforeWriting, Model::moved(trouble(3, 0, 0))),
         (Rule::AskBeforeMoving, Model::moved(replicas)),
         (Rule::WaitForAnswer, Model::moved(trouble(3, 0, 2))),
-        (Rule::KeepLastKnown, Model::moved(trouble(1, 0, 1))),
+        (Rule::KeepLastKnown, Model::moved(trouble(1, 1, 0))),
         (Rule::KeepFormerMembers, Model::removed(trouble(1, 0, 0))),
         (Rule::WaitInSilence, Model::removed(trouble(1, 1, 0))),
         (Rule::RememberUntoldReplica, Model::moved(replicas)),
