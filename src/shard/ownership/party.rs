@@ -10,7 +10,7 @@ use crate::shard::members::{MemberAddress, MemberId};
 use crate::shard::view::Fingerprint;
 
 /// Questions in a row that a party must leave unanswered before it counts as gone.
-const LEAST_UNANSWERED: u32 = 3;
+pub(super) const LEAST_UNANSWERED: u32 = 3;
 
 /// Who somebody is: a member at another address may be another process.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

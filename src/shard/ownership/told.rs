@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Ownership;
 use super::claim::{Claim, Extent, Moment, ProcessId, ReplicaId, Unknown};
 use super::omit::{Rule, omits};
-use super::party::{Party, PartyAddress, PartyId, Untold};
+use super::party::{LEAST_UNANSWERED, Party, PartyAddress, PartyId, Untold};
 use super::report::{
     Asker, Memory, Report, Seen, UnderWay, Unheard, WITNESS_VIEWS, Witness, millis,
 };
@@ -119,7 +119,10 @@ impl Ownership {
         for (id, party) in &self.parties {
             let is_asker = asker.member.as_ref() == Some(&id.member);
             let aftermath = self.rules.aftermath;
-            let left = match party.unanswered.filter(|_| !party.listed) {
+            let silence = party.unanswered.filter(|_| !party.listed);
+            // At first a death may look like a lost question, and is told again as what it is.
+            let silence = silence.filter(|silence| silence.count >= LEAST_UNANSWERED);
+            let left = match silence {
                 Some(silence) => silence.ends(aftermath).saturating_sub(now),
                 None => aftermath,
             };

@@ -136,6 +136,24 @@ fn a_request_ends_the_asking_only_of_who_must_have_been_told() {
 }
 
 #[test]
+fn a_witness_does_not_take_a_death_for_a_partition_at_first() {
+    let mut fleet = removed();
+    fleet.crash(C);
+    // Its last question was cut in the middle.
+    fleet.no_answer(B, C, NoAnswer::Silent);
+    fleet.restart(A, 1, 0);
+    fleet.ask(A, B);
+    for _ in 0..AFTERMATH {
+        fleet.tick();
+        fleet.ask(B, C);
+        fleet.ask(A, B);
+        fleet.ask(B, A);
+    }
+    fleet.tick();
+    assert!(fleet.may_write(A, MOVES));
+}
+
+#[test]
 fn a_request_is_a_sign_of_life() {
     let mut fleet = removed();
     for _ in 0..3 * AFTERMATH {
