@@ -13,6 +13,8 @@
 # SHARDLET_TEST_ZOT names a zot binary when none is on PATH. SHARDLET_BINARY names a built shardlet to test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tests/steps.sh
+. tests/steps.sh
 
 # command → Debian package that brings it
 declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
@@ -53,60 +55,62 @@ main() {
   if [[ ${1:-} == --build-tools ]]; then
     PACKAGE_OF=()
   fi
-  install_packages
+  step "Debian packages" install_packages
   if [[ ${1:-} == --build-tools ]]; then exit 0; fi
-  if [[ ${1:-} == --packages ]]; then prepare_go_tools; prepare_cargo_tools; exit 0; fi
+  if [[ ${1:-} == --packages ]]; then prepare_tools; exit 0; fi
 
   if [[ $faults == yes ]]; then
     prepare
-    if (($#)); then faults --full "$@"; else faults --full --figures docs/faults.md; fi
+    if (($#)); then step "faults" faults --full "$@"; else step "faults" faults --full --figures docs/faults.md; fi
     summary "faults passed at full size" "$started"
     exit 0
   fi
 
   if [[ $compose == yes ]]; then
     prepare
-    compose "$@"
+    step "the compose file" compose "$@"
     summary "the compose file passed" "$started"
     exit 0
   fi
 
-  say "cargo test"
-  cargo test --locked
+  step "cargo test" cargo test --locked
   if [[ $fast == yes ]]; then summary "cargo test passed; END TO END, COMPOSE AND FAULTS NOT RUN (--fast)" "$started"; exit 0; fi
 
   prepare
-  say "end to end"
-  "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
-  if (($#)); then summary "cargo test and end to end passed; COMPOSE AND FAULTS NOT RUN ($*)" "$started"; exit 0; fi
-  compose
-  faults
+  if (($#)); then
+    step "end to end" end_to_end "$@"
+    summary "cargo test and end to end passed; COMPOSE AND FAULTS NOT RUN ($*)" "$started"
+    exit 0
+  fi
+  # Each waits for other processes most of the time. The faults measure, so they are alone.
+  beside "the compose file" compose
+  step "end to end" end_to_end
+  join
+  step "faults" faults
   summary "cargo test, end to end, the compose file and faults passed" "$started"
 }
 
-# Python's packages, the clients that come as Go modules, and the program.
+# All that the tests need beside Debian's packages.
 prepare() {
-  prepare_venv
-  prepare_go_tools
-  prepare_cargo_tools
+  step "tools" prepare_tools
   if [[ -z ${SHARDLET_BINARY:-} ]]; then
-    say "cargo build --release"
-    cargo build --release --locked
+    step "cargo build --release" cargo build --release --locked
     SHARDLET_BINARY=${CARGO_TARGET_DIR:-target}/release/shardlet
   fi
   SHARDLET_BINARY=$(realpath "$SHARDLET_BINARY")
   export SHARDLET_BINARY
 }
 
-compose() {
-  say "compose $*"
-  "$VENV/bin/python" -m pytest tests/compose --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"
+# Python's packages, the clients that come as Go modules, cargo-deb.
+prepare_tools() {
+  prepare_venv
+  prepare_go_tools
+  prepare_cargo_tools
 }
 
-faults() {
-  say "faults $*"
-  "$VENV/bin/python" -m pytest tests/faults --timeout="$FAULT_TIMEOUT_SECONDS" "$@"
-}
+end_to_end() { "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"; }
+compose() { "$VENV/bin/python" -m pytest tests/compose --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"; }
+faults() { "$VENV/bin/python" -m pytest tests/faults --timeout="$FAULT_TIMEOUT_SECONDS" "$@"; }
 
 # Only what is missing is installed, so a second run neither needs the network nor root.
 install_packages() {
@@ -146,8 +150,7 @@ without_services() {
   [[ -e $policy ]] && return 0
   printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
   "$@" chmod 755 "$policy"
-  # shellcheck disable=SC2064  # the words of now are meant
-  trap "$* rm -f $policy" EXIT
+  at_exit "$@" rm -f "$policy"
 }
 
 prepare_venv() {
@@ -198,8 +201,7 @@ usable_go() {
 }
 
 has() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; }
-say() { printf '\n=== %s\n' "$*"; }
 die() { printf '\ntests/run.sh: %s\n' "$*" >&2; exit 1; }
-summary() { printf '\n=== tests/run.sh: %s (%d s)\n' "$1" $((SECONDS - $2)); }
+summary() { times; say "$(printf 'tests/run.sh: %s (%d s)' "$1" $((SECONDS - $2)))"; }
 
 main "$@"

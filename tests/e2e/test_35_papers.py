@@ -18,20 +18,21 @@ from lib.tools import go_tool
 WORKFLOWS = REPOSITORY / ".github" / "workflows"
 # Those that have scripts.
 FOLDERS = (".ci", "compose", "deploy", "tests")
+_SCRIPT = re.compile(rb"#!.*\b(ba)?sh$|# shellcheck shell=")
 _TERM = re.compile(r"\s*([()]|[\w.+-]+)")
 
 
 def _scripts() -> list[Path]:
-    """Shell scripts, by their first line."""
+    """Shell scripts and what they source, by their first line."""
     files = [file for folder in FOLDERS for file in (REPOSITORY / folder).rglob("*") if file.is_file()]
     first_lines = {file: file.open("rb").readline() for file in files}
-    return [file for file, line in first_lines.items() if re.match(rb"#!.*\b(ba)?sh$", line.rstrip())]
+    return [file for file, line in first_lines.items() if re.match(_SCRIPT, line.rstrip())]
 
 
 def test_scripts_are_clean() -> None:
     scripts = _scripts()
-    assert len(scripts) >= 5
-    done = attempt(["shellcheck", *scripts])
+    assert len(scripts) >= 6
+    done = attempt(["shellcheck", "-x", f"--source-path={REPOSITORY}", *scripts])
     assert done.returncode == 0, done.stdout
 
 
