@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,4 +76,10 @@ def test_prometheus_takes_its_configuration_and_our_alerts(tmp_path: Path) -> No
 
 def test_the_script_of_certificates_is_clean() -> None:
     done = subprocess.run(["shellcheck", COMPOSE / "certificates.sh"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_is_clean() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([hadolint, COMPOSE / "Dockerfile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
