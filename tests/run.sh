@@ -21,7 +21,7 @@ declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
-  [dockerd]=docker.io [docker]=docker.io [docker-compose]=docker-compose [debootstrap]=debootstrap
+  [dockerd]=docker.io [docker]=docker.io [debootstrap]=debootstrap
   [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
   [shellcheck]=shellcheck [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
 )
@@ -34,6 +34,8 @@ GO_MODULES=(
   sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
   github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 )
+# Compose, a plugin of docker, found below DOCKER_CONFIG. Debian has version 1 alone, which speaks another dialect.
+COMPOSE=github.com/docker/compose/v2/cmd@v2.40.3
 # The Go that all of them can be built with; one before 1.21 cannot fetch it by itself, and Debian's may be.
 GO_VERSION=go1.26.8
 GO_TOOLS=.go-tools
@@ -166,7 +168,7 @@ prepare_venv() {
 # Like the packages: a second run needs no network.
 prepare_go_tools() {
   local stamp=$GO_TOOLS/modules.sha256 wanted
-  wanted=$(printf '%s\n' "${GO_MODULES[@]}" | sha256sum)
+  wanted=$(printf '%s\n' "${GO_MODULES[@]}" "$COMPOSE" | sha256sum)
   if [[ -e $stamp && $(<"$stamp") == "$wanted" ]]; then return 0; fi
   local go module
   go=$(usable_go)
@@ -177,8 +179,21 @@ prepare_go_tools() {
       "$go" install -p 2 -trimpath -ldflags='-s -w' "$module" ||
       die "could not install $module with $("$go" version): THE TESTS WITH REAL CLIENTS CANNOT RUN"
   done
+  say "go build $COMPOSE"
+  build_compose "$go" "$(realpath "$GO_TOOLS")/docker/cli-plugins/docker-compose" ||
+    die "could not build $COMPOSE: THE COMPOSE FILE CANNOT BE TESTED"
   printf '%s\n' "$wanted" >"$stamp"
 }
+
+# By a module of its own: `go install` takes none whose go.mod excludes versions, as this one's does.
+build_compose() (
+  go=$1 program=$2 folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  export GOTOOLCHAIN=auto CGO_ENABLED=0
+  version="-X ${COMPOSE%/cmd@*}/internal.Version=${COMPOSE#*@}"
+  cd "$folder" && "$go" mod init tools && "$go" get "$COMPOSE" &&
+    "$go" build -p 2 -trimpath -ldflags="-s -w $version" -o "$program" "${COMPOSE%@*}"
+)
 
 # Cargo itself sees whether it is there already.
 prepare_cargo_tools() {

@@ -12,6 +12,7 @@ import yaml
 from lib.image import Layout, pulling, pushing
 from lib.process import run, wait_until
 from lib.sidecar import merged
+from lib.tools import GO_TOOLS
 
 from .engine import Engine
 from .images import ROOT
@@ -65,13 +66,14 @@ class Fleet:
         self._environment = variables | {
             "COMPOSE_PROJECT_NAME": PROJECT,
             "COMPOSE_PROFILES": f"{profile},haproxy",
+            "DOCKER_CONFIG": str(GO_TOOLS / "docker"),
             "DOCKER_HOST": engine.host,
             "DOCKER_BUILDKIT": "0",
             "PROXY_YAML": str(config),
         }
 
     def compose(self, *words: str, timeout: float = UP_SECONDS) -> str:
-        command = ["docker-compose", "--file", COMPOSE / "compose.yaml", *words]
+        command = ["docker", "compose", "--file", COMPOSE / "compose.yaml", *words]
         return run(command, timeout, self._environment)
 
     def up(self) -> None:
