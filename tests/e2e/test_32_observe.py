@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
+from lib.cluster import Cluster
 from lib.deployed import DEPLOY, REPOSITORY
-from lib.process import attempt, run
+from lib.process import Ports, attempt, run, wait_until
+from lib.prometheus import Prometheus
 
 OBSERVE = DEPLOY / "observe"
+WATCHED_SECONDS = 30.0
+# What a healthy fleet of the tests is warned of: its certificates are made for a day.
+SHORT_LIVED = {"ShardletCertificateExpires", "ShardletCertificateExpiresTomorrow"}
 # What Prometheus itself knows of a target.
 OF_PROMETHEUS = {"up": {"instance", "job"}}
 _NAME = re.compile(r"\b(?:shardlet|process)_[a-z_]+\b|\bup\b")
@@ -89,12 +94,33 @@ def test_rules_and_dashboard_ask_for_what_exists(
 
 def test_prometheus_can_read_the_dashboard(dashboard: dict[str, Any], tmp_path: Path) -> None:
     """Every query as a rule, since promtool has no other way to parse one."""
-    expressions = [expression for expression in _expressions(dashboard) if not expression.startswith("label_values")]
-    queries = [expression.replace("$__rate_interval", "5m") for expression in expressions]
-    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(_queries(dashboard))]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     checked = subprocess.run(["promtool", "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_prometheus_watches_a_fleet(
+    fast_cluster: Cluster, dashboard: dict[str, Any], ports: Ports, tmp_path: Path
+) -> None:
+    """A real one, by the configuration of compose/observe: every rule is judged, every panel answered."""
+    sidecars = [member.sidecar for member in fast_cluster.members]
+    prometheus = Prometheus([f"{sidecar.place.host}:{sidecar.place.admin}" for sidecar in sidecars], ports, tmp_path)
+    try:
+        up = 'up{job="shardlet"} == 1'
+        wait_until("all members to be watched", lambda: len(prometheus.values(up)) == len(sidecars), WATCHED_SECONDS)
+        wait_until("all rules to be judged", lambda: set(prometheus.rules().values()) == {"ok"}, WATCHED_SECONDS)
+        assert len(prometheus.rules()) > 10
+        wait_until("the alerts to fire that should", lambda: set(prometheus.firing()) == SHORT_LIVED, WATCHED_SECONDS)
+        queries = _queries(dashboard)
+        # Rates need two scrapes; what counts failures has nothing to show.
+        wait_until(
+            "most panels to show something",
+            lambda: sum(bool(prometheus.values(query)) for query in queries) > len(queries) // 2,
+            WATCHED_SECONDS,
+        )
+    finally:
+        prometheus.stop()
 
 
 def test_panels_are_apart_and_say_what_they_show(dashboard: dict[str, Any]) -> None:
@@ -107,6 +133,15 @@ def test_panels_are_apart_and_say_what_they_show(dashboard: dict[str, Any]) -> N
         taken |= cells
     identities = [panel["id"] for panel in dashboard["panels"]]
     assert len(identities) == len(set(identities))
+
+
+def _queries(dashboard: dict[str, Any]) -> list[str]:
+    """What Grafana asks with all members chosen."""
+    chosen = {"$__rate_interval": "5m", "$job": "shardlet.*", "$instance": ".*"}
+    queries = [expression for expression in _expressions(dashboard) if not expression.startswith("label_values")]
+    for name, value in chosen.items():
+        queries = [query.replace(name, value) for query in queries]
+    return queries
 
 
 def _expressions(dashboard: dict[str, Any]) -> Iterator[str]:
