@@ -58,7 +58,7 @@ def test_the_package_is_installed_started_and_removed(package: Path, tmp_path: P
     assert "\nshardlet status\n" in service
     script = "\n".join(
         [
-            f"( {commands('install.md', 'Certificates')} )",
+            f"( {commands('certificates.md', 'One for all members')} )",
             # Without a replica it is not ready, which `status` tells by its exit code.
             service.replace("\nshardlet status\n", "\n[[ $(shardlet status) == zot-1:* ]]\n"),
             "echo === installed",

@@ -87,9 +87,14 @@ class Registry:
         self.expect(201, "PUT", str(closing), content=rest, headers=OCTETS)
         return digest
 
-    def push_manifest(self, repository: str, reference: str, manifest: bytes) -> str:
+    def put_manifest(self, repository: str, reference: str, manifest: bytes) -> httpx.Response:
+        """Whatever the answer."""
         target = f"/v2/{repository}/manifests/{reference}"
-        self.expect(201, "PUT", target, content=manifest, headers={"Content-Type": OCI_MANIFEST})
+        return self.send("PUT", target, content=manifest, headers={"Content-Type": OCI_MANIFEST})
+
+    def push_manifest(self, repository: str, reference: str, manifest: bytes) -> str:
+        answer = self.put_manifest(repository, reference, manifest)
+        assert answer.status_code == 201, f"{answer.url}: {answer.status_code} {answer.text[:500]}"
         return digest_of(manifest)
 
     def push_image(self, repository: str, tag: str, layers: Sequence[bytes]) -> bytes:
