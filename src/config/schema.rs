@@ -38,7 +38,7 @@ schemas! {
     READS "reads" ["blobs", "owner_down"];
     STICKY "sticky" ["cookie", "path"];
     TIMEOUTS "timeouts" ["connect", "request_header", "keepalive", "idle", "commit", "aftermath", "drain", "drain_delay"];
-    LIMITS "limits" ["connections", "connections_per_address", "requests_per_connection", "request_line", "header_count", "header_bytes", "h2_streams", "h2_window", "handshakes", "upload_rate", "download_rate"];
+    LIMITS "limits" ["connections", "connections_per_address", "requests_per_connection", "request_line", "header_count", "header_bytes", "h2_streams", "h2_window", "handshakes", "transfers", "upload_rate", "download_rate"];
     CIRCUIT "circuit" ["failures", "open", "open_limit"];
     PROBES "probes" ["interval", "timeout", "rise", "fall", "path"];
     RESOLVE "resolve" ["interval"];

@@ -239,6 +239,9 @@ pub struct Limits {
     pub h2_window: u32,
     /// TLS handshakes under way at once, of each listener. Default 256.
     pub handshakes: NonZeroUsize,
+    /// Answers that all clients together may be reading, and writes that they may be making, at the
+    /// same time. Default 4,096.
+    pub transfers: NonZeroUsize,
     /// Slowest rate at which a request body may arrive from a client, in bytes a second. Default: off.
     pub upload_rate: Option<NonZeroU32>,
     /// Slowest rate at which a client may take an answer, in bytes a second. Default: off.

@@ -186,6 +186,7 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
         handshakes: limits.or("handshakes", out, at_least_one(256), |text| {
             number(1..=1_000_000)(text).map(at_least_one)
         }),
+        transfers: limits.or("transfers", out, at_least_one(4096), connections),
         upload_rate,
         download_rate,
     };

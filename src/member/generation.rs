@@ -3,6 +3,7 @@
 
 mod build;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub struct Generation {
     /// How long a write may wait for its owner.
     pub(crate) hold: Hold,
     /// Whose forwarding headers are believed.
-    pub(crate) trusted_proxies: Vec<IpNet>,
+    trusted_proxies: Vec<IpNet>,
     /// Bounds on what clients and peers may ask of this process.
     pub(crate) limits: Limits,
     /// Active checks.
@@ -93,6 +94,11 @@ impl Generation {
     pub(crate) fn replica_id_at(&self, target: &HttpPeer) -> ReplicaId {
         let at = Peer::address(target).as_inet().copied();
         replica_id(&self.replica_address, at)
+    }
+
+    /// Whether it is one of `trusted_proxies`.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&ip))
     }
 
     /// The numbers that ownership works with.

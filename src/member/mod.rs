@@ -7,4 +7,5 @@ pub(crate) mod replica;
 pub(crate) mod spaced;
 pub mod state;
 pub(crate) mod state_folder;
+pub(crate) mod transfers;
 pub(crate) mod writes;

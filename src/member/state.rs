@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::member::generation::Generation;
 use crate::member::spaced::Spaced;
 use crate::member::state_folder::StateFolder;
+use crate::member::transfers::Transfers;
 use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Certificate, Metrics};
@@ -34,6 +35,8 @@ pub struct State {
     pub(crate) access_log: AccessLog,
     /// Requests under way, but for the peers' questions: what a drain waits for.
     pub(crate) work: TaskTracker,
+    /// Bodies on their way between clients and upstreams.
+    pub(crate) transfers: Arc<Transfers>,
     /// The certificates in use, and when they expire, in seconds since 1970.
     pub(crate) certificates: ArcSwap<Vec<(Certificate, i64)>>,
     /// Tells of other rules of who may write, which may let a held request go.
@@ -94,6 +97,7 @@ impl State {
         let (view, replica) = (generation.view.clone(), generation.replica_id());
         Self {
             writes: Writes::new(process.clone(), view, replica, generation.rules(), folder),
+            transfers: Transfers::new(generation.limits.transfers),
             generations: watch::Sender::new(generation.clone()),
             generation: ArcSwap::new(generation),
             asker,
@@ -139,6 +143,7 @@ impl State {
             .writes
             .step(event, || self.generation.store(next.clone()));
         self.carry_out(effects);
+        self.transfers.set_limit(next.limits.transfers);
         before.note_change();
         self.generations.send_replace(next);
     }

@@ -149,6 +149,17 @@ impl Metrics {
         Held::hold(&self.traffic.in_flight[arrival as usize])
     }
 
+    /// A body begins to be passed on; hold the result until it ends.
+    pub(crate) fn transfer_begins(&self, arrival: Arrival) -> Held {
+        Held::hold(&self.traffic.transfers[arrival as usize])
+    }
+
+    /// `limits.transfers` is so many.
+    pub(crate) fn transfers_limit(&self, limit: usize) {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.traffic.transfers_limit.set(limit);
+    }
+
     /// A request has ended, whichever way.
     pub(crate) fn request_ends(&self, end: &RequestEnd) {
         let RequestEnd {

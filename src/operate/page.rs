@@ -128,6 +128,8 @@ impl Page {
     ) -> fmt::Result {
         let RequestTotals {
             in_flight,
+            transfers,
+            transfers_limit: _,
             ended,
             rejected,
             fallbacks,
@@ -136,6 +138,7 @@ impl Page {
         self.0.push_str("<section><h2>Requests</h2><dl>");
         let numbers = [
             ("in flight", in_flight),
+            ("transfers", transfers),
             ("waiting", &replica.queued),
             ("held", held),
             ("ended", ended),

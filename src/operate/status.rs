@@ -209,6 +209,12 @@ pub struct ReplicaStatus {
 pub struct RequestTotals {
     /// Requests that have begun and not ended.
     pub in_flight: u64,
+    /// Bodies on their way to clients, from the heads of their answers on, and from them.
+    #[serde(default)]
+    pub transfers: u64,
+    /// How many of them there may be.
+    #[serde(default)]
+    pub transfers_limit: u64,
     /// Requests that ended.
     pub ended: u64,
     /// Of those, answered or given up here.

@@ -175,8 +175,10 @@ fn details(status: &Status) -> Vec<[String; 2]> {
         (
             "requests".to_owned(),
             format!(
-                "{} in flight, {} ended, {} rejected, {} fallbacks, {} retries",
+                "{} in flight, {} of {} transfers, {} ended, {} rejected, {} fallbacks, {} retries",
                 requests.in_flight,
+                requests.transfers,
+                requests.transfers_limit,
                 requests.ended,
                 requests.rejected,
                 requests.fallbacks,

@@ -1,13 +1,32 @@
-//! Whether the client still waits for its answer.
+//! Who the client is, and whether it still waits for its answer.
 
 use pingora::proxy::Session;
 
-use super::hold;
+use super::{headers, hold, intake};
+use crate::member::generation::Generation;
 use crate::member::state::State;
+use crate::member::transfers;
 
 /// States of a TCP connection whose other end sends no more (Linux, `enum` in `net/tcp_states.h`):
 /// `TCP_CLOSE` after a reset, `TCP_CLOSE_WAIT` after a FIN.
 const CLOSED: [u8; 2] = [7, 8];
+
+/// Whom a transfer is counted for. Many clients stand behind a trusted proxy: they count by the
+/// address that it tells.
+pub(crate) fn whose(generation: &Generation, session: &Session) -> transfers::Client {
+    let end = session.client_addr().and_then(|end| end.as_inet().copied());
+    let downstream = intake::downstream(generation, session);
+    let address = if downstream.trusted {
+        headers::forwarded_client(session.req_header(), |ip| generation.trusts(ip))
+    } else {
+        downstream.address
+    };
+    transfers::Client {
+        address,
+        // Over HTTP/1 there is one at a time.
+        connection: end.filter(|_| session.is_http2()),
+    }
+}
 
 /// Returns when nobody waits for the answer any more.
 pub(crate) async fn leaves(state: &State, session: &mut Session) {

@@ -12,7 +12,7 @@ use crate::http::respond::Failure;
 use crate::member::generation::Generation;
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
-use crate::shard::{Access, CircuitState, MemberIndex, Plan};
+use crate::shard::{Access, Arrival, CircuitState, MemberIndex, Plan};
 use crate::upstream::{Load, Upstream};
 
 /// The largest body that fits into any receive window together with its head.
@@ -45,6 +45,7 @@ pub(crate) async fn enter(
         return Ok(Err(Failure::Reloading));
     }
     if ctx.permit.is_none() {
+        look_for_room(state, session, ctx)?;
         wait_for_place(state, session, ctx, &peer_state, member).await?;
     }
     if ctx.permit.is_none() {
@@ -60,7 +61,50 @@ pub(crate) async fn enter(
         ctx.permit = None;
         return Ok(Err(closed_to_us(&generation, ctx, member)));
     }
+    if !ctx.reads {
+        // Its answer must reach the client, so that it is now or never.
+        begin_transfer(state, session, ctx)?;
+    }
     Ok(Ok(target))
+}
+
+/// Counts the body as on its way to the client, or from it.
+///
+/// # Errors
+/// When the client has its share.
+pub(crate) fn begin_transfer(
+    state: &State,
+    session: &Session,
+    ctx: &mut Exchange,
+) -> pingora::Result<()> {
+    if ctx.transfer.is_some() {
+        return Ok(());
+    }
+    let share = match ctx.arrival {
+        Arrival::Client => {
+            let begun = state
+                .transfers
+                .begin(client::whose(&ctx.generation, session));
+            Some(begun.ok_or_else(|| give_up(ctx, Failure::TransfersFull))?)
+        }
+        // A member is many clients, and has seen to their shares.
+        Arrival::Peer => None,
+    };
+    ctx.transfer = Some((state.metrics.transfer_begins(ctx.arrival), share));
+    Ok(())
+}
+
+/// Asks for nothing that could not be passed on.
+fn look_for_room(state: &State, session: &Session, ctx: &mut Exchange) -> pingora::Result<()> {
+    let transfers = &state.transfers;
+    if ctx.transfer.is_some()
+        || ctx.arrival == Arrival::Peer
+        || transfers.is_roomy()
+        || transfers.has_room(client::whose(&ctx.generation, session))
+    {
+        return Ok(());
+    }
+    Err(give_up(ctx, Failure::TransfersFull))
 }
 
 /// The member whose peer_state counts for the plan, with that and the way to it.

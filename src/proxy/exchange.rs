@@ -9,6 +9,7 @@ use super::hold::Holding;
 use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
+use crate::member::transfers::Transfer;
 use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Held;
 use crate::shard::{Arrival, MemberIndex, Operation, Plan};
@@ -38,8 +39,10 @@ pub(crate) struct Exchange {
     pub reads: bool,
     /// Why it went wrong, where that is known better than from the framework's error.
     pub failure: Option<Failure>,
-    /// Its place at its upstream.
+    /// Its place at its upstream, until that has answered.
     pub permit: Option<(Permit, Option<Held>)>,
+    /// Counts its body as on its way; for a client's, its share of all of them.
+    pub transfer: Option<(Held, Option<Transfer>)>,
     /// Leave to call its upstream, until it is known how that went.
     pub pass: Option<Pass>,
     /// Counts it as a write of ours.
@@ -95,6 +98,7 @@ impl Exchange {
             reads: false,
             failure: None,
             permit: None,
+            transfer: None,
             pass: None,
             write: None,
             work: None,

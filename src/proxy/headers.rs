@@ -96,6 +96,18 @@ pub fn set_forwarded(request: &mut RequestHeader, downstream: &Downstream) -> pi
     set_or_remove(request, X_FORWARDED_FOR, chain)
 }
 
+/// The client before trusted proxies: the last address in `X-Forwarded-For` that is none of them.
+pub(crate) fn forwarded_client(
+    request: &RequestHeader,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let lines = request.headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let mut addresses = lines
+        .flat_map(|line| line.to_str().unwrap_or_default().rsplit(','))
+        .map_while(|address| address.trim().parse::<IpAddr>().ok());
+    addresses.find(|address| !trusted(address.to_canonical()))
+}
+
 fn set_or_remove(
     request: &mut RequestHeader,
     name: HeaderName,

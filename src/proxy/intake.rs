@@ -62,12 +62,7 @@ pub(crate) fn downstream(generation: &Generation, session: &Session) -> headers:
     headers::Downstream {
         address,
         tls: is_tls(session),
-        trusted: address.is_some_and(|ip| {
-            generation
-                .trusted_proxies
-                .iter()
-                .any(|net| net.contains(&ip))
-        }),
+        trusted: address.is_some_and(|ip| generation.trusts(ip)),
     }
 }
 

@@ -211,7 +211,10 @@ impl ProxyHttp for Proxy {
         if let Some(write) = &mut ctx.write {
             write.mark_answered();
         }
-        verdict::on_response(session, response, ctx)
+        verdict::on_response(session, response, ctx)?;
+        // From here on it is the client who takes its time.
+        ctx.permit = None;
+        entry::begin_transfer(&self.state, session, ctx)
     }
 
     async fn response_filter(
@@ -355,6 +358,7 @@ impl Proxy {
     /// The request has ended; what comes after that does not count.
     fn record(&self, session: &Session, ctx: &mut Exchange) {
         ctx.permit = None;
+        ctx.transfer = None;
         ctx.pass = None;
         ctx.write = None;
         ctx.in_flight = None;

@@ -1,12 +1,11 @@
 //! Bounds on the open connections of one listener.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The part of an IPv6 address that names a customer; the rest is the customer's to make up.
-const IPV6_NETWORK: u128 = !0 << 64;
+use crate::member::transfers::customer;
 
 /// Counts connections, all of them and those of each client address.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl Caps {
 
     /// A place for a connection from `address`, if there is one.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = who(address);
+        let address = customer(address);
         let mut open = self.open();
         let of_address = open.by_address.get(&address).copied().unwrap_or_default();
         let full = open.total >= open.limit.get()
@@ -73,15 +72,6 @@ impl Caps {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whom a connection is counted for: an IPv4 address, or an IPv6 network of 64 bits, all of whose
-/// addresses are at the disposal of one host.
-fn who(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

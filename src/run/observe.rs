@@ -213,6 +213,8 @@ impl Observed for Observer {
             },
             requests: RequestTotals {
                 in_flight: state.metrics.in_flight(),
+                transfers: state.transfers.total() as u64,
+                transfers_limit: state.transfers.limit() as u64,
                 ended: totals.ended,
                 rejected: totals.rejected,
                 fallbacks: totals.fallbacks,

@@ -2,9 +2,9 @@
 //! `maxconn` has it. A replica that is flooded answers nobody; one that is fed steadily answers
 //! everybody a little later.
 //!
-//! Reads and writes have a lane each. A write takes one of the write places and then a place like
-//! everybody else, so however many pushes come and however slow they are, a quarter of the places
-//! is for pulls, and a queue that is full of pushes refuses no pull.
+//! Reads and writes have a lane each, with three quarters of the places. A request takes one of its
+//! lane's and then one of all, so however many pushes come and however slow they are, a quarter of the
+//! places is for pulls, and the other way round; and a queue that is full of pushes refuses no pull.
 
 mod places;
 #[cfg(test)]
@@ -37,14 +37,14 @@ pub struct Permit {
 struct Rooms {
     /// One for each request.
     places: Places,
-    /// One more for each write.
-    write_places: Places,
     reads: Lane,
     writes: Lane,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
+    /// One more for each of its requests.
+    places: Places,
     in_flight: AtomicUsize,
     waiting: AtomicUsize,
 }
@@ -64,9 +64,8 @@ impl Admission {
         Self {
             rooms: Arc::new(Rooms {
                 places: Places::new(max_in_flight),
-                write_places: Places::new(writes_of(max_in_flight)),
-                reads: Lane::default(),
-                writes: Lane::default(),
+                reads: Lane::new(max_in_flight),
+                writes: Lane::new(max_in_flight),
             }),
             limits: Mutex::new(Limits {
                 max_in_flight,
@@ -78,12 +77,9 @@ impl Admission {
 
     /// A place, if there is one at once.
     pub fn try_enter(&self, access: Access) -> Option<Permit> {
-        let write_place = match access {
-            Access::Read => None,
-            Access::Write => Some(self.rooms.write_places.try_take()?),
-        };
-        let place = self.rooms.places.try_take()?;
-        Some(self.permit(access, place, write_place))
+        let of_lane = self.rooms.lane(access).places.try_take()?;
+        let of_all = self.rooms.places.try_take()?;
+        Some(self.permit(access, [of_lane, of_all]))
     }
 
     /// Waits for a place.
@@ -121,11 +117,9 @@ impl Admission {
         let before = limits.max_in_flight;
         // Under the lock: two changes at a time would add up to neither.
         resize(&self.rooms.places, before, max_in_flight);
-        resize(
-            &self.rooms.write_places,
-            writes_of(before),
-            writes_of(max_in_flight),
-        );
+        for lane in [&self.rooms.reads, &self.rooms.writes] {
+            resize(&lane.places, lane_of(before), lane_of(max_in_flight));
+        }
         *limits = Limits {
             max_in_flight,
             queue_limit,
@@ -154,19 +148,13 @@ impl Admission {
     }
 
     async fn enter(&self, access: Access) -> Option<Permit> {
-        let write_place = match access {
-            Access::Read => None,
-            Access::Write => Some(self.rooms.write_places.take().await?),
-        };
-        let place = self.rooms.places.take().await?;
-        Some(self.permit(access, place, write_place))
+        let of_lane = self.rooms.lane(access).places.take().await?;
+        let of_all = self.rooms.places.take().await?;
+        Some(self.permit(access, [of_lane, of_all]))
     }
 
-    fn permit(&self, access: Access, place: Taken<'_>, write_place: Option<Taken<'_>>) -> Permit {
-        place.keep();
-        if let Some(write_place) = write_place {
-            write_place.keep();
-        }
+    fn permit(&self, access: Access, places: [Taken<'_>; 2]) -> Permit {
+        places.into_iter().for_each(Taken::keep);
         let in_flight = &self.rooms.lane(access).in_flight;
         in_flight.fetch_add(1, Ordering::Relaxed);
         Permit {
@@ -189,21 +177,28 @@ impl Rooms {
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        // First, or the next could be counted while we still are.
-        let in_flight = &self.rooms.lane(self.access).in_flight;
-        in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.rooms.places.give_back();
-        match self.access {
-            Access::Read => {}
-            Access::Write => self.rooms.write_places.give_back(),
+impl Lane {
+    fn new(max_in_flight: NonZeroUsize) -> Self {
+        Self {
+            places: Places::new(lane_of(max_in_flight)),
+            in_flight: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 }
 
-/// How many of these places writes may hold: three quarters, but one at least.
-fn writes_of(max_in_flight: NonZeroUsize) -> NonZeroUsize {
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // First, or the next could be counted while we still are.
+        let lane = self.rooms.lane(self.access);
+        lane.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.rooms.places.give_back();
+        lane.places.give_back();
+    }
+}
+
+/// How many of these places one lane may hold: three quarters, but one at least.
+fn lane_of(max_in_flight: NonZeroUsize) -> NonZeroUsize {
     NonZeroUsize::new(max_in_flight.get() / 4 * 3 + max_in_flight.get() % 4 * 3 / 4)
         .unwrap_or(NonZeroUsize::MIN)
 }

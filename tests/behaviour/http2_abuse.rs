@@ -69,6 +69,7 @@ async fn told_goodbye(connection: &mut Connection) -> String {
 async fn streams_that_are_taken_back_while_they_are_served_count_too() {
     let limits = format!("h2_streams: {STREAMS}");
     let plan = Plan::of(1).client_tls().set("limits", &limits);
+    let plan = plan.set("registry", "max_in_flight: 1000");
     let cluster = Cluster::start(plan.set("timeouts", "idle: 60s")).await;
     let target = format!("/v2/{}/tags/list", cluster.repository_of(0));
     cluster.replica(0).steps([Step::Stall]);

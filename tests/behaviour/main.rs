@@ -35,6 +35,7 @@ mod routing;
 mod slow;
 mod smuggling;
 mod takeover;
+mod transfers;
 
 /// The table and the tests are one thing.
 #[test]

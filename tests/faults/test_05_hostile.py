@@ -12,6 +12,7 @@ from harness.attack import Attack, crowd_of_uploads, head_of_upload
 from harness.scale import MIB, Scale
 from harness.table import Row
 from harness.watched import Watched
+from lib.client import Registry
 from lib.cluster import Cluster, Member
 
 DEADLINE, DEADLINE_SECONDS = "5s", 5.0
@@ -31,6 +32,9 @@ PLACES, QUEUE = 16, 64
 AT_ONCE_SECONDS = 1.0
 # Longer than a wait in the queue: those who are not answered by then have a place.
 CROWD_SECONDS = 6.0
+# Answers that nobody reads: three connections take 300 of them, with a few bytes of frames.
+MUTE_CONNECTIONS, MUTE_STREAMS, MUTE_SECONDS = 3, 100, 6.0
+MUTE_GROWTH = 128
 
 
 @pytest.mark.row(
@@ -167,6 +171,48 @@ def test_a_crowd_of_uploads(
     assert all(one["retry_after"] for one in refused)
     assert len(waited) <= PLACES, waited[:3]
     assert len(at_once) >= len(done) - PLACES - QUEUE, sorted(one["seconds"] for one in refused)[-QUEUE:]
+    background.assert_unharmed(row)
+
+
+@pytest.mark.row(
+    15,
+    "clients that ask for many more answers than there are places, and read none",
+    f"all others are served, reads and writes; memory +{MUTE_GROWTH} MiB at most",
+)
+@pytest.mark.parametrize("through", ["mute at the owner", "mute at a peer"])
+def test_a_crowd_that_does_not_read(
+    make_cluster: MakeCluster, scale: Scale, row: Row, tmp_path: Path, through: str
+) -> None:
+    cluster = make_cluster({"registry": {"max_in_flight": PLACES}}, client_tls=True)
+    owner, peer, _ = cluster.members
+    arrival = owner if through == "mute at the owner" else peer
+    repository = cluster.repository_of(owner, "mute")
+    with Registry([owner.sidecar.base], cluster.ca) as registry:
+        digest = registry.push_blob(repository, bytes(scale.blob_bytes))
+        small = registry.push_blob(repository, b"small")
+    place = arrival.sidecar.place
+    with load.start(
+        cluster, [owner], cluster.members, directory=tmp_path, scale=scale
+    ) as background, Watched(arrival) as watched:
+        attack = Attack(
+            "mute.py",
+            tmp_path,
+            host=place.host,
+            port=place.clients,
+            ca=str(cluster.ca),
+            large=f"/v2/{repository}/blobs/{digest}",
+            small=f"/v2/{repository}/blobs/{small}",
+            readers=2 * PLACES,
+            windowless=MUTE_CONNECTIONS,
+            streams=MUTE_STREAMS,
+            seconds=MUTE_SECONDS,
+        )
+        done = attack.done(2 * PATIENCE_SECONDS)
+    answered = {kind: sum(one["answered"] for one in done if one["kind"] == kind) for kind in ("reader", "windowless")}
+    row.saw(f"{answered['reader']} answers over HTTP/1 and {answered['windowless']} over HTTP/2 for {PLACES} places")
+    row.saw(watched.said(0))
+    assert answered == {"reader": 2 * PLACES, "windowless": MUTE_CONNECTIONS * MUTE_STREAMS}
+    assert watched.grown <= MUTE_GROWTH * MIB
     background.assert_unharmed(row)
 
 

@@ -11,7 +11,7 @@ const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.c
          reads: { blobs: any, owner_down: reject }\n\
          sticky: { cookie: lb, path: /ui }\n\
          timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, commit: 10m, aftermath: 1m, drain: 0s, drain_delay: 1m }\n\
-         limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB, handshakes: 9, upload_rate: 1kB, download_rate: 2KiB }\n\
+         limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB, handshakes: 9, transfers: 8, upload_rate: 1kB, download_rate: 2KiB }\n\
          circuit: { failures: 1, open: 1s, open_limit: 1m }\n\
          reload: { watch: false }\n\
          trusted_proxies: [10.1.2.3/8, '::1']\n\
@@ -62,6 +62,7 @@ fn times_limits_and_the_rest() {
     assert_eq!(config.limits.header_bytes, 10_000);
     assert_eq!(config.limits.h2_window, 65_536);
     assert_eq!(config.limits.handshakes.get(), 9);
+    assert_eq!(config.limits.transfers.get(), 8);
     let rates = [config.limits.upload_rate, config.limits.download_rate];
     assert_eq!(
         rates.map(|rate| rate.map(u32::from)),
@@ -121,6 +122,7 @@ fn documented_defaults() {
     let config = good("");
     assert_eq!(config.timeouts.drain_delay, Duration::from_secs(5));
     assert_eq!(config.limits.handshakes.get(), 256);
+    assert_eq!(config.limits.transfers.get(), 4096);
     let rates = (config.limits.upload_rate, config.limits.download_rate);
     assert_eq!(rates, (None, None));
     let CircuitLimits {

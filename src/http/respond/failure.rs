@@ -63,6 +63,8 @@ pub enum Failure {
     QueueFull,
     /// The request waited in the queue for as long as the queue allows.
     QueueTimeout,
+    /// The client has its share of all transfers, and others may want the rest.
+    TransfersFull,
     /// The listener has as many connections as it may have.
     ConnectionsFull,
     /// This member does not know yet what others may be writing.

@@ -99,10 +99,8 @@ impl Failure {
                 "this path is for the operators of the registry and is not served here"),
             Self::MethodNotAllowed => row(405, UNSUPPORTED, "method_not_allowed", NO_RETRY, Quiet, Keep,
                 "no registry endpoint takes this method"),
-            Self::UpgradeRefused => row(400, UNSUPPORTED, "upgrade_refused", NO_RETRY, Quiet, Close,
-                "protocol upgrades are not passed on; send the request without Upgrade"),
-            Self::HttpVersion => row(505, UNSUPPORTED, "http_version", NO_RETRY, Quiet, Close,
-                "this HTTP version is not spoken here; use HTTP/1.1 or HTTP/2"),
+            Self::UpgradeRefused => row(400, UNSUPPORTED, "upgrade_refused", NO_RETRY, Quiet, Close, "protocol upgrades are not passed on; send the request without Upgrade"),
+            Self::HttpVersion => row(505, UNSUPPORTED, "http_version", NO_RETRY, Quiet, Close, "this HTTP version is not spoken here; use HTTP/1.1 or HTTP/2"),
             Self::HeaderTimeout => row(408, BAD_REQUEST, "header_timeout", NO_RETRY, Info, Close,
                 "the request head did not arrive in time"),
             Self::BodyTimeout => row(408, BAD_REQUEST, "body_timeout", NO_RETRY, Info, Close,
@@ -130,6 +128,8 @@ impl Failure {
                 "the replica or member that should serve this is busy and its queue is full; try again"),
             Self::QueueTimeout => row(429, TOO_MANY, "queue_timeout", SOON, Warn, Keep,
                 "the replica or member that should serve this is busy and the request waited too long; try again"),
+            Self::TransfersFull => row(429, TOO_MANY, "transfers_full", SOON, Info, Keep,
+                "too many answers are on their way to this client while others need room; let some end and try again"),
             Self::ConnectionsFull => row(503, UNAVAILABLE, "connections_full", A_FEW_PROBES, Warn, Close,
                 "this member has as many connections as it may have; try again"),
             Self::Starting => row(503, UNAVAILABLE, "starting", A_FEW_PROBES, Warn, Keep,
@@ -157,8 +157,7 @@ impl Failure {
             Self::ClientGone => row(499, UNAVAILABLE, "client_gone", NO_RETRY, Quiet, Close, "the client closed the connection"),
             Self::ClientStalled => row(499, UNAVAILABLE, "client_stalled", NO_RETRY, Info, Close, "the client stopped reading"),
             Self::ClientTooSlow => row(499, UNAVAILABLE, "client_too_slow", NO_RETRY, Info, Close, "the client read too slowly"),
-            Self::ClientAbuse => row(499, UNAVAILABLE, "client_abuse", NO_RETRY, Info, Close,
-                "the client's HTTP/2 connection was ended by GOAWAY for what it did"),
+            Self::ClientAbuse => row(499, UNAVAILABLE, "client_abuse", NO_RETRY, Info, Close, "the client's HTTP/2 connection was ended by GOAWAY for what it did"),
             Self::Route(_) | Self::BadRequest(_) | Self::Internal => row(500, UNAVAILABLE, "internal", NO_RETRY, Error, Close,
                 "a mistake in shardlet; the operator finds more under the request id"),
         }
@@ -221,7 +220,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub(crate) const REASONS: [&str; 48] = [
+pub(crate) const REASONS: [&str; 49] = [
     "route",
     "request_line",
     "bare_line_feed",
@@ -254,6 +253,7 @@ pub(crate) const REASONS: [&str; 48] = [
     "replica_down",
     "queue_full",
     "queue_timeout",
+    "transfers_full",
     "connections_full",
     "starting",
     "reloading",

@@ -33,6 +33,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::ReplicaDown,
         Failure::QueueFull,
         Failure::QueueTimeout,
+        Failure::TransfersFull,
         Failure::ConnectionsFull,
         Failure::Starting,
         Failure::Reloading,

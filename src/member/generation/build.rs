@@ -48,6 +48,7 @@ impl Generation {
         let view = Arc::new(view.clone());
         let members = metrics.members(&view);
         metrics.replica_limit(registry.max_in_flight.get());
+        metrics.transfers_limit(limits.transfers.get());
         let former_members =
             before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
         let peer_states = view.members().iter().map(|(index, member)| {

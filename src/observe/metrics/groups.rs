@@ -33,6 +33,8 @@ pub(super) struct Traffic {
     pub(super) fallbacks: IntCounter,
     pub(super) retries: Vec<IntCounter>,
     pub(super) in_flight: Vec<IntGauge>,
+    pub(super) transfers: Vec<IntGauge>,
+    pub(super) transfers_limit: IntGauge,
     pub(super) downstream_bytes: Vec<Vec<IntCounter>>,
     pub(super) upstream_bytes: Vec<Vec<IntCounter>>,
 }
@@ -44,6 +46,7 @@ impl Traffic {
         let rejects = make.int_counter(table::REJECTS)?;
         let retries = make.int_counter(table::RETRIES)?;
         let in_flight = make.int_gauge(table::IN_FLIGHT)?;
+        let transfers = make.int_gauge(table::TRANSFERS)?;
         let downstream = make.int_counter(table::DOWNSTREAM_BYTES)?;
         let upstream = make.int_counter(table::UPSTREAM_BYTES)?;
         Ok(Self {
@@ -58,6 +61,8 @@ impl Traffic {
             fallbacks: series(&make.int_counter(table::FALLBACKS)?, NONE)?,
             retries: each(Upstream::ALL, |up| series(&retries, [up.as_str()]))?,
             in_flight: each(&ARRIVALS, |a| series(&in_flight, [arrival_text(a)]))?,
+            transfers: each(&ARRIVALS, |a| series(&transfers, [arrival_text(a)]))?,
+            transfers_limit: series(&make.int_gauge(table::TRANSFERS_LIMIT)?, NONE)?,
             downstream_bytes: each(&ARRIVALS, |a| {
                 each(Direction::ALL, |d| {
                     series(&downstream, [arrival_text(a), d.as_str()])

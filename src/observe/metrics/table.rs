@@ -99,6 +99,11 @@ metrics! {
     IN_FLIGHT = gauge "shardlet_requests_in_flight" ["arrival"],
         "Requests that have begun and not ended.";
 
+    TRANSFERS = gauge "shardlet_transfers" ["arrival"],
+        "Answers that are being passed on, from their head on, and writes that are being sent.";
+    TRANSFERS_LIMIT = gauge "shardlet_transfers_limit" [],
+        "Of them, how many there may be for clients.";
+
     // Bytes and connections.
     DOWNSTREAM_BYTES = counter "shardlet_downstream_bytes_total" ["arrival", "direction"],
         "Body bytes received from and sent to clients and peers.";
@@ -119,7 +124,7 @@ metrics! {
     REPLICA_IN_FLIGHT = gauge "shardlet_replica_in_flight" ["access"],
         "Requests that the local replica is working on.";
     REPLICA_LIMIT = gauge "shardlet_replica_in_flight_limit" [],
-        "Requests that the local replica may work on at once; writes may take three quarters of it.";
+        "Requests that the local replica may work on at once; reads and writes may take three quarters of it each.";
     QUEUE_DEPTH = gauge "shardlet_queue_depth" ["access"],
         "Requests that wait for the local replica.";
     QUEUE_SECONDS = histogram "shardlet_queue_wait_seconds" [],

@@ -128,6 +128,8 @@ pub(crate) fn sample() -> Status {
         },
         requests: RequestTotals {
             in_flight: 14,
+            transfers: 9,
+            transfers_limit: 4096,
             ended: 81_264,
             rejected: 31,
             fallbacks: 7,

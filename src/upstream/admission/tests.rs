@@ -51,8 +51,8 @@ fn waiting(admission: &Admission) -> (usize, usize) {
 }
 
 #[test]
-fn writes_have_three_quarters_of_the_places() {
-    for (places, writes) in [
+fn reads_and_writes_have_three_quarters_of_the_places_each() {
+    for (places, of_lane) in [
         (1, 1),
         (2, 1),
         (3, 2),
@@ -64,7 +64,7 @@ fn writes_have_three_quarters_of_the_places() {
         (2048, 1536),
         (usize::MAX, usize::MAX / 4 * 3 + 2),
     ] {
-        assert_eq!(writes_of(number(places)).get(), writes, "of {places}");
+        assert_eq!(lane_of(number(places)).get(), of_lane, "of {places}");
     }
 }
 
@@ -96,50 +96,53 @@ async fn beyond_capacity_requests_wait_and_beyond_the_queue_they_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pushes_leave_places_for_pulls() {
-    let admission = admission(8, 2);
-    let pushes = enter(&admission, Write, 6);
-    assert!(admission.try_enter(Write).is_none());
-    let mut more = [queued(&admission, Write), queued(&admission, Write)];
-    assert_eq!(
-        admission.wait(Write).await.unwrap_err(),
-        Failure::QueueFull,
-        "the queue of pushes is full"
-    );
+async fn neither_pushes_nor_pulls_take_the_places_of_the_others() {
+    for (many, few) in [(Write, Read), (Read, Write)] {
+        let admission = admission(8, 2);
+        let crowd = enter(&admission, many, 6);
+        assert!(admission.try_enter(many).is_none());
+        let mut more = [queued(&admission, many), queued(&admission, many)];
+        let full = admission.wait(many).await.unwrap_err();
+        assert_eq!(full, Failure::QueueFull, "the queue of the crowd");
 
-    // Pulls neither wait behind the pushes nor are they refused.
-    let pulls = enter(&admission, Read, 2);
-    assert_eq!(in_flight(&admission), (2, 6));
-    let mut pull = queued(&admission, Read);
-    assert_eq!(waiting(&admission), (1, 2));
-    // The place of a pull goes to the pull that waits, though the pushes came first.
-    drop(pulls);
-    assert!(matches!(look(&mut pull), Some(Ok(_))));
-    assert!(look(&mut more[0]).is_none());
-    drop(pushes);
-    assert!(
-        more.iter_mut()
-            .all(|push| matches!(look(push), Some(Ok(_))))
-    );
+        // The others neither wait behind the crowd nor are they refused.
+        let others = enter(&admission, few, 2);
+        let counts = [many, few].map(|access| admission.in_flight(access));
+        assert_eq!(counts, [6, 2]);
+        let mut other = queued(&admission, few);
+        let counts = [many, few].map(|access| admission.waiting(access));
+        assert_eq!(counts, [2, 1]);
+        // Their place goes to one of them, though the crowd came first.
+        drop(others);
+        assert!(matches!(look(&mut other), Some(Ok(_))));
+        assert!(look(&mut more[0]).is_none());
+        drop(crowd);
+        assert!(
+            more.iter_mut()
+                .all(|wait| matches!(look(wait), Some(Ok(_))))
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn pulls_may_have_all_places_but_pushes_get_their_turn() {
+async fn pulls_and_pushes_take_turns() {
     let admission = admission(4, 9);
-    let mut pulls = enter(&admission, Read, 4);
+    let mut pulls = enter(&admission, Read, 2);
+    let mut pushes = enter(&admission, Write, 2);
     let mut push = queued(&admission, Write);
     let mut pull = queued(&admission, Read);
     pulls.pop();
     assert!(look(&mut pull).is_none(), "first come, first served");
     assert!(matches!(look(&mut push), Some(Ok(_))));
-    pulls.pop();
+    pushes.pop();
     assert!(matches!(look(&mut pull), Some(Ok(_))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_leaves_the_queue_gives_everything_back() {
     let admission = admission(4, 1);
-    let mut pulls = enter(&admission, Read, 4);
+    let mut pulls = enter(&admission, Read, 3);
+    let push = enter(&admission, Write, 1);
     for _ in 0..20 {
         // It holds a write place when it leaves.
         drop(queued(&admission, Write));
@@ -154,12 +157,12 @@ async fn who_leaves_the_queue_gives_everything_back() {
         assert!(matches!(look(&mut late), Some(Err(Failure::QueueTimeout))));
         assert_eq!(
             (in_flight(&admission), waiting(&admission)),
-            ((4, 0), (0, 0))
+            ((3, 1), (0, 0))
         );
     }
-    drop(pulls);
+    drop((pulls, push));
     drop(enter(&admission, Write, 3));
-    drop(enter(&admission, Read, 4));
+    drop(enter(&admission, Read, 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,13 +205,13 @@ async fn fewer_places_take_effect_as_they_come_back() {
 #[tokio::test(start_paused = true)]
 async fn what_was_still_to_go_stays_when_there_are_to_be_more_again() {
     let admission = admission(8, 4);
-    let all = enter(&admission, Read, 8);
+    let all = [enter(&admission, Read, 6), enter(&admission, Write, 2)];
     admission.set_limits(number(2), 4, PATIENCE);
     admission.set_limits(number(5), 4, PATIENCE);
     assert!(admission.try_enter(Read).is_none());
     drop(all);
-    let five = enter(&admission, Read, 5);
-    assert!(admission.try_enter(Read).is_none());
+    let five = [enter(&admission, Read, 3), enter(&admission, Write, 2)];
+    assert!(admission.try_enter(Write).is_none());
     drop(five);
     drop(enter(&admission, Write, 3));
 }
@@ -231,7 +234,8 @@ async fn other_queue_limits_are_for_who_comes_then() {
 #[tokio::test(start_paused = true)]
 async fn any_number_can_become_any_other() {
     let admission = admission(usize::MAX, 1);
-    let mut inside = enter(&admission, Read, 2);
+    let mut inside = enter(&admission, Read, 1);
+    inside.extend(admission.try_enter(Write));
     for places in [1, usize::MAX, 3, usize::MAX, 1] {
         admission.set_limits(number(places), 1, PATIENCE);
         assert_eq!(admission.try_enter(Read).is_some(), places > 2);
@@ -248,21 +252,21 @@ const MOST: usize = 12;
 #[derive(Default)]
 struct Inside {
     all: AtomicUsize,
-    writes: AtomicUsize,
+    lanes: [AtomicUsize; 2],
     too_many: AtomicBool,
 }
 
 impl Inside {
     async fn stay(&self, access: Access) {
-        let writing = usize::from(access == Write);
+        let lane = &self.lanes[access as usize];
         let all = self.all.fetch_add(1, Ordering::SeqCst) + 1;
-        let writes = self.writes.fetch_add(writing, Ordering::SeqCst) + writing;
-        if all > MOST || writes > MOST * 3 / 4 {
+        let of_lane = lane.fetch_add(1, Ordering::SeqCst) + 1;
+        if all > MOST || of_lane > MOST * 3 / 4 {
             self.too_many.store(true, Ordering::SeqCst);
         }
         tokio::task::yield_now().await;
         self.all.fetch_sub(1, Ordering::SeqCst);
-        self.writes.fetch_sub(writing, Ordering::SeqCst);
+        lane.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -284,7 +288,7 @@ async fn no_count_is_ever_exceeded_and_none_is_lost() {
     );
     for places in [3, MOST, 1] {
         admission.set_limits(number(places), 64, PATIENCE);
-        let writes = enter(&admission, Write, writes_of(number(places)).get());
+        let writes = enter(&admission, Write, lane_of(number(places)).get());
         let reads = enter(&admission, Read, places - writes.len());
         assert!(admission.try_enter(Read).is_none());
         drop((reads, writes));
