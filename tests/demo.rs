@@ -129,6 +129,13 @@ fn get(line: &str) -> (u16, String) {
     )
 }
 
+/// Runs a printed line.
+fn shardlet(line: &str) -> Output {
+    let words = line.split(' ').skip(1);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardlet"));
+    command.args(words).output().unwrap()
+}
+
 #[test]
 fn the_printed_lines_work_and_ctrl_c_ends_it() {
     let demo = Demo::start(&["--port", "0"]);
@@ -164,6 +171,21 @@ fn the_printed_lines_work_and_ctrl_c_ends_it() {
         .unwrap();
     assert!(idle.read(&mut [0; 512]).unwrap() > 0);
 
+    let commands = demo.lines("shardlet");
+    assert_eq!(commands.len(), 4, "{}", demo.story);
+    for line in &commands {
+        let said = shardlet(line);
+        assert!(said.status.success(), "{line}: {said:?}");
+    }
+    let gone = commands[3].replace("drain", "status");
+    let until = Instant::now() + PATIENCE;
+    while shardlet(&gone).status.success() {
+        assert!(Instant::now() < until, "it has not drained");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pull = demo.lines("curl")[2];
+    assert_eq!(get(pull).0, 200, "the others go on");
+
     let (status, took, errors) = demo.end("-INT");
     assert_eq!(status.code(), Some(0), "{errors}");
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -192,6 +214,16 @@ fn the_owner_alone_was_asked() {
     assert_eq!(lines("member-2", " forward member-3 "), 3, "{log}");
     assert_eq!(lines("member-3", " local "), 10, "{log}");
     assert_eq!(log.lines().count(), 20, "{log}");
+    // All bodies would come too late if they waited for an acknowledgement, which comes after 40 ms.
+    let bodies = log.lines().filter(|line| {
+        line.starts_with("member-1") && (line.contains(" PATCH ") || line.contains("/manifests/"))
+    });
+    let took = bodies.map(|line| {
+        let words: Vec<_> = line.split(' ').collect();
+        let unit = words.iter().position(|word| *word == "ms").unwrap();
+        words[unit - 1].parse::<f64>().unwrap()
+    });
+    assert!(took.fold(f64::MAX, f64::min) < 40.0, "{log}");
 }
 
 #[test]
@@ -216,6 +248,27 @@ fn taken_ports_are_no_obstacle_and_once_ends_by_itself() {
         "{story}"
     );
     assert!(!story.contains(&format!("127.0.0.1:{port}")), "{story}");
+    assert!(story.contains(&port) && story.contains("stand"), "{story}");
+}
+
+#[test]
+fn a_member_that_dies_stops_neither_pulls_nor_other_pushes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let arguments = ["--once", "--fail", "--quiet", "--port", "0"];
+    let output = command(temporary.path(), &arguments).output().unwrap();
+    let story = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{story}{errors}");
+    let line = |words: &str| {
+        let found = story.lines().find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("{words} in\n{story}"))
+    };
+    assert!(line("Killing").contains("member-3"));
+    assert!(line("pull demo/hello:v1 through member-1").contains("goes on"));
+    assert!(line("push team/app:v1 through member-2").contains("goes on"));
+    let taken = line("was taken by member-3 after");
+    let seconds = taken.trim_end_matches(" s").rsplit(' ').next().unwrap();
+    assert!(seconds.parse::<f64>().unwrap() >= 1.0, "{taken}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{FAILED, output};
                   shardlet demo\n  \
                   shardlet demo --port 6000 --quiet\n  \
                   shardlet demo --once                 push, pull and end; exit code 0 if all went well\n  \
+                  shardlet demo --fail                 kill a member, see what goes on, start it again\n  \
                   shardlet demo --keep my-cluster      leave configuration and certificates there"
 )]
 pub(super) struct Args {
@@ -27,9 +28,12 @@ pub(super) struct Args {
     /// Show no access logs.
     #[arg(long, short)]
     quiet: bool,
-    /// End after the push and the pull.
+    /// End after what is shown.
     #[arg(long)]
     once: bool,
+    /// Kill the member that owns what was pushed, push and pull, and start it again.
+    #[arg(long)]
+    fail: bool,
     /// Leave the members' configuration and certificates in this folder, which must be new or empty.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -56,12 +60,14 @@ fn start(args: &Args) -> Result<(), String> {
         port,
         quiet,
         once,
+        fail,
         keep,
     } = args;
     let options = Options {
         port: *port,
         quiet: *quiet,
         once: *once,
+        fail: *fail,
         keep: keep.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -93,6 +99,7 @@ fn start(args: &Args) -> Result<(), String> {
         port: _,
         quiet: _,
         once: _,
+        fail: _,
         keep: _,
     } = args;
     Err("this build has no demo; `cargo run -- demo` with the default features has one".to_owned())

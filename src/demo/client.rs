@@ -113,6 +113,8 @@ impl Client {
         }
         let tcp = TcpStream::connect(self.registry).await;
         let tcp = tcp.or_err(ErrorType::ConnectError, "no connection")?;
+        // Head and body go in a packet each, and the second is not to wait for the first.
+        let _ = tcp.set_nodelay(true);
         Ok(Box::new(L4Stream::from(tcp)))
     }
 }

@@ -1,6 +1,8 @@
 //! Three members in one process, each beside its replica, started as `shardlet run` starts one.
 
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -13,7 +15,7 @@ use super::ports::{self, Wishes};
 use super::registry::{Replica, Store};
 use super::{DemoError, Options};
 use crate::observe::telemetry::{Format, LineWriter};
-use crate::run::{Server, StartError};
+use crate::run::{Loader, Server, StartError};
 use crate::shard::{Health, Repository};
 
 /// Enough for "any client, any member, one owner" to mean something.
@@ -31,11 +33,14 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(super) struct Cluster {
     members: Vec<Member>,
     replicas: Vec<Replica>,
+    wishes: Vec<Wishes>,
 }
 
 struct Member {
     place: MemberAddresses,
-    server: Server,
+    file: PathBuf,
+    /// None once it has ended.
+    server: Option<Server>,
     log: Option<LineWriter>,
 }
 
@@ -56,7 +61,13 @@ impl Cluster {
         let mut attempt = 1;
         loop {
             match start_members(options, folder, &wishes, &replicas).await {
-                Ok(members) => return Ok(Self { members, replicas }),
+                Ok(members) => {
+                    return Ok(Self {
+                        members,
+                        replicas,
+                        wishes,
+                    });
+                }
                 // Somebody was faster: there are more ports.
                 Err(DemoError::Start {
                     error: StartError::Bind { .. },
@@ -76,6 +87,62 @@ impl Cluster {
             .collect()
     }
 
+    /// Ports that were wished for and that somebody else has.
+    pub(super) fn taken_ports(&self) -> Vec<u16> {
+        let members = self.wishes.iter().zip(&self.members);
+        members
+            .flat_map(|(wish, member)| wish.missed(&member.place))
+            .collect()
+    }
+
+    /// The configuration of a member.
+    pub(super) fn file(&self, index: usize) -> Option<&Path> {
+        self.members.get(index).map(|member| &*member.file)
+    }
+
+    /// Ends a member at once and tells nobody, as a crash does. Its registry goes on.
+    pub(super) async fn kill(&mut self, index: usize) {
+        let server = self
+            .members
+            .get_mut(index)
+            .and_then(|member| member.server.take());
+        if let Some(server) = server {
+            server.abandon().await;
+        }
+    }
+
+    /// Starts a member that was killed.
+    pub(super) async fn restart(&mut self, index: usize) -> Result<(), DemoError> {
+        let member = self.members.get_mut(index).ok_or(DemoError::NoMembers)?;
+        let server = serve(&member.place.id, &member.file, member.log.as_ref()).await?;
+        member.server = Some(server);
+        self.settled().await
+    }
+
+    /// Drains members that are told to, one after the other, and says so. Never ends.
+    pub(super) async fn obey(&mut self, say: impl Fn(&str)) {
+        let mut told = JoinSet::new();
+        for (index, member) in self.members.iter().enumerate() {
+            if let Some(server) = &member.server {
+                let state = server.state().clone();
+                told.spawn(async move {
+                    state.drain_asked().await;
+                    index
+                });
+            }
+        }
+        while let Some(index) = told.join_next().await {
+            let member = index.ok().and_then(|index| self.members.get_mut(index));
+            if let Some(member) = member
+                && let Some(server) = member.server.take()
+            {
+                server.drain().await;
+                say(&member.place.id);
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Waits until every member knows every peer and its own replica to be up.
     pub(super) async fn settled(&self) -> Result<(), DemoError> {
         let deadline = Instant::now() + SETTLE;
@@ -93,7 +160,7 @@ impl Cluster {
         self.members
             .iter()
             .find_map(|Member { place, server, .. }| {
-                let generation = server.state().generation();
+                let generation = server.as_ref()?.state().generation();
                 let mut others = generation.view.members().iter();
                 let (_, other) =
                     others.find(|(index, _)| generation.health_of(*index) != Health::Up)?;
@@ -104,8 +171,12 @@ impl Cluster {
     /// The id of a repository's owner, on which all members agree.
     pub(super) fn owner(&self, repository: &str) -> Result<String, DemoError> {
         let repository = Repository::parse(repository).map_err(DemoError::Name)?;
-        let first = self.members.first().ok_or(DemoError::NoMembers)?;
-        let view = &first.server.state().generation().view;
+        let mut servers = self
+            .members
+            .iter()
+            .filter_map(|member| member.server.as_ref());
+        let first = servers.next().ok_or(DemoError::NoMembers)?;
+        let view = &first.state().generation().view;
         Ok(view.members().get(view.owner(&repository)).id.to_string())
     }
 
@@ -143,11 +214,14 @@ impl Cluster {
         let mut logs = Vec::new();
         for Member {
             place: _,
+            file: _,
             server,
             log,
         } in self.members
         {
-            drains.spawn(server.drain());
+            if let Some(server) = server {
+                drains.spawn(server.drain());
+            }
             logs.push(log);
         }
         while drains.join_next().await.is_some() {}
@@ -199,25 +273,31 @@ async fn start_member(
     places: &[MemberAddresses],
 ) -> Result<Member, DemoError> {
     let text = configuration::render(place, places);
-    let path = folder.write(&format!("{}/{}", place.id, configuration::FILE), &text)?;
-    let config = configuration::load(&text, &path).map_err(DemoError::Configuration)?;
+    let file = folder.write(&format!("{}/{}", place.id, configuration::FILE), &text)?;
     let log = if options.quiet {
         None
     } else {
         let out = Named::new(&place.id, std::io::stderr());
         Some(LineWriter::start(out).map_err(DemoError::Log)?)
     };
-    let output = log.as_ref().map(|log| (log.sender(), Format::Text));
-    let server = Server::start(config, output, None)
-        .await
-        .map_err(|error| DemoError::Start {
-            member: place.id.clone(),
-            error,
-        })?;
+    let server = serve(&place.id, &file, log.as_ref()).await?;
     Ok(Member {
         place: place.clone(),
-        server,
+        file,
+        server: Some(server),
         log,
+    })
+}
+
+async fn serve(id: &str, file: &Path, log: Option<&LineWriter>) -> Result<Server, DemoError> {
+    let config = configuration::load(file).map_err(DemoError::Configuration)?;
+    let output = log.map(|log| (log.sender(), Format::Text));
+    let again = file.to_owned();
+    let loader: Loader = Arc::new(move || configuration::load(&again));
+    let started = Server::start(config, output, Some(loader)).await;
+    started.map_err(|error| DemoError::Start {
+        member: id.to_owned(),
+        error,
     })
 }
 

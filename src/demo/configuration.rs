@@ -89,9 +89,13 @@ timeouts: {{ drain_delay: 0s, drain: 1s, aftermath: 0s }}
     )
 }
 
-/// Reads a rendered configuration from its file's place, as `shardlet run` would. The environment
-/// variables of `run` do not count: they may be those of another cluster.
-pub(super) fn load(text: &str, path: &Path) -> Result<Config, Problems> {
+/// Reads a rendered configuration, which may have been edited since, as `shardlet run` would. The
+/// environment variables of `run` do not count: they may be those of another cluster.
+pub(super) fn load(path: &Path) -> Result<Config, Problems> {
+    let source = SourceName::File(path.to_owned());
+    let bytes = Disk.read(path, config::MAX_FILE_BYTES);
+    let bytes = bytes.map_err(|error| Problems::unreadable(&source, &error))?;
+    let text = String::from_utf8(bytes).map_err(|error| Problems::no_text(&source, &error))?;
     let env = Environment {
         member_flag: None,
         member_variable: None,
@@ -99,7 +103,7 @@ pub(super) fn load(text: &str, path: &Path) -> Result<Config, Problems> {
         files: &Disk,
         surroundings: None,
     };
-    config::load(text, &SourceName::File(path.to_owned()), &env)
+    config::load(&text, &source, &env)
 }
 
 struct Disk;
@@ -129,7 +133,7 @@ mod tests {
         let places = places();
         let text = render(&places[1], &places);
         let path = folder.write(&format!("member-2/{FILE}"), &text).unwrap();
-        load(&text, &path).unwrap()
+        load(&path).unwrap()
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod configuration;
 mod error;
+mod failure;
 mod folder;
 mod image;
 mod log;
@@ -45,8 +46,10 @@ pub(crate) struct Options {
     pub port: u16,
     /// No access logs.
     pub quiet: bool,
-    /// End after the push and the pull.
+    /// End after what is shown.
     pub once: bool,
+    /// Kill a member, and start it again.
+    pub fail: bool,
     /// Where configuration and certificates are left for later use; a temporary folder otherwise.
     pub keep: Option<PathBuf>,
 }
@@ -58,24 +61,28 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
     let mut stop = pin!(stop);
     let folder = Folder::open(options.keep.as_deref())?;
-    let cluster = tokio::select! {
+    let mut cluster = tokio::select! {
         cluster = Cluster::start(&options, &folder) => cluster?,
         () = &mut stop => return Ok(()),
     };
     let shown = tokio::select! {
-        shown = show(&cluster, &folder, &options) => Some(shown),
+        shown = show(&mut cluster, &folder, &options) => Some(shown),
         () = &mut stop => None,
     };
     if matches!(shown, Some(Ok(()))) && !options.once {
-        stop.await;
+        tokio::select! {
+            () = cluster.obey(|id| say(&text::drained(id))) => {}
+            () = &mut stop => {}
+        }
     }
     cluster.end().await;
     shown.unwrap_or(Ok(()))
 }
 
-async fn show(cluster: &Cluster, folder: &Folder, options: &Options) -> Result<(), DemoError> {
+async fn show(cluster: &mut Cluster, folder: &Folder, options: &Options) -> Result<(), DemoError> {
     let places = cluster.places();
     say(&text::members(&places));
+    say(&text::taken(&cluster.taken_ports()));
     cluster.settled().await?;
 
     let [first, second, ..] = places.as_slice() else {
@@ -96,7 +103,14 @@ async fn show(cluster: &Cluster, folder: &Folder, options: &Options) -> Result<(
         others: cluster.owners(&OTHER_REPOSITORIES)?,
     };
     say(&text::proof(&pushed));
+    if options.fail {
+        failure::show(cluster, &image, &pushed.owner).await?;
+        cluster.flush_logs();
+    }
     say(&text::try_it(&places, &pushed));
+    if let (Some(file), false) = (cluster.file(0), options.once) {
+        say(&text::commands(&places, file, REPOSITORY));
+    }
     if let Some(kept) = folder.kept() {
         say(&text::kept(kept, &places));
     }

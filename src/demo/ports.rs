@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
+use super::configuration::MemberAddresses;
+
 /// The first member's peer port, the default of proxy.yaml.
 const PEERS: u16 = 5443;
 /// The first member's admin port, the default of proxy.yaml.
@@ -35,6 +37,20 @@ impl Wishes {
         peers: 0,
         admin: 0,
     };
+
+    /// Those of them that are another's now.
+    pub(super) fn missed(self, place: &MemberAddresses) -> Vec<u16> {
+        let pairs = [
+            (self.clients, place.clients),
+            (self.replica, place.replica),
+            (self.peers, place.peers),
+            (self.admin, place.admin),
+        ];
+        let missed = pairs
+            .into_iter()
+            .filter(|(wish, at)| *wish != 0 && *wish != at.port());
+        missed.map(|(wish, _)| wish).collect()
+    }
 
     /// Those of the member number `index`, if the first one's clients are to come to `first`.
     pub(super) fn of(index: u16, first: u16) -> Self {

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::serve::ListenerExt;
 use ferro_blob_store::{InMemoryBlobStore, SharedBlobStore};
 use ferro_oci_server::{AppState, InMemoryRegistryMeta, RegistryMeta, router};
 use tokio::net::TcpListener;
@@ -52,6 +53,10 @@ impl Store {
         socket.set_nonblocking(true)?;
         let listener = TcpListener::from_std(socket)?;
         let address = listener.local_addr()?;
+        // Or the end of an answer waits for an acknowledgement that the other side delays by 40 ms.
+        let listener = listener.tap_io(|connection| {
+            let _ = connection.set_nodelay(true);
+        });
         let seen = Arc::new(Seen::default());
         let app = self.app(&seen);
         let mut serving = JoinSet::new();

@@ -50,6 +50,19 @@ pub(super) fn members(places: &[MemberAddresses]) -> String {
     text
 }
 
+/// That members are not where the documentation has them.
+pub(super) fn taken(ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    match ports.as_slice() {
+        [] => String::new(),
+        [port] => format!("\nPort {port} is taken by somebody else: a free one stands in.\n"),
+        _ => format!(
+            "\nPorts {} are taken by somebody else: free ones stand in.\n",
+            ports.join(", ")
+        ),
+    }
+}
+
 /// Before the push, and before its lines in the access logs.
 pub(super) fn pushing(repository: &str, tag: &str, through: &str, back: &str) -> String {
     format!(
@@ -85,6 +98,46 @@ pub(super) fn proof(pushed: &Pushed<'_>) -> String {
         others.join(", ")
     );
     text
+}
+
+/// Before a member ends without a word.
+pub(super) fn killing(owner: &str, repository: &str) -> String {
+    format!("\nKilling {owner}, which owns {repository}, without a word to anybody:\n\n")
+}
+
+/// What is served while a member is away.
+pub(super) fn served(what: &str, how: &str) -> String {
+    format!("  {what:<40} {how}\n")
+}
+
+/// Before the member starts again.
+pub(super) fn healing(owner: &str) -> String {
+    format!("\nStarting {owner} again:\n\n")
+}
+
+/// A member was told to drain, and has.
+pub(super) fn drained(id: &str) -> String {
+    format!("{id} has drained and ended; the others go on.\n")
+}
+
+/// Our own commands, on the member whose configuration this is. The last one takes the last member
+/// away.
+pub(super) fn commands(places: &[MemberAddresses], file: &Path, repository: &str) -> String {
+    let [first, .., last] = places else {
+        return String::new();
+    };
+    let (first, last, file) = (first.admin, last.admin, quoted(&file.display().to_string()));
+    format!(
+        "
+With shardlet itself; edit that file before the reload:
+  shardlet status --admin {first}
+  shardlet owner --config {file} {repository}
+  shardlet reload --admin {first}
+  shardlet drain --admin {last}
+
+A member that dies: shardlet demo --fail
+"
+    )
 }
 
 /// Lines to copy.
@@ -193,11 +246,23 @@ pub(super) mod tests {
     fn the_whole_story_is_pinned() {
         let story = [
             members(&places()),
+            taken(&[]),
+            taken(&[5000]),
+            taken(&[5000, 9900]),
             pushing("demo/hello", "v1", "member-1", "member-2"),
             proof(&pushed()),
             try_it(&places(), &pushed()),
+            commands(
+                &places(),
+                Path::new("/tmp/my demo/member-1/proxy.yaml"),
+                "demo/hello",
+            ),
             kept(Path::new("/tmp/my demo"), &places()),
             WAITING.to_owned(),
+            killing("member-3", "demo/hello"),
+            served("pull demo/hello:v1 through member-1", "200"),
+            healing("member-3"),
+            drained("member-3"),
         ];
         insta::assert_snapshot!(story.concat());
     }
