@@ -3,7 +3,7 @@
 
 mod build;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,6 +175,12 @@ impl Generation {
     pub(crate) fn party_of(&self, id: &PartyId) -> Option<PeerRef> {
         self.parties()
             .find(|party| PartyId::of(self.member_of(*party)) == *id)
+    }
+
+    /// Sends what is for a party to this address from now on.
+    pub(crate) fn use_address(&self, party: PeerRef, at: SocketAddr) {
+        self.upstream_of(party).use_address(at);
+        self.peer_state_of(party).note_change();
     }
 
     /// Makes every target anew, with the credentials in force.

@@ -1,6 +1,7 @@
 //! What lives as long as the process: the generation in force, what is counted and logged, and whether
 //! this member is on its way out.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -9,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::member::generation::Generation;
+use crate::member::replica::replica_id;
 use crate::member::spaced::Spaced;
 use crate::member::state_folder::StateFolder;
 use crate::member::transfers::Transfers;
@@ -151,6 +153,19 @@ impl State {
     /// Each generation from the one in force on.
     pub(crate) fn generations(&self) -> watch::Receiver<Arc<Generation>> {
         self.generations.subscribe()
+    }
+
+    /// Sends what is for the replica to this address from now on. Each address is another replica:
+    /// what was admitted for the one before goes to that one, or waits.
+    pub(crate) fn move_replica(&self, generation: &Generation, at: SocketAddr) {
+        let event = Event::ReplicaMoved {
+            generation: generation.number,
+            replica: replica_id(&generation.replica_address, Some(at)),
+        };
+        let upstream = generation.upstreams.replica();
+        let effects = self.writes.step(event, || upstream.use_address(at));
+        self.carry_out(effects);
+        generation.replica().note_change();
     }
 
     /// Takes what has happened, as far as it bears on who may write.

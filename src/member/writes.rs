@@ -115,7 +115,7 @@ impl Writes {
     /// runs before anybody else's event.
     pub(crate) fn step(&self, event: Event, and_then: impl FnOnce()) -> Vec<Effect> {
         // Another view, or another replica, is kept before anything is written under it.
-        let durable = matches!(event, Event::ViewTaken { .. } | Event::ReplicaMoved(_));
+        let durable = matches!(event, Event::ViewTaken { .. } | Event::ReplicaMoved { .. });
         let mut rules = self.rules();
         let now = self.now();
         let effects = rules.step(event, now);

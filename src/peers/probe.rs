@@ -9,7 +9,7 @@
 mod question;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -97,15 +97,13 @@ impl Checks {
         loop {
             let round = self.state.writes.snapshot().round;
             let asked_at = self.state.writes.now();
-            let (heard, took) = {
+            let heard = {
                 // Closed never: it lives as long as we do.
                 let _turn = self.turn.acquire().await;
-                let asked = Instant::now();
-                (self.ask_party(party, &id).await, asked.elapsed())
+                self.ask_party(party, &id).await
             };
-            let stopped = took > self.probes.timeout.saturating_mul(2) + STOPPED;
             self.judge(party, &heard, &mut tracker);
-            self.take(&id, round, asked_at, heard, stopped, &peer);
+            self.take(&id, round, asked_at, heard, &peer);
             let (is_party, was_asked, may_be_gone) = {
                 let rules = self.state.writes.rules();
                 let may_be_gone = rules.may_be_gone(&id);
@@ -124,15 +122,7 @@ impl Checks {
     }
 
     /// Hands on what bears on who may write.
-    fn take(
-        &self,
-        id: &PartyId,
-        round: u64,
-        asked_at: Duration,
-        heard: Heard,
-        stopped: bool,
-        peer: &PeerState,
-    ) {
+    fn take(&self, id: &PartyId, round: u64, asked_at: Duration, heard: Heard, peer: &PeerState) {
         let told = |reply, contradicted_at| Event::Told {
             party: id.clone(),
             round,
@@ -157,7 +147,6 @@ impl Checks {
             Heard::Unreadable(_) => told(Reply::Unreadable, None),
             Heard::Closed(reason) => no_answer(NoAnswer::Closed(reason)),
             Heard::Replaced(_) => no_answer(NoAnswer::Replaced),
-            Heard::Silent(_) | Heard::Refused(_) if stopped => no_answer(NoAnswer::NotAsked),
             Heard::Silent(_) => no_answer(NoAnswer::Silent),
             Heard::Refused(_) => no_answer(NoAnswer::Refused),
             Heard::NotAsked(_) => no_answer(NoAnswer::NotAsked),

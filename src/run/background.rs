@@ -10,13 +10,11 @@ use tokio::time::MissedTickBehavior;
 use super::certificates::Certificates;
 use crate::config::RegistryAddress;
 use crate::member::generation::Generation;
-use crate::member::replica::replica_id;
 use crate::member::state::State;
 use crate::peers::probe::Checks;
 use crate::shard::MemberAddress;
 use crate::shard::ownership::Event;
 use crate::tls;
-use crate::upstream::DialError;
 use crate::upstream::resolve;
 
 /// How often the rules of ownership look at the clock: so many times in `timeouts.aftermath`,
@@ -85,15 +83,12 @@ impl Background {
     fn keep_addresses(&self, tasks: &mut JoinSet<()>, generation: &Arc<Generation>) {
         let interval = generation.resolve.interval;
         if let RegistryAddress::Tcp(address) = &generation.replica_address {
-            let upstream = generation.upstreams.replica().clone();
-            let (state, replica) = (self.state.clone(), generation.replica_address.clone());
-            let replica_state = generation.replica().clone();
-            let found = move |at| {
-                // First: a write that was admitted for the replica before goes to that one, or waits.
-                state.step(Event::ReplicaMoved(replica_id(&replica, Some(at))));
-                log_dial_error(upstream.set_address(at));
-                replica_state.note_change();
-            };
+            let (state, generation) = (self.state.clone(), generation.clone());
+            let found =
+                move |addresses| match generation.upstreams.replica().take_addresses(addresses) {
+                    Some(at) => state.move_replica(&generation, at),
+                    None => generation.replica().wake(),
+                };
             self.keep(tasks, address, interval, found, |error| {
                 tracing::debug!(%error, "the replica's name does not resolve");
             });
@@ -101,11 +96,11 @@ impl Background {
         for party in generation.parties() {
             let member = generation.member_of(party);
             let (id, failed) = (member.id.clone(), generation.clone());
-            let upstream = generation.upstream_of(party).clone();
-            let peer_state = generation.peer_state_of(party).clone();
-            let found = move |at| {
-                log_dial_error(upstream.set_address(at));
-                peer_state.note_change();
+            let found_by = generation.clone();
+            let found = move |addresses| match found_by.upstream_of(party).take_addresses(addresses)
+            {
+                Some(at) => found_by.use_address(party, at),
+                None => found_by.peer_state_of(party).wake(),
             };
             self.keep(tasks, &member.address, interval, found, move |error| {
                 failed.lookup_failed(party);
@@ -119,7 +114,7 @@ impl Background {
         tasks: &mut JoinSet<()>,
         name: &MemberAddress,
         interval: Duration,
-        found: impl Fn(SocketAddr) + Send + Sync + 'static,
+        found: impl Fn(Vec<SocketAddr>) + Send + Sync + 'static,
         failed: impl Fn(&std::io::Error) + Send + Sync + 'static,
     ) {
         let (name, alarm) = (name.clone(), self.state.alarm());
@@ -147,11 +142,5 @@ impl Background {
                 check.watch_party(party).await;
             });
         }
-    }
-}
-
-fn log_dial_error(result: Result<(), DialError>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "an upstream cannot be called");
     }
 }

@@ -21,8 +21,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use arc_swap::ArcSwapOption;
-use pingora::upstreams::peer::HttpPeer;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use pingora::upstreams::peer::{HttpPeer, Peer};
 
 use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::{MemberAddress, MemberIndex, Members};
@@ -39,6 +39,9 @@ pub struct Upstream {
     target: Target,
     /// Empty for a Unix socket.
     name: Option<MemberAddress>,
+    /// All that its name has.
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    /// The one in use: the only one, or one that has answered.
     address: ArcSwapOption<SocketAddr>,
     /// Whether its certificate carries the member's id rather than the host of its address.
     named_by_id: AtomicBool,
@@ -130,6 +133,7 @@ impl Upstream {
         Self {
             target,
             name,
+            addresses: ArcSwap::default(),
             address: ArcSwapOption::empty(),
             named_by_id: AtomicBool::new(false),
             ready: ArcSwapOption::empty(),
@@ -141,6 +145,7 @@ impl Upstream {
 
     fn inherit(&self, before: Option<&Self>) -> Result<(), DialError> {
         if let Some(before) = before.filter(|before| before.name == self.name) {
+            self.addresses.store(before.addresses.load_full());
             self.address.store(before.address.load_full());
             let by_id = before.named_by_id.load(Ordering::Relaxed);
             self.named_by_id.store(by_id, Ordering::Relaxed);
@@ -158,19 +163,63 @@ impl Upstream {
         })
     }
 
-    /// The address last resolved; none for a Unix socket.
+    /// The address in use; none for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address.load_full().map(|at| *at)
     }
 
-    /// Takes a newly resolved address.
-    ///
-    /// # Errors
-    /// As [`Upstream::prepare`].
-    pub fn set_address(&self, address: SocketAddr) -> Result<(), DialError> {
-        self.address.store(Some(Arc::new(address)));
+    /// Takes the addresses that its name has now. Says which is to be used at once, if that changes:
+    /// an only one is. Of several it is one that has answered, as the checks find out
+    /// ([`Upstream::targets`]): the first may be of the wrong family, or of a machine that is gone.
+    pub fn take_addresses(&self, addresses: Vec<SocketAddr>) -> Option<SocketAddr> {
         self.failed_lookups.store(0, Ordering::Relaxed);
-        self.prepare()
+        let only = match addresses.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        };
+        self.addresses.store(Arc::new(addresses));
+        only.filter(|only| self.address() != Some(*only))
+    }
+
+    /// Uses this address from now on.
+    pub fn use_address(&self, at: SocketAddr) {
+        self.address.store(Some(Arc::new(at)));
+        if let Err(error) = self.prepare() {
+            tracing::error!(%error, %at, "an upstream cannot be called");
+        }
+    }
+
+    /// A target for a small question at each of its addresses, the one in use first.
+    pub fn targets(&self) -> Vec<Arc<HttpPeer>> {
+        let addresses = self.addresses.load();
+        let in_use = self.address().filter(|at| addresses.contains(at));
+        if self.name.is_none() || addresses.is_empty() {
+            return self.ready(Load::Small).into_iter().collect();
+        }
+        let others = addresses.iter().filter(|at| Some(**at) != in_use);
+        let first = in_use.and_then(|_| self.ready(Load::Small));
+        let others = others.filter_map(|at| self.target_at(*at));
+        first.into_iter().chain(others).collect()
+    }
+
+    /// A target at the same address, by what is known now.
+    pub fn target_again(&self, target: &HttpPeer) -> Option<Arc<HttpPeer>> {
+        match Peer::address(target).as_inet() {
+            Some(at) => self.target_at(*at),
+            None => self.ready(Load::Small),
+        }
+    }
+
+    fn target_at(&self, at: SocketAddr) -> Option<Arc<HttpPeer>> {
+        let mut made = None;
+        let result = self.trust.with(|credentials, generation| {
+            made = self.make(Some(at), credentials, generation, Load::Small)?;
+            Ok(())
+        });
+        if let Err(error) = result {
+            tracing::error!(%error, %at, "an upstream cannot be called");
+        }
+        made
     }
 
     /// Records that its name did not resolve.
@@ -202,19 +251,7 @@ impl Upstream {
     /// A certificate that the framework cannot read.
     pub fn prepare(&self) -> Result<(), DialError> {
         self.trust.with(|credentials, generation| {
-            let name = if self.named_by_id.load(Ordering::Relaxed) {
-                PeerName::Id
-            } else {
-                PeerName::Host
-            };
-            let address = self.address();
-            let credentials = credentials.filter(|_| self.shows_credentials);
-            let make = |load| {
-                let made = self
-                    .target
-                    .http_peer(address, name, credentials, generation, load)?;
-                Ok(made.map(Arc::new))
-            };
+            let make = |load| self.make(self.address(), credentials, generation, load);
             let ready = match (make(Load::Small)?, make(Load::Large)?) {
                 (Some(small), Some(large)) => Some(Arc::new(Ready { small, large })),
                 _ => None,
@@ -222,5 +259,24 @@ impl Upstream {
             self.ready.store(ready);
             Ok(())
         })
+    }
+
+    fn make(
+        &self,
+        address: Option<SocketAddr>,
+        credentials: Option<&Credentials>,
+        generation: u64,
+        load: Load,
+    ) -> Result<Option<Arc<HttpPeer>>, DialError> {
+        let name = if self.named_by_id.load(Ordering::Relaxed) {
+            PeerName::Id
+        } else {
+            PeerName::Host
+        };
+        let credentials = credentials.filter(|_| self.shows_credentials);
+        let made = self
+            .target
+            .http_peer(address, name, credentials, generation, load)?;
+        Ok(made.map(Arc::new))
     }
 }

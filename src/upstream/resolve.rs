@@ -1,40 +1,50 @@
 //! Names to addresses, in the background and for ever: a name that does not resolve yet never
 //! stops the start, and a request never waits for DNS.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::shard::{Host, MemberAddress};
 
 /// How soon a name that has not resolved yet is looked up again, at the latest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// A look-up that takes longer has failed. The system's resolver goes on: it cannot be told to stop.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many look-ups are under way at once. Each takes a thread, for as long as the resolver likes.
+static LOOKUPS: Semaphore = Semaphore::const_new(16);
+/// The most addresses that one name may have. All of them are tried before somebody counts as gone,
+/// so a name has all of its addresses or none; with more it is not the name of one machine.
+const ADDRESSES: usize = 16;
 
-/// Keeps one address up to date: calls `found` with every new one, and `failed` for every look-up
-/// that brought none. An address that is known stays in use while look-ups fail.
+/// Keeps the addresses of one name up to date: calls `found` with all of them whenever they are
+/// others, and `failed` for every look-up that brought none. What is known stays in use while
+/// look-ups fail.
 pub(crate) async fn keep(
     address: MemberAddress,
     interval: Duration,
-    found: impl Fn(SocketAddr) + Send + Sync,
-    failed: impl Fn(&std::io::Error) + Send + Sync,
+    found: impl Fn(Vec<SocketAddr>) + Send + Sync,
+    failed: impl Fn(&io::Error) + Send + Sync,
 ) {
     let name: Arc<str> = match &address.host {
-        Host::Ip(ip) => return found(SocketAddr::new(*ip, address.port)),
+        Host::Ip(ip) => return found(vec![SocketAddr::new(*ip, address.port)]),
         Host::Name(name) => name.clone(),
     };
-    let mut current = None;
+    let mut current: Vec<IpAddr> = Vec::new();
     loop {
-        match tokio::net::lookup_host((&*name, address.port)).await {
-            Ok(addresses) => {
-                let chosen = choose(addresses.map(|address| address.ip()).collect(), current);
-                if let Some(ip) = chosen.filter(|ip| Some(*ip) != current) {
-                    current = chosen;
-                    found(SocketAddr::new(ip, address.port));
-                }
+        match look_up(name.clone()).await {
+            Ok(ips) if !are_same(&ips, &current) => {
+                let at = |ip: &IpAddr| SocketAddr::new(*ip, address.port);
+                found(ips.iter().map(at).collect());
+                current = ips;
             }
+            Ok(_) => {}
             Err(error) => failed(&error),
         }
-        let pause = if current.is_none() {
+        let pause = if current.is_empty() {
             interval.min(FIRST_RETRY)
         } else {
             interval
@@ -43,29 +53,116 @@ pub(crate) async fn keep(
     }
 }
 
-/// The address in use as long as the name still has it, else the first: an answer in another
-/// order is no reason to leave warm connections.
-fn choose(addresses: Vec<IpAddr>, current: Option<IpAddr>) -> Option<IpAddr> {
-    current
-        .filter(|ip| addresses.contains(ip))
-        .or_else(|| addresses.first().copied())
+/// Another order is no change: names with several addresses turn them around at each look-up.
+fn are_same(some: &[IpAddr], others: &[IpAddr]) -> bool {
+    some.len() == others.len() && some.iter().all(|ip| others.contains(ip))
+}
+
+/// The addresses of a name, in the order in which they are to be tried; at least one.
+async fn look_up(name: Arc<str>) -> io::Result<Vec<IpAddr>> {
+    // Never closed.
+    let turn = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+    let look_up = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let addresses = (&*name, 0).to_socket_addrs()?;
+        let ips = addresses.map(|at| at.ip()).filter(is_usable);
+        Ok::<_, io::Error>(in_turns(ips.collect()))
+    });
+    let Ok(ended) = tokio::time::timeout(LOOKUP_TIMEOUT, look_up).await else {
+        let error = "the look-up takes too long";
+        return Err(io::Error::new(io::ErrorKind::TimedOut, error));
+    };
+    let ips: Vec<IpAddr> = ended.map_err(io::Error::other)??;
+    match ips.len() {
+        0 => Err(io::Error::other("the name has no address")),
+        1..=ADDRESSES => Ok(ips),
+        many => Err(io::Error::other(format!(
+            "{many} addresses are not those of one machine"
+        ))),
+    }
+}
+
+/// Whether anybody could listen there. A machine without IPv6 has `::1` in its /etc/hosts all the
+/// same, and what cannot even be asked for could never be taken for gone.
+fn is_usable(ip: &IpAddr) -> bool {
+    // errno(3): EAFNOSUPPORT, EADDRNOTAVAIL.
+    const NOT_THERE: [i32; 2] = [97, 99];
+    if !ip.is_loopback() {
+        return true;
+    }
+    let error = UdpSocket::bind((*ip, 0)).err();
+    let error = error.and_then(|error| error.raw_os_error());
+    error.is_none_or(|error| !NOT_THERE.contains(&error))
+}
+
+/// The system's order (RFC 6724), families by turns (RFC 8305 §4): where one of them leads nowhere,
+/// the other's first address is not the last to be tried.
+fn in_turns(ips: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut seen = Vec::new();
+    for ip in ips {
+        if !seen.contains(&ip) {
+            seen.push(ip);
+        }
+    }
+    let first_is_v6 = seen.first().is_some_and(IpAddr::is_ipv6);
+    let (firsts, others): (Vec<_>, Vec<_>) =
+        seen.into_iter().partition(|ip| ip.is_ipv6() == first_is_v6);
+    let (mut firsts, mut others) = (firsts.into_iter(), others.into_iter());
+    let mut turns = Vec::new();
+    loop {
+        let (first, other) = (firsts.next(), others.next());
+        if first.is_none() && other.is_none() {
+            return turns;
+        }
+        turns.extend(first.into_iter().chain(other));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
     #[test]
-    fn an_address_is_kept_while_the_name_has_it() {
-        let ips: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"]
-            .iter()
-            .map(|ip| ip.parse().unwrap())
-            .collect();
-        let gone: IpAddr = "10.9.9.9".parse().unwrap();
-        assert_eq!(choose(ips.clone(), None), Some(ips[0]));
-        assert_eq!(choose(ips.clone(), Some(ips[1])), Some(ips[1]));
-        assert_eq!(choose(ips.clone(), Some(gone)), Some(ips[0]));
-        assert_eq!(choose(vec![], Some(gone)), None);
+    fn families_take_turns_and_no_address_comes_twice() {
+        let cases: [(&[&str], &[&str]); 4] = [
+            (&[], &[]),
+            (
+                &["10.0.0.1", "10.0.0.2", "10.0.0.1"],
+                &["10.0.0.1", "10.0.0.2"],
+            ),
+            (
+                &["fd00::1", "fd00::2", "fd00::3", "10.0.0.1"],
+                &["fd00::1", "10.0.0.1", "fd00::2", "fd00::3"],
+            ),
+            (
+                &["10.0.0.1", "10.0.0.2", "::1"],
+                &["10.0.0.1", "::1", "10.0.0.2"],
+            ),
+        ];
+        for (found, tried) in cases {
+            assert_eq!(in_turns(ips(found)), ips(tried));
+        }
+    }
+
+    #[test]
+    fn another_order_is_no_change() {
+        let known = ips(&["10.0.0.1", "10.0.0.2"]);
+        assert!(are_same(&ips(&["10.0.0.2", "10.0.0.1"]), &known));
+        for other in [&["10.0.0.1"][..], &["10.0.0.1", "10.0.0.3"], &[]] {
+            assert!(!are_same(&ips(other), &known));
+        }
+    }
+
+    #[test]
+    fn loopback_addresses_that_this_machine_lacks_are_left_out() {
+        assert!(is_usable(&ips(&["127.0.0.1"])[0]));
+        assert!(is_usable(&ips(&["10.255.255.1"])[0]));
+        let has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+        assert_eq!(is_usable(&ips(&["::1"])[0]), has_v6);
     }
 
     #[tokio::test]
@@ -79,7 +176,10 @@ mod tests {
             |_| (),
         )
         .await;
-        assert_eq!(*found.lock().unwrap(), ["10.0.0.1:5443".parse().unwrap()]);
+        assert_eq!(
+            *found.lock().unwrap(),
+            [vec!["10.0.0.1:5443".parse().unwrap()]]
+        );
     }
 
     #[tokio::test(start_paused = true)]

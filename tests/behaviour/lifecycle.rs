@@ -106,9 +106,7 @@ async fn a_name_that_does_not_resolve_costs_its_own_repositories_only() {
     let id: MemberId = "zot-2".parse().unwrap();
     let index = generation.view.members().find(&id).unwrap();
     let upstream = generation.upstreams.member(index);
-    upstream
-        .set_address(cluster.plan().peer_address(1))
-        .unwrap();
+    upstream.use_address(cluster.plan().peer_address(1));
     assert_eq!(cluster.at(0).ask(put()).await.status, 201);
 }
 

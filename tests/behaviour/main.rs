@@ -26,6 +26,7 @@ mod http2_reads;
 mod lifecycle;
 mod links;
 mod moves;
+mod names;
 mod owner_down;
 mod peers;
 mod queue;

@@ -25,6 +25,7 @@ pub struct Plan {
     other_ip: Ipv4Addr,
     ports: Vec<u16>,
     hosts: BTreeMap<usize, String>,
+    registry_hosts: BTreeMap<usize, String>,
     peer_ips: BTreeMap<usize, IpAddr>,
     certificate_names: BTreeMap<usize, Vec<String>>,
     /// Whom a member lists, where that is not everybody.
@@ -55,6 +56,7 @@ impl Plan {
             other_ip: Ipv4Addr::LOCALHOST,
             ports: vec![0; members],
             hosts: BTreeMap::new(),
+            registry_hosts: BTreeMap::new(),
             peer_ips: BTreeMap::new(),
             certificate_names: BTreeMap::new(),
             lists: BTreeMap::new(),
@@ -104,6 +106,12 @@ impl Plan {
     /// The host in a member's address, instead of the cluster's IP address.
     pub fn host_of(mut self, index: usize, host: &str) -> Self {
         self.hosts.insert(index, host.to_owned());
+        self
+    }
+
+    /// The host in the address of a member's replica, instead of its IP address.
+    pub fn registry_host_of(mut self, index: usize, host: &str) -> Self {
+        self.registry_hosts.insert(index, host.to_owned());
         self
     }
 
@@ -240,6 +248,10 @@ impl Plan {
             "listen:\n  clients: {{ address: \"{ip}:0\"{tls} }}\n  \
              peers: {{ address: \"{peers}\" }}\n  admin: {{ address: \"{ip}:0\" }}\n"
         );
+        let registry = match self.registry_hosts.get(&index) {
+            Some(host) => format!("{host}:{}", registry.port()),
+            None => registry.to_string(),
+        };
         let registry_more = self.section(index, "registry").unwrap_or_default();
         let _ = writeln!(
             yaml,

@@ -75,7 +75,7 @@ pub enum Failure {
     Draining,
 
     // What became of the upstream.
-    /// The upstream's name has not resolved to an address yet.
+    /// The upstream's name has no address yet, or several of which none has answered.
     Unresolved,
     /// The upstream did not take the connection.
     UpstreamRefused,

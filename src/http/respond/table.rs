@@ -140,7 +140,7 @@ impl Failure {
                 "this member is about to stop and takes no new requests; try again"),
 
             Self::Unresolved => row(503, UNAVAILABLE, "unresolved", A_FEW_PROBES, Warn, Keep,
-                "the name of the member or registry that should serve this does not resolve yet; try again"),
+                "the name of the member or registry that should serve this does not resolve yet, or none of its addresses answers; try again"),
             Self::UpstreamRefused => row(503, UNAVAILABLE, "upstream_refused", SOON, Warn, Keep,
                 "the registry could not be reached; try again"),
             Self::UpstreamConnectTimeout => row(503, UNAVAILABLE, "upstream_connect_timeout", SOON, Warn, Keep,

@@ -1,19 +1,21 @@
 //! The questions that the checks ask, and what may come of them.
 
 use std::io;
+use std::time::Instant;
 
 use http::StatusCode;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 use rustls::AlertDescription;
+use tokio::task::JoinSet;
 
-use super::{Checks, LOOKUPS};
+use super::{Checks, LOOKUPS, STOPPED};
 use crate::config::ProbePath;
 use crate::member::generation::PeerRef;
 use crate::peers::wire::{self, MemberState};
 use crate::shard::ownership::PartyId;
 use crate::shard::text;
-use crate::upstream::{Asker, Load, cause, os_error, question};
+use crate::upstream::{Asker, cause, os_error, question};
 
 /// What came of asking a party for its state.
 pub(super) enum Heard {
@@ -33,6 +35,31 @@ pub(super) enum Heard {
     Refused(String),
     /// The question never went out, for a reason of our own.
     NotAsked(String),
+}
+
+impl Heard {
+    /// What two addresses of one name come to: an answer, else whatever says less of its being gone.
+    /// So it refuses only where all of them do.
+    fn or(self, other: Self) -> Self {
+        if other.rank() > self.rank() {
+            other
+        } else {
+            self
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 0,
+            Self::Replaced(_) => 1,
+            Self::Silent(_) => 2,
+            Self::Closed(_) => 3,
+            Self::NotAsked(_) => 4,
+            Self::Unreadable(_) => 5,
+            Self::WithoutUs => 6,
+            Self::State(_) => 7,
+        }
+    }
 }
 
 /// Where zot says whether it is ready; it answers `/v2/` before that.
@@ -78,18 +105,43 @@ impl ReplicaPath {
 }
 
 impl Checks {
-    /// Asks the replica whether it is alive.
+    /// Asks the replica whether it is alive. One that answers at another of its name's addresses is
+    /// called there from now on.
     pub(super) async fn ask_replica(
         &self,
         path: &mut ReplicaPath,
         host: &str,
     ) -> Result<(), String> {
-        let mut status = self.status_of_replica(path, host).await;
+        let upstream = self.generation.upstreams.replica();
+        let mut first = Err("its name does not resolve".to_owned());
+        for (number, target) in upstream.targets().into_iter().enumerate() {
+            let result = self.ask_replica_at(&target, path, host).await;
+            if result.is_ok() {
+                let at = Peer::address(&*target).as_inet().copied();
+                if let Some(at) = at.filter(|at| upstream.address() != Some(*at)) {
+                    self.state.move_replica(&self.generation, at);
+                }
+                return Ok(());
+            }
+            if number == 0 {
+                first = result;
+            }
+        }
+        first
+    }
+
+    async fn ask_replica_at(
+        &self,
+        target: &HttpPeer,
+        path: &mut ReplicaPath,
+        host: &str,
+    ) -> Result<(), String> {
+        let mut status = self.status_of_replica(target, path, host).await;
         if let ReplicaPath::Auto { has_readiness } = path {
             let denied = matches!(status, Ok(status) if status.is_client_error());
             if *has_readiness && denied {
                 *has_readiness = false;
-                status = self.status_of_replica(path, host).await;
+                status = self.status_of_replica(target, path, host).await;
             } else if status.is_err() {
                 // Another registry may be there when it comes back.
                 *has_readiness = true;
@@ -103,26 +155,74 @@ impl Checks {
 
     async fn status_of_replica(
         &self,
+        target: &HttpPeer,
         path: &ReplicaPath,
         host: &str,
     ) -> Result<StatusCode, String> {
-        let target = self.generation.upstreams.replica().ready(Load::Small);
-        let target = target.ok_or("its name does not resolve")?;
         let request = question(path.as_str(), host).map_err(|error| error.to_string())?;
         let answer = self
             .state
             .asker
-            .get(&target, request, self.probes.timeout)
+            .get(target, request, self.probes.timeout)
             .await;
         answer
             .map(|(status, _)| status)
             .map_err(|error| brief(&error))
     }
 
-    /// Asks a party for its state.
+    /// Asks a party for its state: at the address in use, then at all others of its name. Where it
+    /// answers, it is called from now on.
     pub(super) async fn ask_party(&self, party: PeerRef, id: &PartyId) -> Heard {
-        match self.state_of(party, id).await {
-            Ok(told) if told.member == id.member.as_str() => Heard::State(Box::new(told)),
+        let upstream = self.generation.upstream_of(party);
+        let mut targets = upstream.targets().into_iter();
+        let Some(first) = targets.next() else {
+            return if upstream.failed_lookups() >= LOOKUPS {
+                Heard::Silent("its name does not resolve".to_owned())
+            } else {
+                Heard::NotAsked("its name has no address yet".to_owned())
+            };
+        };
+        let peer = self.generation.peer_state_of(party);
+        let changed = peer.take_change();
+        let mut heard = self.ask_at(party, id, &first, changed).await;
+        let mut others = JoinSet::new();
+        if !matches!(heard, Heard::State(_)) {
+            for target in targets {
+                let (checks, id) = (self.clone(), id.clone());
+                others.spawn(async move { checks.ask_at(party, &id, &target, changed).await });
+            }
+        }
+        // The first to answer: the others of them lead to the same process, or nowhere.
+        while let Some(other) = others.join_next().await {
+            heard = heard.or(other.unwrap_or(Heard::NotAsked("its check broke off".to_owned())));
+            if matches!(heard, Heard::State(_)) {
+                break;
+            }
+        }
+        if changed && !matches!(heard, Heard::State(_)) {
+            peer.keep_change();
+        }
+        heard
+    }
+
+    /// Asks a party at one of its addresses.
+    async fn ask_at(
+        &self,
+        party: PeerRef,
+        id: &PartyId,
+        target: &HttpPeer,
+        changed: bool,
+    ) -> Heard {
+        let asked = Instant::now();
+        let heard = match self.state_at(party, id, target, changed).await {
+            Ok(told) if told.member == id.member.as_str() => {
+                let at = Peer::address(target).as_inet().copied();
+                let in_use = self.generation.upstream_of(party).address();
+                if let Some(at) = at.filter(|at| in_use != Some(*at)) {
+                    self.generation.use_address(party, at);
+                }
+                Heard::State(Box::new(told))
+            }
             Ok(told) => {
                 let who = text::foreign_name(&told.member);
                 let reason = format!("{who} answers at its address");
@@ -134,40 +234,36 @@ impl Checks {
                     Heard::Closed(reason)
                 }
             }
-            Err(Some(error)) => heard_of(&error),
-            Err(None) if self.generation.upstream_of(party).failed_lookups() >= LOOKUPS => {
-                Heard::Silent("its name does not resolve".to_owned())
-            }
-            Err(None) => Heard::NotAsked("its name has no address yet".to_owned()),
+            Err(error) => heard_of(&error),
+        };
+        let stopped = asked.elapsed() > self.probes.timeout.saturating_mul(2) + STOPPED;
+        if stopped && matches!(heard, Heard::Silent(_) | Heard::Refused(_)) {
+            return Heard::NotAsked("this member was stopped meanwhile".to_owned());
         }
+        heard
     }
 
-    async fn state_of(
+    async fn state_at(
         &self,
         party: PeerRef,
         id: &PartyId,
-    ) -> Result<MemberState, Option<Box<Error>>> {
-        let upstream = self.generation.upstream_of(party);
-        let target = upstream.ready(Load::Small).ok_or(None)?;
-        let peer = self.generation.peer_state_of(party);
-        let changed = peer.take_change();
-        let told = match self.exchange(party, id, &target, changed).await {
+        target: &HttpPeer,
+        changed: bool,
+    ) -> pingora::Result<MemberState> {
+        match self.exchange(party, id, target, changed).await {
             Err(error)
                 if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) =>
             {
                 // Perhaps its certificate carries the other of the member's two names.
-                if let Err(error) = upstream.expect_other_name(&target) {
+                let upstream = self.generation.upstream_of(party);
+                if let Err(error) = upstream.expect_other_name(target) {
                     tracing::error!(%error, "a peer cannot be called");
                 }
-                let target = upstream.ready(Load::Small).ok_or(None)?;
-                self.exchange(party, id, &target, changed).await
+                let again = upstream.target_again(target).ok_or(error)?;
+                self.exchange(party, id, &again, changed).await
             }
             told => told,
-        };
-        if changed && told.is_err() {
-            peer.keep_change();
         }
-        told.map_err(Some)
     }
 
     async fn exchange(
@@ -301,6 +397,30 @@ mod tests {
         fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
             Some(&self.0)
         }
+    }
+
+    #[test]
+    fn of_several_addresses_the_one_that_says_least_of_an_end_counts() {
+        let said = |heard: Heard| heard.rank();
+        let refused = || Heard::Refused(String::new());
+        let silent = || Heard::Silent(String::new());
+        let replaced = || Heard::Replaced(String::new());
+        let closed = || Heard::Closed(String::new());
+        let not_asked = || Heard::NotAsked(String::new());
+        assert_eq!(said(refused().or(refused())), said(refused()));
+        for [less, more] in [
+            [refused(), silent()],
+            [refused(), replaced()],
+            [replaced(), silent()],
+            [silent(), closed()],
+            [closed(), not_asked()],
+            [not_asked(), Heard::WithoutUs],
+        ] {
+            let rank = more.rank();
+            assert!(less.rank() < rank);
+            assert_eq!(said(less.or(more)), rank);
+        }
+        assert_eq!(said(silent().or(refused())), said(silent()));
     }
 
     #[test]

@@ -136,7 +136,12 @@ pub enum Event {
         rules: Rules,
     },
     /// The replica has another address, by the same configuration.
-    ReplicaMoved(ReplicaId),
+    ReplicaMoved {
+        /// The number of that configuration. Of an earlier one it is no news any more.
+        generation: u64,
+        /// The replica that it writes with.
+        replica: ReplicaId,
+    },
     /// A party has answered a question.
     Told {
         /// Who.
@@ -309,7 +314,14 @@ impl Ownership {
                 replica,
                 rules,
             } => self.take_view(generation, view, replica, rules, now, &mut effects),
-            Event::ReplicaMoved(replica) => self.take_replica(replica, now, &mut effects),
+            Event::ReplicaMoved {
+                generation,
+                replica,
+            } => {
+                if generation == self.generation {
+                    self.take_replica(replica, now, &mut effects);
+                }
+            }
             Event::Told {
                 party,
                 round,

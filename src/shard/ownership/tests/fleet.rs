@@ -292,7 +292,11 @@ impl Fleet {
     }
 
     pub(super) fn move_replica(&mut self, member: usize, to: u8) -> Vec<Effect> {
-        self.step(member, Event::ReplicaMoved(replica(member, to)))
+        let event = Event::ReplicaMoved {
+            generation: self.process(member).generation,
+            replica: replica(member, to),
+        };
+        self.step(member, event)
     }
 
     pub(super) fn step(&mut self, member: usize, event: Event) -> Vec<Effect> {

@@ -1,6 +1,6 @@
 //! Two replicas of one member are two writers.
 
-use super::super::{Effect, Verdict, Wait};
+use super::super::{Effect, Event, Verdict, Wait};
 use super::fleet::{A, B, C, UNKNOWN, replica};
 use super::{AFTERMATH, MOVED, MOVES, STAYS, three};
 
@@ -43,6 +43,18 @@ fn the_same_replica_again_is_no_change() {
     let before = fleet.snapshot(A).clone();
     assert!(fleet.move_replica(A, 0).is_empty());
     assert!(std::sync::Arc::ptr_eq(&before, fleet.snapshot(A)));
+}
+
+#[test]
+fn what_an_earlier_configuration_finds_moves_no_replica() {
+    let mut fleet = three(&MOVED);
+    fleet.reload(A, 1);
+    let late = Event::ReplicaMoved {
+        generation: 0,
+        replica: replica(A, 1),
+    };
+    fleet.step(A, late);
+    assert_eq!(fleet.snapshot(A).replica(), &replica(A, 0));
 }
 
 #[test]
