@@ -13,6 +13,7 @@ use super::network::{in_flight, queue, required_file};
 use super::schema::{self, nearest};
 use super::section::Section;
 use super::settings::{ClusterTls, Listen, PeerLimits};
+use super::statefulset;
 use super::values::{boolean, choice, number, parsed, path};
 use super::yaml::{Kind, Node};
 use crate::shard::text::printable;
@@ -38,6 +39,8 @@ pub(super) struct Listed<'n> {
     list: Vec<(Member, &'n Node)>,
     /// Whether these are all that are written.
     whole: bool,
+    /// Whether they are the pods of a StatefulSet.
+    is_set: bool,
 }
 
 impl Listed<'_> {
@@ -51,6 +54,13 @@ impl Listed<'_> {
         let nobody_knows = !self.whole || self.list.is_empty();
         if nobody_knows || self.members().any(|member| member.id == *id) {
             return Ok(());
+        }
+        if let (Some(first), Some(last), true) = (self.list.first(), self.list.last(), self.is_set)
+        {
+            let (first, last) = (&first.0.id, &last.0.id);
+            let count = self.list.len();
+            let help = format!("with {count} replicas they are {first} to {last}");
+            return Err(Wrong::expected("the id of a member").help(help));
         }
         let ids: Vec<&str> = self.members().map(|member| member.id.as_str()).collect();
         let wrong = Wrong::expected("the id of a member");
@@ -82,7 +92,7 @@ pub(super) fn read(
     };
     let state = cluster.value("state", out, path);
     let state = state.map(|written| out.folder(&written));
-    let listed = members(&cluster, placement, out);
+    let listed = listed(&cluster, placement, out);
     let pins = pins(&cluster, &listed, out);
     let local = local(root, &listed, listen, env, out);
     // Whatever is missing by now was complained about.
@@ -145,11 +155,36 @@ fn tls(cluster: &Section<'_>, out: &mut Findings<'_>) -> Option<ClusterTls> {
     }
 }
 
+/// The members, written one by one or as a StatefulSet.
+fn listed<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'_>) -> Listed<'n> {
+    let Some(node) = cluster.node("statefulset") else {
+        return members(cluster, placement, out);
+    };
+    if let Some(members) = cluster.node("members") {
+        let message = "`cluster.members` and `cluster.statefulset` exclude each other";
+        let help = "the members of a StatefulSet are known by its name and its number of replicas";
+        out.problem(&members.mark, message.into(), Some(help.into()));
+    }
+    let members = statefulset::members(cluster, out);
+    Listed {
+        whole: members.is_some(),
+        is_set: true,
+        list: members
+            .unwrap_or_default()
+            .into_iter()
+            .map(|member| (member, node))
+            .collect(),
+    }
+}
+
 fn members<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'_>) -> Listed<'n> {
     let expected = "members, such as `{ id: zot-1, address: zot-1:5443 }`";
     let items = cluster.items("members", expected, out);
     match cluster.node("members") {
-        None => cluster.lacks("members", out, None),
+        None => {
+            let help = "on Kubernetes, `statefulset: { name: registry, replicas: 3, service: registry-peers }` lists them";
+            cluster.lacks("members", out, Some(help.into()));
+        }
         // Anything else than a list was complained about.
         Some(node) if items.is_empty() && matches!(node.kind, Kind::Null | Kind::Sequence(_)) => {
             out.problem(
@@ -173,6 +208,7 @@ fn members<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'
     let list: Vec<_> = items.iter().filter_map(read).collect();
     let listed = Listed {
         whole: list.len() == items.len(),
+        is_set: false,
         list,
     };
     duplicates(&listed, out);

@@ -25,6 +25,7 @@ pub(crate) mod secret;
 mod section;
 pub mod settings;
 mod source;
+mod statefulset;
 #[cfg(test)]
 mod tests;
 mod tuning;

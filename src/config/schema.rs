@@ -29,10 +29,11 @@ schemas! {
     REGISTRY "registry" ["address", "tls", "max_in_flight", "queue", "reads_write"];
     REGISTRY_TLS "registry.tls" ["ca", "server_name"];
     REGISTRY_QUEUE "registry.queue" ["limit", "timeout"];
-    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "pins", "max_in_flight", "queue", "state"];
+    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "statefulset", "pins", "max_in_flight", "queue", "state"];
     CLUSTER_TLS "cluster.tls" ["ca", "cert", "key"];
     CLUSTER_QUEUE "cluster.queue" ["limit", "timeout"];
     MEMBER "cluster.members[]" ["id", "address", "weight"];
+    STATEFULSET "cluster.statefulset" ["name", "replicas", "service", "port"];
     PIN "cluster.pins[]" ["prefix", "member"];
     WRITES "writes" ["hold", "limit"];
     READS "reads" ["blobs", "owner_down"];

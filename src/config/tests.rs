@@ -6,6 +6,7 @@ mod problems;
 mod properties;
 mod reference;
 mod sections;
+mod statefulset;
 mod values;
 
 use std::collections::HashMap;

@@ -108,6 +108,60 @@ fn five_mistakes_are_all_named_with_their_lines() {
 }
 
 #[test]
+fn members_by_name_and_count_are_those_of_the_list_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |name: &str, members: &str| {
+        let text =
+            format!("cluster: {{ hash_key: loremipsumdolors, insecure: true, {members} }}\n");
+        let path = write(folder.path(), name, &text);
+        path.to_str().unwrap().to_owned()
+    };
+    let counted =
+        |count: usize| format!("statefulset: {{ name: zot, replicas: {count}, service: peers }}");
+    let short = with("short.yaml", &counted(3));
+    let grown = with("grown.yaml", &counted(4));
+    let member = |at| format!("{{ id: zot-{at}, address: 'zot-{at}.peers:5443' }}");
+    let listed = [0, 1, 2].map(member).join(", ");
+    let long = with("long.yaml", &format!("members: [{listed}]"));
+
+    let view = |file: &str| {
+        let (code, out, err) = run(&["check", "--member", "zot-1", file]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("3 members, placement rendezvous, 0 pins, local member zot-1"));
+        out.rsplit_once("view ").unwrap().1.to_owned()
+    };
+    assert_eq!(view(&short), view(&long));
+    let owners = |file: &str| {
+        run(&[
+            "owner",
+            "--config",
+            file,
+            "a",
+            "b",
+            "team/app",
+            "library/alpine",
+        ])
+    };
+    assert_eq!(owners(&short), owners(&long));
+    assert_eq!(owners(&short).0, 0);
+    let plan = |arguments: &[&str]| {
+        let (code, out, _) = run(&[&["plan", "--format", "json"], arguments].concat());
+        assert_eq!(code, 0);
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    assert_eq!(
+        plan(&["--from", &long, "--to", &short])["moves"],
+        serde_json::json!([])
+    );
+    let added = plan(&["--from", &short, "--add", "zot-3=zot-3.peers:5443"]);
+    assert_eq!(
+        plan(&["--from", &short, "--to", &grown])["moves"],
+        added["moves"]
+    );
+    assert!(!added["moves"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn a_configuration_from_standard_input() {
     let (code, out, err) = run_with_input(&["check", "-"], SMALL);
     assert_eq!((code, err.as_str()), (0, ""));

@@ -58,12 +58,12 @@ def test_the_validator_finds_a_mistake(documents: list[Document], tmp_path: Path
 
 
 def test_each_pod_is_the_member_of_its_name(documents: list[Document], pod: Document, config: Document) -> None:
-    spec = one(documents, "StatefulSet", "registry")["spec"]
-    pods = [f"registry-{number}" for number in range(spec["replicas"])]
-    addresses = [f"{name}.{spec['serviceName']}:{PORTS['peers']}" for name in pods]
-    members = config["cluster"]["members"]
-    assert [member["id"] for member in members] == pods
-    assert [member["address"] for member in members] == addresses
+    workload = one(documents, "StatefulSet", "registry")
+    spec = workload["spec"]
+    listed = {"name": workload["metadata"]["name"], "replicas": spec["replicas"], "service": spec["serviceName"]}
+    assert config["cluster"]["statefulset"] == listed
+    assert MEMBERS == [f"registry-{number}" for number in range(spec["replicas"])]
+    assert PORTS["peers"] == 5443, "the port that is not written"
     [variable] = _shardlet(pod)["env"]
     assert variable == {"name": "SHARDLET_MEMBER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
 
@@ -164,7 +164,7 @@ def test_zot_keeps_its_hands_off_what_others_write(documents: list[Document], tm
     run([str(Zot.binary()), "verify", tmp_path / "config.json"])
 
 
-def test_components_fit_the_base(example: Path, config: Document) -> None:
+def test_components_fit_the_base(example: Path) -> None:
     file = example / "kustomization.yaml"
     text = file.read_text()
     # The lines of the comment, as a user takes them in.
@@ -182,7 +182,7 @@ def test_components_fit_the_base(example: Path, config: Document) -> None:
     assert monitor["selector"] == {"matchLabels": POD}
     assert [endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]] == ["admin"]
     certificate = one(documents, "Certificate", "registry-peer-tls")["spec"]
-    assert certificate["dnsNames"] == [member["id"] for member in config["cluster"]["members"]]
+    assert certificate["dnsNames"] == MEMBERS
     assert {"server auth", "client auth"} <= set(certificate["usages"])
     assert certificate["secretName"] == "registry-peer-tls"
     signer = one(documents, "Issuer", certificate["issuerRef"]["name"])["spec"]["ca"]["secretName"]
