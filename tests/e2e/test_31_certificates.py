@@ -86,25 +86,27 @@ def secrets(folder: Path) -> Path:
 @pytest.fixture
 def fleet(secrets: Path, ports: Ports, tmp_path: Path) -> Iterator[list[Sidecar]]:
     """Three members with a folder for their certificates each, before one registry."""
-    replica = DockerRegistry("replica", ReplicaPlace("127.0.0.1", ports.take(), tmp_path), Directory(tmp_path / "store"),
-                             relative_urls=True)
-    replica.wait_ready()
+    at_replica = ReplicaPlace("127.0.0.1", ports.take(), tmp_path)
+    replica = DockerRegistry("replica", at_replica, Directory(tmp_path / "store"), relative_urls=True)
     shutil.copy(secrets / "hash.key", tmp_path)
     clients, peers, admin = (ports.take(*MEMBERS.values()) for _ in range(3))
     places = [Place(name, host, clients, peers, admin) for name, host in MEMBERS.items()]
     members: list[Sidecar] = []
-    for place in places:
-        at = tmp_path / place.id
-        at.mkdir()
-        _install(secrets, at, ca="ca.crt", pair=True)
-        trust = Trust(at / "ca.crt", Pair(at / "tls.crt", at / "tls.key"), None)
-        members.append(Sidecar(place, replica.address, places, trust, tmp_path))
-    for member in members:
-        member.wait_ready()
-    yield members
-    for member in members:
-        member.process.stop()
-    replica.process.stop()
+    try:
+        replica.wait_ready()
+        for place in places:
+            at = tmp_path / place.id
+            at.mkdir()
+            _install(secrets, at, ca="ca.crt", pair=True)
+            trust = Trust(at / "ca.crt", Pair(at / "tls.crt", at / "tls.key"), None)
+            members.append(Sidecar(place, replica.address, places, trust, tmp_path))
+        for member in members:
+            member.wait_ready()
+        yield members
+    finally:
+        for member in members:
+            member.process.stop()
+        replica.process.stop()
 
 
 def test_a_renewed_certificate_and_another_authority_cost_no_push(

@@ -173,7 +173,8 @@ def test_members_come_and_go_while_clients_push(fleet: Fleet, ports: Ports, figu
             with pushes.during() as pushed:
                 step()
             took[name] = {of: max(push.seconds for push in pushed if push.repository == of) for of in (moves, stays)}
-            figures.append(f"{name}: longest push {took[name][moves]:.1f} s where it moves, {took[name][stays]:.1f} s elsewhere")
+            longest = f"{took[name][moves]:.1f} s where it moves, {took[name][stays]:.1f} s elsewhere"
+            figures.append(f"{name}: longest push {longest}")
     lost = pushes.lost(one.base)
     figures.append(f"{len(pushes.done)} pushes meanwhile, {len(pushes.failed())} failed, {len(lost)} lost")
     assert not lost, lost[:5]

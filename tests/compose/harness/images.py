@@ -54,15 +54,15 @@ def files() -> Files:
 def import_into(engine: Engine, made: Files) -> None:
     engine.docker("import", "--change", f"ENV PYTHONPATH=/{rootfs.PYTHON_FOLDER}", made.tools, "tools:test")
     engine.docker("import", made.base, "base:test")
-    _build(engine, "distribution:test", 'FROM tools:test\nENTRYPOINT ["docker-registry"]\n')
+    build(engine, "distribution:test", 'FROM tools:test\nENTRYPOINT ["docker-registry"]\n')
 
 
 def import_zot(engine: Engine, binary: Path) -> None:
     """As zot's own image has it: the program is the entry point, and its words are the command."""
-    _build(engine, "zot:test", 'FROM base:test\nCOPY zot /usr/bin/zot\nENTRYPOINT ["/usr/bin/zot"]\n', zot=binary)
+    build(engine, "zot:test", 'FROM base:test\nCOPY zot /usr/bin/zot\nENTRYPOINT ["/usr/bin/zot"]\n', zot=binary)
 
 
-def _build(engine: Engine, name: str, dockerfile: str, **files: Path) -> None:
+def build(engine: Engine, name: str, dockerfile: str, **files: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(dockerfile)
         for called, path in files.items():

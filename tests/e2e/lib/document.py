@@ -9,34 +9,35 @@ from pathlib import Path
 
 from .deployed import REPOSITORY
 
+SHELL = "sh"
 _HEADING = re.compile(r"^#+ (.+)$")
 _FENCE = re.compile(r"^(?P<margin> *)```(?P<language>\w*)$")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of shell commands. `document` is its path from the root, `section` its heading without marks."""
+    """What stands between fences. `document` is its path from the root, `section` its heading without marks."""
 
     document: str
     section: str
-    commands: str
+    language: str
+    text: str
 
 
 def blocks(document: Path) -> list[Block]:
-    found, section, margin = [], "", None
+    """All of them, in order."""
+    found, section, name = [], "", str(document.relative_to(REPOSITORY))
+    opened: re.Match[str] | None = None
     lines: list[str] = []
     for line in document.read_text().splitlines():
         fence = _FENCE.match(line)
-        if margin is None:
+        if opened is None:
             if heading := _HEADING.match(line):
                 section = heading[1]
-            if fence:
-                margin, language, lines = fence["margin"], fence["language"], []
-        elif fence and fence["margin"] == margin:
-            if language == "sh":
-                text = textwrap.dedent("\n".join(lines)) + "\n"
-                found.append(Block(str(document.relative_to(REPOSITORY)), section, text))
-            margin = None
+            opened, lines = fence, []
+        elif fence and fence["margin"] == opened["margin"]:
+            found.append(Block(name, section, opened["language"], textwrap.dedent("\n".join(lines)) + "\n"))
+            opened = None
         else:
             lines.append(line)
     return found
@@ -44,6 +45,7 @@ def blocks(document: Path) -> list[Block]:
 
 def commands(document: str, section: str) -> str:
     """The one block of shell commands in a section of a document of docs/."""
-    found = [block for block in blocks(REPOSITORY / "docs" / document) if block.section == section]
+    shown = blocks(REPOSITORY / "docs" / document)
+    found = [block.text for block in shown if (block.section, block.language) == (section, SHELL)]
     assert len(found) == 1, f"docs/{document}: {len(found)} blocks of commands in {section}"
-    return found[0].commands
+    return found[0]

@@ -36,10 +36,11 @@ class Push:
 class Pushes:
     """To each repository one push after the other, through each of `bases` in turn, until the block ends."""
 
-    def __init__(self, bases: Sequence[str], repositories: Sequence[str]) -> None:
+    def __init__(self, bases: Sequence[str], repositories: Sequence[str], tags: str = "t") -> None:
         self.done: list[Push] = []
         self._bases = bases
         self._repositories = repositories
+        self._tags = tags
         self._ends = threading.Event()
         self._threads = [threading.Thread(target=self._push, args=(name,)) for name in repositories]
 
@@ -85,7 +86,7 @@ class Pushes:
         for number, base in enumerate(itertools.cycle(self._bases)):
             if self._ends.wait(PAUSE_SECONDS):
                 return
-            tag, began = f"t{number}", time.monotonic()
+            tag, began = f"{self._tags}{number}", time.monotonic()
             manifest = manifest_of(_CONFIG, [_LAYER], annotations={"test.tag": tag})
             try:
                 # A connection of its own: what a kept one meets that is just closed is not the question.
