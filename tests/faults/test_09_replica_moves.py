@@ -23,6 +23,7 @@ AT_WORK = 2
 READERS = 24
 AWAY_SECONDS = 1.0
 OTHER_HOST = "127.0.0.21"
+NOBODYS_HOST = "127.0.0.20"
 REPLICA_NAME = "replica.test"
 NAMES = pinned_names(REPOSITORIES)
 READS_WRITE = {"registry": {"reads_write": True}}
@@ -79,8 +80,8 @@ def test_the_name_of_a_replica_moves(make_fleet: MakeFleet, row: Row, tmp_path: 
         # Whose client is gone is known by nobody but the member.
         at_work[0].leave()
         since = time.monotonic()
-        # In place: another file would not be seen.
-        hosts.write_text(f"{OTHER_HOST} {REPLICA_NAME}\n")
+        # In place: another file would not be seen. Nobody is at the first of the two addresses.
+        hosts.write_text(f"{NOBODYS_HOST} {REPLICA_NAME}\n{OTHER_HOST} {REPLICA_NAME}\n")
         fleet.wait_written_by("other-replica", NAMES[AT_WORK:], aftermath + BACK_SECONDS)
         # The first clients wait behind the long writes, at the replica that was meant.
         with Writers(fleet.members, NAMES[:AT_WORK], tmp_path) as late_writers:
