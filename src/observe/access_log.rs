@@ -11,6 +11,7 @@ use crate::http::respond::Failure;
 use crate::observe::human::{Bytes, push_rfc3339};
 use crate::observe::metrics::{PlanKind, arrival_text};
 use crate::observe::telemetry::{Format, LineSender};
+use crate::observe::waits::Waits;
 use crate::shard::plan::Arrival;
 use crate::shard::route::Operation;
 use crate::shard::text::shown;
@@ -59,10 +60,8 @@ pub(crate) struct AccessRecord<'a> {
     pub sent_bytes: u64,
     /// From the head of the request to the end of the response.
     pub total: Duration,
-    /// From the choice of the upstream to the head of its response.
-    pub upstream_time: Option<Duration>,
-    /// How long it waited for its owner.
-    pub held: Duration,
+    /// What it waited for meanwhile.
+    pub waits: Waits,
     /// Second attempts.
     pub retries: u32,
     /// Why it ended early, if it did.
@@ -139,8 +138,11 @@ struct Line<'a> {
     received_bytes: u64,
     sent_bytes: u64,
     total_ms: f64,
-    upstream_ms: Option<f64>,
-    held_ms: f64,
+    queue_ms: f64,
+    hold_ms: f64,
+    connect_ms: f64,
+    client_ms: f64,
+    replica_ms: f64,
     retries: u32,
     ended: &'static str,
     http: &'a str,
@@ -171,8 +173,11 @@ fn json_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
         received_bytes: record.received_bytes,
         sent_bytes: record.sent_bytes,
         total_ms: milliseconds(record.total),
-        upstream_ms: record.upstream_time.map(milliseconds),
-        held_ms: milliseconds(record.held),
+        queue_ms: milliseconds(record.waits.queue),
+        hold_ms: milliseconds(record.waits.hold),
+        connect_ms: milliseconds(record.waits.connect),
+        client_ms: milliseconds(record.waits.client),
+        replica_ms: milliseconds(record.waits.replica),
         retries: record.retries,
         ended: ended(record),
         http: record.http,
@@ -201,9 +206,7 @@ fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
         let _ = write!(scratch, " (owner {owner})");
     }
     let _ = write!(scratch, " {:.1} ms", milliseconds(record.total));
-    if let Some(time) = record.upstream_time {
-        let _ = write!(scratch, " (upstream {:.1} ms)", milliseconds(time));
-    }
+    push_waits(&record.waits, scratch);
     let (received, sent) = (Bytes(record.received_bytes), Bytes(record.sent_bytes));
     let _ = write!(
         scratch,
@@ -212,9 +215,6 @@ fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
     );
     if let Some(client) = record.client {
         let _ = write!(scratch, " {client}");
-    }
-    if !record.held.is_zero() {
-        let _ = write!(scratch, " held {:.1} ms", milliseconds(record.held));
     }
     if record.retries > 0 {
         let _ = write!(scratch, " retries {}", record.retries);
@@ -228,6 +228,20 @@ fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
         line.extend_from_slice(shown(character).encode_utf8(&mut utf8).as_bytes());
     }
     line.push(b'\n');
+}
+
+/// Those that there were.
+fn push_waits(waits: &Waits, out: &mut String) {
+    let mut before = " (";
+    for (what, time) in waits.each() {
+        if !time.is_zero() {
+            let _ = write!(out, "{before}{} {:.1}", what.as_str(), milliseconds(time));
+            before = ", ";
+        }
+    }
+    if before == ", " {
+        out.push(')');
+    }
 }
 
 fn ended(record: &AccessRecord<'_>) -> &'static str {

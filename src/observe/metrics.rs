@@ -15,7 +15,7 @@ mod tests;
 
 pub(crate) use labels::{
     Certificate, Direction, HoldEnd, Library, Listener, PlanKind, Refusal, StatusClass, Upstream,
-    arrival_text,
+    WaitFor, arrival_text,
 };
 pub(crate) use members::MemberMetrics;
 pub(crate) use process::library_warned;
@@ -201,11 +201,6 @@ impl Metrics {
         }
     }
 
-    /// The head of an upstream's response came.
-    pub(crate) fn first_byte(&self, upstream: Upstream, after: Duration) {
-        self.traffic.first_byte[upstream as usize].observe(after.as_secs_f64());
-    }
-
     /// A second attempt was made.
     pub(crate) fn retry(&self, upstream: Upstream) {
         self.traffic.retries[upstream as usize].inc();
@@ -278,11 +273,6 @@ impl Metrics {
     /// A request waits for the local replica; hold the result while it does.
     pub(crate) fn queued(&self, access: Access) -> Held {
         Held::hold(&self.replica.depth[access as usize])
-    }
-
-    /// A request has waited for the local replica.
-    pub(crate) fn queue_waited(&self, time: Duration) {
-        self.replica.wait.observe(time.as_secs_f64());
     }
 
     /// A changed certificate was taken into use, or could not be.

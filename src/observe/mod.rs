@@ -4,3 +4,4 @@ pub(crate) mod access_log;
 pub(crate) mod human;
 pub(crate) mod metrics;
 pub(crate) mod telemetry;
+pub(crate) mod waits;

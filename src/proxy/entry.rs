@@ -183,9 +183,7 @@ async fn wait_for_place(
                 () = goes_down(peer_state) => None,
             };
             drop(waiting);
-            if local {
-                state.metrics.queue_waited(began.elapsed());
-            }
+            ctx.times.queued(began.elapsed());
             let Some(waited) = waited else {
                 return Ok(());
             };

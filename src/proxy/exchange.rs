@@ -1,11 +1,12 @@
 //! One request and its response, as far as we got with it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::hold::Holding;
+use super::times::Times;
 use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
@@ -51,10 +52,8 @@ pub(crate) struct Exchange {
     pub work: Option<TaskTrackerToken>,
     /// Counts it as in flight.
     pub in_flight: Option<Held>,
-    /// When the upstream was first asked.
-    pub upstream_asked: Option<Instant>,
-    /// How long the head of the response took from then.
-    pub first_byte: Option<Duration>,
+    /// What it waits for.
+    pub times: Times,
     /// Second attempts.
     pub retries: u8,
     /// Set on an error that means: ask the upstream of the changed plan instead.
@@ -75,8 +74,6 @@ pub(crate) struct Exchange {
     pub holding: Option<Holding>,
     /// When its time to wait is over, from its first wait on.
     pub held_until: Option<tokio::time::Instant>,
-    /// How long it has waited.
-    pub held: Duration,
     /// Generations that have ended under it.
     pub superseded: u8,
     /// Why it could not be sent, though nothing is lost yet.
@@ -103,8 +100,7 @@ impl Exchange {
             write: None,
             work: None,
             in_flight: None,
-            upstream_asked: None,
-            first_byte: None,
+            times: Times::default(),
             retries: 0,
             elsewhere: false,
             has_second: false,
@@ -116,7 +112,6 @@ impl Exchange {
             holding: None,
             held_until: None,
             superseded: 0,
-            held: Duration::ZERO,
             unsent: None,
         }
     }

@@ -124,6 +124,8 @@ pub(crate) type Turn<'a> = Option<SemaphorePermit<'a>>;
 /// One request's waiting, from its first moment on.
 pub(crate) struct Holding {
     began: Instant,
+    /// What it had waited for by then at those whom it was sent to.
+    tried: Duration,
     until: Instant,
     place: (HeldPlace, Held),
     end: HoldEnd,
@@ -135,12 +137,16 @@ pub(crate) fn end(state: &State, ctx: &mut Exchange) {
         return;
     };
     let Holding {
-        began, end, place, ..
+        began,
+        end,
+        place,
+        tried,
+        ..
     } = holding;
     drop(place);
     let time = began.elapsed();
     state.metrics.hold_ends(end, time);
-    ctx.held += time;
+    ctx.times.held(time, tried);
 }
 
 /// Waits until it is worth to plan the request anew, which is to be done at once.
@@ -256,6 +262,7 @@ fn begin(state: &Arc<State>, session: &Session, ctx: &mut Exchange) -> Option<Ho
     let until = *ctx.held_until.get_or_insert(began + time);
     Some(Holding {
         began,
+        tried: ctx.times.tried(),
         until,
         place: (place, state.metrics.request_held()),
         end: HoldEnd::Released,

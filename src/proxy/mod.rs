@@ -19,6 +19,7 @@ pub mod headers;
 mod hold;
 mod intake;
 mod record;
+mod times;
 mod verdict;
 mod writing;
 
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{HOST, SET_COOKIE, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -112,7 +114,7 @@ impl ProxyHttp for Proxy {
             let again = self.receive_after(session, ctx, denied).await;
             again.map_err(|failure| give_up(ctx, failure))?;
         };
-        ctx.upstream_asked = Some(std::time::Instant::now());
+        ctx.times.asks(!session.is_body_empty());
         let mut peer = Box::new((*peer).clone());
         if !ctx.reads {
             // A peer waits as long for its replica, and is to tell of it before we give it up.
@@ -136,6 +138,7 @@ impl ProxyHttp for Proxy {
     ) -> pingora::Result<()> {
         // Only now: until there was a connection, it might have had to wait on.
         hold::end(&self.state, ctx);
+        ctx.times.connected(reused);
         if let Some(write) = &mut ctx.write {
             write.mark_sent();
         }
@@ -186,6 +189,19 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        ended: bool,
+        ctx: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if ended {
+            ctx.times.body_ended();
+        }
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
@@ -198,15 +214,10 @@ impl ProxyHttp for Proxy {
         }
         if response.status.is_informational() {
             headers::drop_internal_response(response);
+            ctx.times.invited();
             return Ok(());
         }
-        if let Some(asked) = ctx.upstream_asked {
-            let after = asked.elapsed();
-            ctx.first_byte = Some(after);
-            self.state
-                .metrics
-                .first_byte(verdict::upstream_of(ctx), after);
-        }
+        ctx.times.answered();
         circuit::succeeded(ctx);
         if let Some(write) = &mut ctx.write {
             write.mark_answered();
@@ -259,6 +270,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
         error: Box<Error>,
     ) -> Box<Error> {
+        ctx.times.answered();
         verdict::on_connect_error(session, peer, ctx, error)
     }
 
@@ -270,6 +282,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
+        ctx.times.answered();
         verdict::on_error(&self.state, session, ctx, error, reused)
     }
 

@@ -1,6 +1,6 @@
 //! The end of every request, for the access log and the metrics.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
@@ -12,7 +12,8 @@ use crate::http::respond::Failure;
 use crate::member::state::State;
 use crate::observe::access_log::AccessRecord;
 use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
-use crate::shard::{Arrival, MemberId, Operation, Plan};
+use crate::observe::waits::Waits;
+use crate::shard::{Arrival, MemberId, MemberIndex, Operation, Plan};
 
 /// A request has ended, well or not.
 pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
@@ -29,8 +30,9 @@ pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Ex
         received: session.body_bytes_read() as u64,
         sent: session.body_bytes_sent() as u64,
     };
-    count(state, session, ctx, &end);
-    write(state, session, ctx, &end);
+    let waits = ctx.times.sum(session.upstream_write_pending_time());
+    count(state, session, ctx, &end, &waits);
+    write(state, session, ctx, &end, &waits);
 }
 
 /// What the client saw; 499 if it was gone, or saw not all of it.
@@ -46,10 +48,12 @@ fn status(session: &Session, ctx: &Exchange) -> u16 {
     }
 }
 
-fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
+fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
     let metrics = &state.metrics;
     metrics.request_ends(end);
-    if ctx.upstream_asked.is_some() {
+    let members = &ctx.generation.metrics;
+    members.waited(waited_for(ctx), ctx.operation, waits);
+    if ctx.times.has_asked() {
         let upstream = verdict::upstream_of(ctx);
         let written = session.upstream_body_bytes_sent().unwrap_or(0) as u64;
         let read = session.upstream_body_bytes_received() as u64;
@@ -61,7 +65,7 @@ fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
     }
 }
 
-fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
+fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
     let request = session.req_header();
     let digest = session
         .digest()
@@ -87,8 +91,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd) {
         received_bytes: end.received,
         sent_bytes: end.sent,
         total: end.total,
-        upstream_time: ctx.first_byte,
-        held: ctx.held,
+        waits: *waits,
         retries: ctx.retries.into(),
         failure: ctx.failure.as_ref(),
         http: version(request.version),
@@ -130,8 +133,7 @@ pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
         received_bytes: 0,
         sent_bytes: refused.bytes_sent,
         total: refused.elapsed,
-        upstream_time: None,
-        held: Duration::ZERO,
+        waits: Waits::default(),
         retries: 0,
         failure: Some(refused.failure),
         http: "-",
@@ -142,7 +144,7 @@ pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
 
 /// Whether no upstream was ever asked.
 fn answered_here(ctx: &Exchange) -> bool {
-    ctx.failure.is_some() && ctx.upstream_asked.is_none()
+    ctx.failure.is_some() && !ctx.times.has_asked()
 }
 
 fn plan_kind(ctx: &Exchange) -> PlanKind {
@@ -151,13 +153,25 @@ fn plan_kind(ctx: &Exchange) -> PlanKind {
 
 fn upstream_name<'a>(
     ctx: &Exchange,
-    name: impl Fn(crate::shard::MemberIndex) -> &'a MemberId,
+    name: impl Fn(MemberIndex) -> &'a MemberId,
 ) -> Option<&'a str> {
-    ctx.upstream_asked?;
+    if !ctx.times.has_asked() {
+        return None;
+    }
     match ctx.plan? {
         Plan::Forward(member) | Plan::PeerFallback { peer: member } => Some(name(member).as_str()),
         Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } => Some("replica"),
         Plan::Reject(_) => None,
+    }
+}
+
+/// The member whose replica was, or would have been, asked.
+fn waited_for(ctx: &Exchange) -> MemberIndex {
+    let local = ctx.generation.view.members().local();
+    match ctx.plan {
+        Some(Plan::Forward(member) | Plan::PeerFallback { peer: member }) => member,
+        Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. }) => local,
+        Some(Plan::Reject(_)) | None => ctx.owner.unwrap_or(local),
     }
 }
 

@@ -321,11 +321,11 @@ async fn how_long_a_request_was_held_is_in_the_log_and_what_waits_in_the_status(
     assert_eq!(waiting.answer().await.status, 201);
     let most = began.elapsed().as_secs_f64() * 1000.0;
     let line = cluster.at(0).log.of_request("held-one").await;
-    let told = line["held_ms"].as_f64().unwrap();
+    let told = line["hold_ms"].as_f64().unwrap();
     assert!(told <= most, "{told} of {most}");
     // The restart has let it go before the last of the members knew all others.
     assert!(told > 0.0 && least > 0.0, "{line}");
-    let is_quick = |line: &serde_json::Value| line["held_ms"] == 0.0 && line["status"] == 201;
+    let is_quick = |line: &serde_json::Value| line["hold_ms"] == 0.0 && line["status"] == 201;
     cluster
         .at(0)
         .log

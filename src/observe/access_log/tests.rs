@@ -21,8 +21,11 @@ fn forwarded() -> AccessRecord<'static> {
         received_bytes: 1_572_864,
         sent_bytes: 0,
         total: Duration::from_micros(81_234),
-        upstream_time: Some(Duration::from_micros(79_001)),
-        held: Duration::ZERO,
+        waits: Waits {
+            client: Duration::from_micros(70_500),
+            replica: Duration::from_micros(8_501),
+            ..Waits::default()
+        },
         retries: 0,
         failure: None,
         http: "HTTP/1.1",
@@ -46,7 +49,7 @@ fn rejected(failure: &Failure) -> AccessRecord<'_> {
         received_bytes: 0,
         sent_bytes: 211,
         total: Duration::from_micros(40),
-        upstream_time: None,
+        waits: Waits::default(),
         failure: Some(failure),
         tls: None,
         user_agent: None,
@@ -77,7 +80,13 @@ fn text_lines_are_pinned() {
         target: b"/v2/app/web/manifests/latest",
         plan: PlanKind::Fallback,
         upstream: Some("replica"),
-        held: Duration::from_millis(1500),
+        waits: Waits {
+            queue: Duration::from_millis(250),
+            hold: Duration::from_millis(1500),
+            connect: Duration::from_millis(2),
+            replica: Duration::from_millis(7),
+            ..Waits::default()
+        },
         retries: 1,
         ..forwarded()
     };

@@ -67,8 +67,12 @@ impl Maker<'_> {
     }
 
     pub(super) fn histogram(&self, spec: Spec) -> Result<HistogramVec> {
+        self.histogram_of(spec, &SECONDS)
+    }
+
+    pub(super) fn histogram_of(&self, spec: Spec, bounds: &[f64]) -> Result<HistogramVec> {
         debug_assert_eq!(spec.kind, Kind::Histogram);
-        let opts = HistogramOpts::new(spec.name, spec.help).buckets(SECONDS.to_vec());
+        let opts = HistogramOpts::new(spec.name, spec.help).buckets(bounds.to_vec());
         self.keep(HistogramVec::new(opts, spec.labels)?)
     }
 

@@ -28,7 +28,6 @@ const NONE: [&str; 0] = [];
 pub(super) struct Traffic {
     pub(super) requests: Cells,
     pub(super) seconds: Vec<Vec<Histogram>>,
-    pub(super) first_byte: Vec<Histogram>,
     pub(super) rejects: Vec<IntCounter>,
     pub(super) fallbacks: IntCounter,
     pub(super) retries: Vec<IntCounter>,
@@ -42,7 +41,6 @@ pub(super) struct Traffic {
 impl Traffic {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
         let seconds = make.histogram(table::REQUEST_SECONDS)?;
-        let first_byte = make.histogram(table::UPSTREAM_SECONDS)?;
         let rejects = make.int_counter(table::REJECTS)?;
         let retries = make.int_counter(table::RETRIES)?;
         let in_flight = make.int_gauge(table::IN_FLIGHT)?;
@@ -56,7 +54,6 @@ impl Traffic {
                     series(&seconds, [arrival_text(a), plan.as_str()])
                 })
             })?,
-            first_byte: each(Upstream::ALL, |up| series(&first_byte, [up.as_str()]))?,
             rejects: each(&REASONS, |reason| series(&rejects, [reason]))?,
             fallbacks: series(&make.int_counter(table::FALLBACKS)?, NONE)?,
             retries: each(Upstream::ALL, |up| series(&retries, [up.as_str()]))?,
@@ -129,7 +126,6 @@ pub(super) struct Replica {
     pub(super) in_flight: Vec<IntGauge>,
     pub(super) limit: IntGauge,
     pub(super) depth: Vec<IntGauge>,
-    pub(super) wait: Histogram,
 }
 
 impl Replica {
@@ -141,7 +137,6 @@ impl Replica {
             in_flight: each(&ACCESSES, |a| series(&in_flight, [access_text(a)]))?,
             limit: series(&make.int_gauge(table::REPLICA_LIMIT)?, NONE)?,
             depth: each(&ACCESSES, |a| series(&depth, [access_text(a)]))?,
-            wait: series(&make.histogram(table::QUEUE_SECONDS)?, NONE)?,
         })
     }
 }

@@ -140,6 +140,22 @@ label! {
 }
 
 label! {
+    /// What a request waited for.
+    WaitFor {
+        /// A place at the replica or the peer.
+        Queue = "queue",
+        /// The owner, or leave to write.
+        Hold = "hold",
+        /// A new connection.
+        Connect = "connect",
+        /// The client's body.
+        Client = "client",
+        /// The replica, or the peer with its replica.
+        Replica = "replica",
+    }
+}
+
+label! {
     /// Whose complaints are counted.
     Library {
         /// TLS.

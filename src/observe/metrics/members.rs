@@ -5,13 +5,18 @@
 
 use super::Held;
 use super::cells::{Maker, series};
-use super::table;
+use super::labels::WaitFor;
+use super::table::{self, COARSE_SECONDS};
+use crate::observe::waits::Waits;
 use crate::shard::members::MemberIndex;
+use crate::shard::route::Operation;
 use crate::shard::view::View;
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+use prometheus::{
+    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result,
+};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The labels of a metric without labels.
 const NONE: [&str; 0] = [];
@@ -28,6 +33,8 @@ struct Series {
     id: String,
     circuit_open: IntGauge,
     circuit_opened: IntCounter,
+    /// By operation and what for; each made when it is first used.
+    waits: OnceLock<Box<[OnceLock<Histogram>]>>,
     /// None for the local member.
     peer: Option<PeerSeries>,
 }
@@ -51,6 +58,7 @@ pub(super) struct Cluster {
     resolve_errors: IntCounterVec,
     circuit_open: IntGaugeVec,
     circuit_opened: IntCounterVec,
+    waits: HistogramVec,
     info: IntGaugeVec,
     fingerprint: IntGauge,
     count: IntGauge,
@@ -113,6 +121,44 @@ impl MemberMetrics {
         }
     }
 
+    /// A request to this member, or one that was meant for it, has waited.
+    pub(crate) fn waited(&self, member: MemberIndex, operation: Operation, waits: &Waits) {
+        let Some(series) = self.series(member) else {
+            return;
+        };
+        for (what, time) in waits.each() {
+            if !time.is_zero()
+                && let Some(histogram) = self.wait_histogram(series, operation, what)
+            {
+                histogram.observe(time.as_secs_f64());
+            }
+        }
+    }
+
+    fn wait_histogram<'s>(
+        &self,
+        of: &'s Series,
+        operation: Operation,
+        what: WaitFor,
+    ) -> Option<&'s Histogram> {
+        let cells = of
+            .waits
+            .get_or_init(|| every_wait().map(|_| OnceLock::new()).collect());
+        let cell = cells.get(operation as usize * WaitFor::ALL.len() + what as usize)?;
+        if let Some(histogram) = cell.get() {
+            return Some(histogram);
+        }
+        // As in `tell`: a request of an old view must not bring back a member that is gone.
+        let present = self.cluster.present();
+        if !present.members.contains(&of.id) {
+            return None;
+        }
+        let labels = [of.id.as_str(), operation.as_str(), what.as_str()];
+        let histogram = series(&self.cluster.waits, labels).ok()?;
+        drop(present);
+        Some(cell.get_or_init(|| histogram))
+    }
+
     fn series(&self, member: MemberIndex) -> Option<&Series> {
         self.members.get(member.get())?.as_ref()
     }
@@ -147,6 +193,7 @@ impl Cluster {
             resolve_errors: make.int_counter(table::RESOLVE_ERRORS)?,
             circuit_open: make.int_gauge(table::CIRCUIT_OPEN)?,
             circuit_opened: make.int_counter(table::CIRCUIT_OPENED)?,
+            waits: make.histogram_of(table::WAIT_SECONDS, &COARSE_SECONDS)?,
             info: make.int_gauge(table::VIEW_INFO)?,
             fingerprint: series(&make.int_gauge(table::VIEW_FINGERPRINT)?, NONE)?,
             count: series(&make.int_gauge(table::VIEW_MEMBERS)?, NONE)?,
@@ -174,6 +221,10 @@ impl Cluster {
         for gone in before.members.difference(&present.members) {
             forget(&self.circuit_open, gone);
             forget(&self.circuit_opened, gone);
+            for (operation, what) in every_wait() {
+                let labels = [gone, operation.as_str(), what.as_str()];
+                let _ = self.waits.remove_label_values(&labels);
+            }
         }
         for gone in before.peers.difference(&present.peers) {
             for gauge in [
@@ -233,6 +284,7 @@ impl Cluster {
         Ok(Series {
             circuit_open: series(&self.circuit_open, label)?,
             circuit_opened: series(&self.circuit_opened, label)?,
+            waits: OnceLock::new(),
             peer,
             id,
         })
@@ -241,6 +293,12 @@ impl Cluster {
     fn present(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Every operation with everything that is waited for, in the order of their index.
+fn every_wait() -> impl Iterator<Item = (Operation, WaitFor)> {
+    let whats = |operation| WaitFor::ALL.iter().map(move |what| (operation, *what));
+    Operation::ALL.iter().copied().flat_map(whats)
 }
 
 /// Takes one series out of the export; most often it is there.

@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Counter,
     /// Goes both ways.
     Gauge,
-    /// Durations in seconds, in [`SECONDS`] buckets.
+    /// Durations in seconds, in [`SECONDS`] or [`COARSE_SECONDS`] buckets.
     Histogram,
 }
 
@@ -43,6 +43,10 @@ impl Kind {
 pub(crate) const SECONDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
+
+/// Bounds of what there is a histogram of for each member and operation.
+pub(crate) const COARSE_SECONDS: [f64; 10] =
+    [0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Spec {
     Spec {
@@ -88,8 +92,8 @@ metrics! {
         "Requests that ended, by listener, registry operation, plan and status class.";
     REQUEST_SECONDS = histogram "shardlet_request_duration_seconds" ["arrival", "plan"],
         "Time from the request head to the end of the response.";
-    UPSTREAM_SECONDS = histogram "shardlet_upstream_first_byte_seconds" ["upstream"],
-        "Time from the choice of the upstream to the head of its response.";
+    WAIT_SECONDS = histogram "shardlet_request_wait_seconds" ["member", "operation", "for"],
+        "Time that requests waited, if they did, for a place in the queue, their owner (hold), a connection, the client's body, or the replica; by the member that was asked. A peer's replica is its sidecar too.";
     REJECTS = counter "shardlet_rejects_total" ["reason"],
         "Requests that were answered or given up here instead of being served.";
     FALLBACKS = counter "shardlet_fallbacks_total" [],
@@ -127,8 +131,6 @@ metrics! {
         "Requests that the local replica may work on at once; reads and writes may take three quarters of it each.";
     QUEUE_DEPTH = gauge "shardlet_queue_depth" ["access"],
         "Requests that wait for the local replica.";
-    QUEUE_SECONDS = histogram "shardlet_queue_wait_seconds" [],
-        "Time that requests waited for the local replica, if they had to.";
 
     // Who may write.
     WRITES_READY = gauge "shardlet_writes_ready" [],

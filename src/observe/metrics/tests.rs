@@ -2,6 +2,7 @@ mod members;
 
 use super::table::{TABLE, markdown};
 use super::*;
+use crate::observe::waits::Waits;
 use crate::shard::{HashKey, Member, Members, Pins, Placement, Weight};
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -35,6 +36,12 @@ fn used_metrics() -> Metrics {
         members.peer_view_same(peer, false);
         members.peer_draining(peer, false);
     }
+    let waits = Waits {
+        replica: Duration::from_millis(2),
+        ..Waits::default()
+    };
+    let local = view.members().local();
+    members.waited(local, Operation::ManifestGet, &waits);
     metrics.tls_expiry(Certificate::Member, 1_900_000_000);
     metrics
 }

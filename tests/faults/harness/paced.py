@@ -102,6 +102,10 @@ def _id(answer: Seen) -> str:
     return answer.fields["x-request-id"]
 
 
+def _own_milliseconds(entry: Mapping[str, float]) -> float:
+    return entry["total_ms"] - entry["connect_ms"] - entry["client_ms"] - entry["replica_ms"]
+
+
 def _logged_shares(member: Member) -> dict[str, float]:
     """By request id, in seconds: what a request took less what its upstream did."""
     shares = {}
@@ -109,5 +113,5 @@ def _logged_shares(member: Member) -> dict[str, float]:
         # The last one may be half written.
         entry = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
         if "total_ms" in entry:
-            shares[entry["request_id"]] = (entry["total_ms"] - (entry["upstream_ms"] or 0.0)) / 1e3
+            shares[entry["request_id"]] = _own_milliseconds(entry) / 1e3
     return shares
