@@ -45,6 +45,28 @@ pub(crate) fn render(status: &Status) -> String {
     out
 }
 
+/// The same as events, for machines.
+pub(crate) fn log(status: &Status) {
+    let at = |name: &str| {
+        let listener = status.listeners.iter().find(|one| one.name == name);
+        listener.map(socket)
+    };
+    tracing::info!(
+        version = status.version,
+        clients = at("clients"),
+        peers = at("peers"),
+        admin = at("admin"),
+        replica = status.replica.address,
+        members = members(status),
+        placement = status.view.placement,
+        view = status.view.fingerprint,
+        "serving"
+    );
+    for warning in &status.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
 fn socket(listener: &ListenerStatus) -> String {
     let address = &listener.address;
     match listener.security.as_str() {

@@ -74,7 +74,8 @@ fn start(args: &Args) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let _diagnostics = telemetry::init(LEVEL, Format::Text).map_err(|error| error.to_string())?;
+    let _diagnostics =
+        telemetry::init(LEVEL, Format::Text, None).map_err(|error| error.to_string())?;
     let ended = runtime.block_on(async {
         // Before anything listens: a signal during the start must not be lost.
         let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;

@@ -53,40 +53,49 @@ pub(super) fn run(args: &Args) -> ExitCode {
         // What has been read from standard input is gone.
         SourceName::Stdin => None,
     };
-    match serve(config, loader) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            output::message(&format!("shardlet: {message}\n"));
-            ExitCode::from(FAILED)
-        }
-    }
+    serve(config, loader).unwrap_or_else(|message| {
+        output::message(&format!("shardlet: {message}\n"));
+        ExitCode::from(FAILED)
+    })
 }
 
-fn serve(config: Config, loader: Option<Loader>) -> Result<(), String> {
+fn serve(config: Config, loader: Option<Loader>) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let diagnostics = telemetry::init(
-        &config.log.level,
-        format(config.log.format, &std::io::stderr()),
-    )
-    .map_err(|error| error.to_string())?;
+    let events = format(config.log.format, &std::io::stderr());
+    let members = config.view.members();
+    let member = members.get(members.local()).id.to_string();
+    let diagnostics = telemetry::init(&config.log.level, events, Some(member))
+        .map_err(|error| error.to_string())?;
     let requests = LineWriter::start(std::io::stdout())
         .map_err(|error| format!("the log thread cannot be started: {error}"))?;
     let log = (
         requests.sender(),
         format(config.log.format, &std::io::stdout()),
     );
-    let served = runtime.block_on(until_told(config, log, loader));
+    let served = runtime.block_on(until_told(config, log, events, loader));
+    if let (Err(message), Format::Json) = (&served, events) {
+        tracing::error!("{message}");
+    }
     // Connections that a drain has cut are dropped here.
     runtime.shutdown_background();
     requests.flush(FLUSH);
     diagnostics.flush(FLUSH);
-    served
+    match (served, events) {
+        (Ok(()), _) => Ok(ExitCode::SUCCESS),
+        (Err(_), Format::Json) => Ok(ExitCode::from(FAILED)),
+        (Err(message), Format::Text) => Err(message),
+    }
 }
 
-async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> Result<(), String> {
+async fn until_told(
+    config: Config,
+    log: LogOutput,
+    events: Format,
+    loader: Option<Loader>,
+) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
     let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
     let mut hangups =
@@ -94,7 +103,10 @@ async fn until_told(config: Config, log: LogOutput, loader: Option<Loader>) -> R
     let server = Server::start(config, Some(log), loader)
         .await
         .map_err(|error| error.to_string())?;
-    output::message(&banner::render(&server.status()));
+    match events {
+        Format::Text => output::message(&banner::render(&server.status())),
+        Format::Json => banner::log(&server.status()),
+    }
     if let Some(supervisor) = Supervisor::of_this_process() {
         server.supervised_by(supervisor).await;
     }

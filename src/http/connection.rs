@@ -16,7 +16,7 @@ use super::http2::{Ending, Goodbye, Http2};
 use super::refusal::{self, Refused};
 use super::stream::{GatedStream, Tempo};
 use crate::http::request_id::RequestId;
-use crate::http::respond::Failure;
+use crate::http::respond::{Failure, Malformed};
 
 /// What one read of a head asks for; most heads fit.
 const HEAD_READ: usize = 4096;
@@ -128,7 +128,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             let head = match self.next_head(&mut gated, served == 0, shutdown).await {
                 Next::Head(head) => head,
                 Next::Closed => return,
-                Next::Refused(failure) => return self.refuse(gated, &failure, started).await,
+                Next::Refused(failure) => return self.refuse(gated, failure, started).await,
             };
             served += 1;
             admit(&mut gated, &head);
@@ -207,16 +207,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         }
     }
 
-    async fn refuse(&self, mut gated: GatedStream, failure: &Failure, started: Instant) {
+    async fn refuse(&self, mut gated: GatedStream, mut failure: Failure, started: Instant) {
         let id = RequestId::make();
         let client = client_address(&gated);
         let tls = gated.get_ssl_digest().is_some();
+        if tls && failure == Failure::BadRequest(Malformed::TlsHello) {
+            // A handshake within TLS is just no request.
+            failure = Failure::BadRequest(Malformed::RequestLine);
+        }
         let elapsed = started.elapsed();
         let head = gated.held().starts_with(b"HEAD ");
         let mut stream = gated.into_inner();
-        let bytes_sent = refusal::answer(&mut stream, failure, id.as_str(), head).await;
+        let bytes_sent = refusal::answer(&mut stream, &failure, id.as_str(), head).await;
         (self.refused)(&Refused {
-            failure,
+            failure: &failure,
             request_id: id.as_str(),
             client,
             tls,

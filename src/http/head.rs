@@ -8,6 +8,9 @@ use crate::http::respond::{Failure, Malformed};
 /// The most header fields that can be configured; the framework's own limit.
 pub const MAX_HEADER_COUNT: usize = 256;
 
+/// With what a TLS record begins that carries a handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
 /// Bounds on a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
@@ -82,9 +85,11 @@ impl Scanner {
     /// Line ends other than CRLF, folded lines, and heads beyond the limits, each as early as it
     /// shows.
     pub fn scan(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Failure> {
-        // A TLS handshake, most likely: no need to wait for a line feed among its bytes. Or an empty
-        // line, which RFC 9112 §2.2 lets a server skip; some readers do not, so it is refused like
-        // any other ambiguity.
+        if buffer.first() == Some(&TLS_HANDSHAKE) {
+            return Err(Failure::BadRequest(Malformed::TlsHello));
+        }
+        // An empty line, for one, which RFC 9112 §2.2 lets a server skip; some readers do not, so it is
+        // refused like any other ambiguity.
         if buffer.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
             return Err(Failure::BadRequest(Malformed::RequestLine));
         }

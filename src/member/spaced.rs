@@ -22,9 +22,36 @@ impl Spaced {
     }
 }
 
+/// Says seldom what thousands could make it say.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether it was not said for this long, and so may be said now.
+    pub(crate) fn may_say(&self, pause: Duration) -> bool {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now.duration_since(last) >= pause);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_is_not_said_again_soon() {
+        let (seldom, pause) = (Seldom::default(), Duration::from_secs(60));
+        assert!(seldom.may_say(pause));
+        tokio::time::advance(pause - Duration::from_secs(1)).await;
+        assert!(!seldom.may_say(pause));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(seldom.may_say(pause));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_at_once_is_spread_and_what_comes_alone_is_not_late() {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::member::generation::Generation;
 use crate::member::replica::replica_id;
-use crate::member::spaced::Spaced;
+use crate::member::spaced::{Seldom, Spaced};
 use crate::member::state_folder::StateFolder;
 use crate::member::transfers::Transfers;
 use crate::member::writes::Writes;
@@ -51,6 +51,8 @@ pub struct State {
     pub(crate) refusals: Spaced,
     /// When a piece of a body is read away that nobody wants.
     pub(crate) pieces: Spaced,
+    /// When it was last said that a TLS client came to a plain listener.
+    pub(crate) tls_hello: Seldom,
     phase: AtomicU8,
     drain_wanted: Notify,
     broken: Arc<Notify>,
@@ -113,6 +115,7 @@ impl State {
             turns: Semaphore::new(1),
             refusals: Spaced::default(),
             pieces: Spaced::default(),
+            tls_hello: Seldom::default(),
             phase: AtomicU8::new(Phase::Serving as u8),
             drain_wanted: Notify::new(),
             broken: Arc::default(),
@@ -276,31 +279,31 @@ fn log_note(note: &Note) {
             member,
             difference,
             earlier: true,
-        } => tracing::info!(%member, %difference,
+        } => tracing::info!(peer = %member, %difference,
             "a peer has taken our view and finishes writes under an earlier one: writes to those repositories wait"),
         Note::Differs {
             member,
             difference,
             earlier: false,
-        } => tracing::error!(%member, %difference,
+        } => tracing::error!(peer = %member, %difference,
             "a peer has another view: writes to the repositories on which they disagree wait, then are refused; \
              give all members the same configuration"),
-        Note::Agrees(member) => tracing::info!(%member, "a peer agrees with our view now"),
+        Note::Agrees(member) => tracing::info!(peer = %member, "a peer agrees with our view now"),
         Note::Gone(member) => {
-            tracing::info!(%member, "a member that was taken off the list is gone")
+            tracing::info!(peer = %member, "a member that was taken off the list is gone")
         }
         Note::Closed {
             member,
             reason,
             holds: Holds::Everything,
-        } => tracing::error!(%member, %reason,
+        } => tracing::error!(peer = %member, %reason,
             "cannot read the peer's view, and nobody else knows it: no repository is written here until it can be \
              asked, or nobody is there"),
         Note::Closed {
             member,
             reason,
             holds: Holds::LastKnown,
-        } => tracing::error!(%member, %reason,
+        } => tracing::error!(peer = %member, %reason,
             "cannot read the peer's view: holding writes that it could own by the view that is last known"),
     }
 }

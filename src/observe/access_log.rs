@@ -7,7 +7,7 @@ mod mask;
 #[cfg(test)]
 mod tests;
 
-use crate::http::respond::Failure;
+use crate::http::respond::{Failure, Severity};
 use crate::observe::human::{Bytes, push_rfc3339};
 use crate::observe::metrics::{PlanKind, arrival_text};
 use crate::observe::telemetry::{Format, LineSender};
@@ -17,9 +17,11 @@ use crate::shard::route::Operation;
 use crate::shard::text::shown;
 use prometheus::IntCounter;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Longest user agent and method that is written, in bytes.
@@ -78,14 +80,21 @@ pub(crate) struct AccessRecord<'a> {
 #[derive(Clone)]
 pub(crate) struct AccessLog {
     output: Option<(LineSender, Format)>,
+    member: Arc<str>,
     dropped: IntCounter,
 }
 
 impl AccessLog {
-    /// A log to `sender`, which counts dropped lines in `dropped`.
-    pub(crate) fn new(sender: LineSender, format: Format, dropped: IntCounter) -> Self {
+    /// A log of `member` to `sender`, which counts dropped lines in `dropped`.
+    pub(crate) fn new(
+        sender: LineSender,
+        format: Format,
+        member: &str,
+        dropped: IntCounter,
+    ) -> Self {
         Self {
             output: Some((sender, format)),
+            member: member.into(),
             dropped,
         }
     }
@@ -94,6 +103,7 @@ impl AccessLog {
     pub(crate) fn off(dropped: IntCounter) -> Self {
         Self {
             output: None,
+            member: "".into(),
             dropped,
         }
     }
@@ -109,7 +119,7 @@ impl AccessLog {
         LINE.with_borrow_mut(|(scratch, line)| {
             line.clear();
             match format {
-                Format::Json => json_line(record, scratch, line),
+                Format::Json => json_line(&self.member, record, scratch, line),
                 Format::Text => text_line(record, scratch, line),
             }
             if !sender.send(line) {
@@ -119,10 +129,15 @@ impl AccessLog {
     }
 }
 
-/// The JSON line. Every key is always there; names and order are pinned by a test.
+/// The JSON line. Every key is always there; names and order are pinned by a test. It begins with what an
+/// event's line begins with (`telemetry::json`).
 #[derive(Serialize)]
 struct Line<'a> {
     time: &'a str,
+    level: &'static str,
+    kind: &'static str,
+    member: &'a str,
+    message: Cow<'static, str>,
     request_id: &'a str,
     trace_id: Option<&'a str>,
     arrival: &'static str,
@@ -150,14 +165,24 @@ struct Line<'a> {
     user_agent: Option<&'a str>,
 }
 
-fn json_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>) {
+fn json_line(
+    member: &str,
+    record: &AccessRecord<'_>,
+    scratch: &mut String,
+    line: &mut Vec<u8>,
+) {
     scratch.clear();
     push_rfc3339(record.time, scratch);
     let time_end = scratch.len();
     mask::mask_target(record.target, scratch);
     let (time, path) = scratch.split_at(time_end);
+    let (level, message) = said(record.failure);
     let fields = Line {
         time,
+        level,
+        kind: "request",
+        member,
+        message,
         request_id: record.request_id,
         trace_id: record.trace_id,
         arrival: arrival_text(record.arrival),
@@ -228,6 +253,20 @@ fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>
         line.extend_from_slice(shown(character).encode_utf8(&mut utf8).as_bytes());
     }
     line.push(b'\n');
+}
+
+/// How loud a line is, and in words how the request ended.
+fn said(failure: Option<&Failure>) -> (&'static str, Cow<'static, str>) {
+    let Some(failure) = failure else {
+        return ("INFO", Cow::Borrowed("served"));
+    };
+    let answer = failure.answer();
+    let level = match answer.severity {
+        Severity::Debug | Severity::Info => "INFO",
+        Severity::Warn => "WARN",
+        Severity::Error => "ERROR",
+    };
+    (level, answer.message)
 }
 
 /// Those that there were.

@@ -5,12 +5,16 @@
 //! otherwise, and those that others can make speak are only counted ([`libraries`]). Output goes
 //! through a [`LineWriter`], so a stopped terminal never stops a request.
 
+mod json;
 mod libraries;
 pub(crate) mod lines;
 
+#[cfg(test)]
+pub(crate) use json::BASE;
 pub(crate) use lines::LineSender;
 pub use lines::LineWriter;
 
+use json::JsonLines;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use tracing::Dispatch;
@@ -70,30 +74,52 @@ pub(crate) struct Telemetry {
 
 /// Sets up diagnostics for the whole process, on stderr.
 ///
-/// `level` is a level for shardlet (`debug`), or a list of `target=level` for everything.
+/// `level` is a level for shardlet (`debug`), or a list of `target=level` for everything. `member` is whose
+/// process this is, if it is one member's.
 ///
 /// # Errors
 /// See [`TelemetryError`].
-pub(crate) fn init(level: &str, format: Format) -> Result<Telemetry, TelemetryError> {
+pub(crate) fn init(
+    level: &str,
+    format: Format,
+    member: Option<String>,
+) -> Result<Telemetry, TelemetryError> {
     let filter = filter(level).map_err(TelemetryError::Filter)?;
     let writer = LineWriter::start(io::stderr()).map_err(TelemetryError::Thread)?;
     let colour = format == Format::Text && io::stderr().is_terminal();
     // This also takes in the records of the log crate.
-    subscriber(filter, format, colour, writer.sender())
+    let look = Look {
+        format,
+        colour,
+        member,
+    };
+    subscriber(filter, look, writer.sender())
         .try_init()
         .map_err(|_| TelemetryError::AlreadySet)?;
+    if format == Format::Json {
+        // Lines like all others: what collects them reads nothing else.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    }
     Ok(Telemetry { writer })
 }
 
-fn subscriber(filter: EnvFilter, format: Format, colour: bool, sender: LineSender) -> Dispatch {
+/// How events look.
+struct Look {
+    format: Format,
+    colour: bool,
+    member: Option<String>,
+}
+
+fn subscriber(filter: EnvFilter, look: Look, sender: LineSender) -> Dispatch {
+    let Look {
+        format,
+        colour,
+        member,
+    } = look;
     let lines = fmt::layer().with_writer(Lines(sender)).with_ansi(colour);
     let lines = match format {
         Format::Text => lines.with_target(false).boxed(),
-        Format::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed(),
+        Format::Json => lines.event_format(JsonLines { member }).boxed(),
     };
     let lines = lines.with_filter(filter);
     registry().with(libraries::counted()).with(lines).into()
@@ -151,13 +177,21 @@ mod tests {
     use super::*;
     use crate::observe::metrics::{Library, library_warnings};
 
+    fn look(format: Format) -> Look {
+        Look {
+            format,
+            colour: false,
+            member: Some("zot-1".into()),
+        }
+    }
+
     fn said(level: &str, format: Format) -> String {
         let kept = Kept::default();
         let writer = LineWriter::start(kept.clone()).unwrap();
-        let subscriber = subscriber(filter(level).unwrap(), format, false, writer.sender());
+        let subscriber = subscriber(filter(level).unwrap(), look(format), writer.sender());
         tracing::dispatcher::with_default(&subscriber, || {
             tracing::debug!("a detail");
-            tracing::info!(member = "zot-2", "a peer is up");
+            tracing::info!(peer = "zot-2", "a peer is up");
             tracing::info!(target: "pingora_core::server", "library chatter");
             tracing::warn!(target: "pingora_core::server", "library trouble");
         });
@@ -171,7 +205,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(
-            lines[0].ends_with("INFO a peer is up member=\"zot-2\""),
+            lines[0].ends_with("INFO a peer is up peer=\"zot-2\""),
             "{text}"
         );
         assert!(lines[1].ends_with("WARN library trouble"), "{text}");
@@ -184,7 +218,7 @@ mod tests {
         let kept = Kept::default();
         let writer = LineWriter::start(kept.clone()).unwrap();
         let filter = filter("debug").unwrap();
-        let subscriber = subscriber(filter, Format::Text, false, writer.sender());
+        let subscriber = subscriber(filter, look(Format::Text), writer.sender());
         tracing::dispatcher::with_default(&subscriber, || {
             tracing::warn!(target: "rustls::msgs::handshake", "a strange server name");
             tracing::warn!(target: "h2::proto::ping_pong", "a strange PING");
@@ -218,11 +252,46 @@ mod tests {
     fn json_is_one_object_a_line() {
         let text = said("info", Format::Json);
         let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        assert_eq!(
-            (&first["member"], &first["level"]),
-            (&"zot-2".into(), &"INFO".into())
+        let time = first["time"].as_str().unwrap().to_owned();
+        let expected = serde_json::json!({
+            "time": time, "level": "INFO", "kind": "event", "member": "zot-1", "message": "a peer is up",
+            "target": module_path!(), "peer": "zot-2",
+        });
+        assert_eq!(first, expected);
+        assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+    }
+
+    #[test]
+    fn no_field_takes_the_place_of_one_that_every_line_has() {
+        let kept = Kept::default();
+        let writer = LineWriter::start(kept.clone()).unwrap();
+        let subscriber = subscriber(
+            filter("trace").unwrap(),
+            look(Format::Json),
+            writer.sender(),
         );
-        assert_eq!(first["message"], "a peer is up");
+        tracing::dispatcher::with_default(&subscriber, || {
+            tracing::error!(member = "zot-2", time = 7, level = true, "all\nat \"once\"");
+            // As records of the log crate come.
+            let line = 7;
+            tracing::error!(target: "log", { log.target = "a::library", log.line = line }, "trouble");
+        });
+        drop(writer);
+        let text = kept.text();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        for (line, more) in lines.iter().zip([
+            r#""target":"shardlet::observe::telemetry::tests","event_member":"zot-2","event_time":7,"event_level":true}"#,
+            r#""target":"a::library"}"#,
+        ]) {
+            let beginnings = BASE.map(|key| line.find(&format!("\"{key}\":")).unwrap());
+            assert!(beginnings.is_sorted(), "{line}");
+            assert!(line.ends_with(more), "{line}");
+        }
+        assert!(
+            lines[0].contains(r#""message":"all\nat \"once\"","#),
+            "{text}"
+        );
     }
 
     #[test]

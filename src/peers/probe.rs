@@ -198,9 +198,9 @@ impl Checks {
         };
         peer.set_verdict(health);
         if health == Health::Up {
-            tracing::info!(%member, "peer is up");
+            tracing::info!(peer = %member, "peer is up");
         } else {
-            tracing::warn!(%member, %reason, "peer is down");
+            tracing::warn!(peer = %member, %reason, "peer is down");
         }
         if let PeerRef::Peer(member) = party {
             let up = health == Health::Up;
@@ -219,7 +219,7 @@ impl Checks {
             self.generation.metrics.peer_draining(peer, draining);
         }
         if draining {
-            tracing::info!(%member, "peer drains: it gets no reads that others can serve");
+            tracing::info!(peer = %member, "peer drains: it gets no reads that others can serve");
         }
         state.note_change();
     }

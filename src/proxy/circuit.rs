@@ -48,11 +48,11 @@ fn record(ctx: &mut Exchange, outcome: Outcome) {
         CircuitState::Closed => {
             generation.metrics.circuit_closes(index);
             peer_state.note_change();
-            tracing::info!(%member, "circuit closed: requests go there again");
+            tracing::info!(upstream = %member, "circuit closed: requests go there again");
         }
         CircuitState::Open | CircuitState::HalfOpen => {
             generation.metrics.circuit_opens(index);
-            tracing::warn!(%member, "circuit opened: requests are answered or sent elsewhere at once");
+            tracing::warn!(upstream = %member, "circuit opened: requests are answered or sent elsewhere at once");
         }
     }
 }

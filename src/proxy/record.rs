@@ -1,6 +1,6 @@
 //! The end of every request, for the access log and the metrics.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
@@ -8,12 +8,15 @@ use pingora::proxy::Session;
 use super::{Exchange, verdict};
 use crate::http::Refused;
 use crate::http::request_id::TraceParent;
-use crate::http::respond::Failure;
+use crate::http::respond::{Failure, Malformed};
 use crate::member::state::State;
 use crate::observe::access_log::AccessRecord;
 use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
 use crate::observe::waits::Waits;
 use crate::shard::{Arrival, MemberId, MemberIndex, Operation, Plan};
+
+/// How often a mistake is named at most: anybody can repeat it.
+const HINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// A request has ended, well or not.
 pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
@@ -107,6 +110,7 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, wai
 pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
     let status = refused.failure.status();
     state.metrics.reject(refused.failure);
+    say_what_to_do(arrival, state, refused);
     state.metrics.request_ends(&RequestEnd {
         arrival,
         operation: Operation::Other,
@@ -140,6 +144,25 @@ pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
         tls: refused.tls.then_some("TLS"),
         user_agent: None,
     });
+}
+
+/// Whoever set this member up, or its clients, has made a mistake that no client may be able to name.
+fn say_what_to_do(arrival: Arrival, state: &State, refused: &Refused<'_>) {
+    let is_hello = *refused.failure == Failure::BadRequest(Malformed::TlsHello);
+    if !is_hello || !state.tls_hello.may_say(HINT_PAUSE) {
+        return;
+    }
+    let client = refused.client.map(tracing::field::display);
+    match arrival {
+        Arrival::Client => tracing::warn!(
+            client,
+            "a TLS client spoke to the plain listener: set listen.clients.tls or use http://"
+        ),
+        Arrival::Peer => tracing::warn!(
+            client,
+            "a peer speaks TLS, and this member does not (cluster.insecure): give all members the same cluster.tls"
+        ),
+    }
 }
 
 /// Whether no upstream was ever asked.

@@ -156,98 +156,33 @@ mod tests {
         }
     }
 
+    /// What happened, whether there is a body; when it was connected, invited, had the body, was answered;
+    /// how long writes were pending. Then what is booked: to connect, the client, the replica.
+    type Case = (&'static str, bool, [Option<u32>; 4], u32, [u32; 3]);
+
+    #[rustfmt::skip]
+    const CASES: [Case; 11] = [
+        ("a read", false, [Some(0), None, Some(0), Some(3)], 0, [0, 0, 3]),
+        ("a push", true, [Some(0), None, Some(5), Some(6)], 0, [0, 5, 1]),
+        ("its replica takes little", true, [Some(0), None, Some(5), Some(6)], 4, [0, 1, 5]),
+        ("much of it after the body", true, [Some(0), None, Some(2), Some(9)], 7, [0, 0, 9]),
+        ("invited late", true, [Some(0), Some(4), Some(6), Some(7)], 0, [0, 2, 5]),
+        ("answered early", true, [Some(0), None, None, Some(2)], 0, [0, 2, 0]),
+        ("answered before the end", true, [Some(0), None, Some(8), Some(2)], 0, [0, 2, 0]),
+        ("the body never came", true, [Some(0), None, None, None], 0, [0, 9, 0]),
+        ("no answer", false, [Some(0), None, Some(0), None], 0, [0, 0, 9]),
+        ("no connection", true, [None, None, None, Some(4)], 0, [4, 0, 0]),
+        ("still connecting", true, [None, None, None, None], 0, [9, 0, 0]),
+    ];
+
     #[test]
     fn each_second_is_booked_to_whom_it_was_waited_for() {
-        // connected, invited, body ended, answered; pending writes; connect, client, replica
-        let cases = [
-            (
-                "a read",
-                false,
-                [Some(0), None, Some(0), Some(3)],
-                0,
-                [0, 0, 3],
-            ),
-            (
-                "a push",
-                true,
-                [Some(0), None, Some(5), Some(6)],
-                0,
-                [0, 5, 1],
-            ),
-            (
-                "its replica takes little",
-                true,
-                [Some(0), None, Some(5), Some(6)],
-                4,
-                [0, 1, 5],
-            ),
-            (
-                "much of it after the body",
-                true,
-                [Some(0), None, Some(2), Some(9)],
-                7,
-                [0, 0, 9],
-            ),
-            (
-                "invited late",
-                true,
-                [Some(0), Some(4), Some(6), Some(7)],
-                0,
-                [0, 2, 5],
-            ),
-            (
-                "answered early",
-                true,
-                [Some(0), None, None, Some(2)],
-                0,
-                [0, 2, 0],
-            ),
-            (
-                "answered before the end",
-                true,
-                [Some(0), None, Some(8), Some(2)],
-                0,
-                [0, 2, 0],
-            ),
-            (
-                "the body never came",
-                true,
-                [Some(0), None, None, None],
-                0,
-                [0, 9, 0],
-            ),
-            (
-                "no answer",
-                false,
-                [Some(0), None, Some(0), None],
-                0,
-                [0, 0, 9],
-            ),
-            (
-                "no connection",
-                true,
-                [None, None, None, Some(4)],
-                0,
-                [4, 0, 0],
-            ),
-            (
-                "still connecting",
-                true,
-                [None, None, None, None],
-                0,
-                [9, 0, 0],
-            ),
-        ];
         let began = Instant::now();
-        for (name, has_body, stops, pending, expected) in cases {
+        for (name, has_body, stops, pending, expected) in CASES {
             let times = attempt(began, has_body, stops);
             let waits = times.waits(began + 9 * SECOND, pending * SECOND);
             let told = [waits.connect, waits.client, waits.replica];
-            assert_eq!(
-                told,
-                expected.map(|seconds: u32| seconds * SECOND),
-                "{name}"
-            );
+            assert_eq!(told, expected.map(|seconds| seconds * SECOND), "{name}");
         }
     }
 

@@ -104,7 +104,7 @@ impl Background {
             };
             self.keep(tasks, &member.address, interval, found, move |error| {
                 failed.lookup_failed(party);
-                tracing::debug!(%error, member = %id, "a peer's name does not resolve");
+                tracing::debug!(%error, peer = %id, "a peer's name does not resolve");
             });
         }
     }

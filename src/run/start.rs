@@ -190,7 +190,11 @@ fn state(
     let generation = Generation::new(config, upstreams, &metrics, None, |_| true);
     let dropped = metrics.log_dropped();
     let access_log = match log.filter(|_| config.log.requests) {
-        Some((sender, format)) => AccessLog::new(sender, format, dropped),
+        Some((sender, format)) => {
+            let members = config.view.members();
+            let member = members.get(members.local()).id.as_str();
+            AccessLog::new(sender, format, member, dropped)
+        }
         None => AccessLog::off(dropped),
     };
     let folder = config.state.as_ref().map(|folder| {

@@ -21,11 +21,7 @@ const REFUSED: [(&str, u16, &str); 29] = [
         "http_version",
     ),
     ("GET v2 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "request_line"),
-    (
-        "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n",
-        400,
-        "request_line",
-    ),
+    ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", 400, "tls_hello"),
     ("GET /v2/ HTTP/1.1\nHost: a\n\n", 400, "bare_line_feed"),
     (
         "GET /v2/ HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
@@ -157,6 +153,44 @@ async fn an_ambiguous_message_is_refused_on_every_listener() {
         }
     }
     assert_eq!(cluster.replica(0).requests().len(), 0);
+}
+
+/// Docker, containerd and Go's HTTP client know a plain answer to their handshake and say so: "server gave
+/// HTTP response to HTTPS client".
+#[tokio::test]
+async fn a_tls_client_of_a_plain_listener_is_told_and_seen() {
+    let cluster = Cluster::start(Plan::of(1)).await;
+    let mut connection = cluster.at(0).connect().await;
+    connection
+        .send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        .await;
+    let answer = connection.answer().await;
+    assert_eq!(answer.refused(), (400, "tls_hello".into()));
+    let id = answer.field("x-request-id").unwrap();
+    let line = cluster.at(0).log.of_request(id).await;
+    assert_eq!(
+        (&line["ended"], &line["tls"]),
+        (&"tls_hello".into(), &serde_json::Value::Null)
+    );
+    let message = "a TLS client spoke to the plain listener: set listen.clients.tls or use http://";
+    assert_eq!(line["message"], message);
+    let counted = cluster
+        .at(0)
+        .metric("shardlet_rejects_total{reason=\"tls_hello\"}");
+    assert_eq!(counted, 1.0);
+}
+
+#[tokio::test]
+async fn a_handshake_within_tls_is_just_no_request() {
+    let cluster = Cluster::start(Plan::of(1).client_tls()).await;
+    let mut connection = cluster.at(0).connect().await;
+    connection
+        .send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        .await;
+    assert_eq!(
+        connection.answer().await.refused(),
+        (400, "request_line".into())
+    );
 }
 
 #[tokio::test]

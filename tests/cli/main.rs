@@ -8,6 +8,7 @@
 mod commands;
 mod export;
 mod import;
+mod lines;
 mod papers;
 mod plan;
 mod supervised;

@@ -113,7 +113,7 @@ fn other_refusals_have_their_own_answer() {
     let cases = [
         (
             "\x16\x03\x01\x02\x00",
-            Failure::BadRequest(Malformed::RequestLine),
+            Failure::BadRequest(Malformed::TlsHello),
         ),
         (
             "CONNECT r:443 HTTP/1.1\r\nHost: r:443\r\n\r\n",

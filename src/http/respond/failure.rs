@@ -115,6 +115,8 @@ pub enum Failure {
 pub enum Malformed {
     /// The request line is not `METHOD SP TARGET SP VERSION` (RFC 9112 §3).
     RequestLine,
+    /// A TLS handshake on a listener that speaks plain HTTP.
+    TlsHello,
     /// A line of the head ends in LF without CR (RFC 9112 §2.2).
     BareLineFeed,
     /// A field name is not a token, or is followed by white space (RFC 9112 §5.1).
@@ -148,8 +150,9 @@ pub enum Malformed {
 
 impl Malformed {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RequestLine,
+        Self::TlsHello,
         Self::BareLineFeed,
         Self::HeaderName,
         Self::HeaderValue,

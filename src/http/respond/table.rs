@@ -181,6 +181,7 @@ fn route_row(error: &RouteError) -> Answer {
 fn malformed_row(malformed: Malformed) -> Answer {
     let (reason, message) = match malformed {
         Malformed::RequestLine => ("request_line", "the request line is not valid"),
+        Malformed::TlsHello => ("tls_hello", "a TLS client spoke to the plain listener: set listen.clients.tls or use http://"),
         Malformed::BareLineFeed => ("bare_line_feed", "a line of the request head ends in LF without CR"),
         Malformed::HeaderName => ("header_name", "the name of a header field is not valid"),
         Malformed::HeaderValue => ("header_value", "the value of a header field holds a forbidden byte"),
@@ -220,9 +221,10 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub(crate) const REASONS: [&str; 49] = [
+pub(crate) const REASONS: [&str; 50] = [
     "route",
     "request_line",
+    "tls_hello",
     "bare_line_feed",
     "header_name",
     "header_value",

@@ -1,6 +1,6 @@
 use super::*;
-use crate::observe::telemetry::LineWriter;
 use crate::observe::telemetry::lines::tests::Kept;
+use crate::observe::telemetry::{BASE, LineWriter};
 use std::time::UNIX_EPOCH;
 
 fn forwarded() -> AccessRecord<'static> {
@@ -61,7 +61,7 @@ fn written(format: Format, records: &[AccessRecord<'_>]) -> String {
     let kept = Kept::default();
     let writer = LineWriter::start(kept.clone()).unwrap();
     let dropped = IntCounter::new("dropped_total", "for the test").unwrap();
-    let log = AccessLog::new(writer.sender(), format, dropped);
+    let log = AccessLog::new(writer.sender(), format, "zot-1", dropped);
     records.iter().for_each(|record| log.write(record));
     drop(writer);
     kept.text()
@@ -114,6 +114,20 @@ fn every_json_line_has_the_same_keys() {
 }
 
 #[test]
+fn a_request_begins_as_every_line_does_and_is_documented() {
+    let text = written(Format::Json, &[forwarded()]);
+    let mut at = 0;
+    let keys = text.split("\":").filter_map(|part| part.rsplit('"').next());
+    let keys: Vec<&str> = keys.take(text.matches("\":").count()).collect();
+    assert_eq!(keys[..BASE.len()], BASE);
+    let page = include_str!("../../../docs/log.md");
+    for key in keys {
+        let row = page[at..].find(&format!("\n| `{key}` |"));
+        at += row.unwrap_or_else(|| panic!("docs/log.md lacks {key}, or has it elsewhere"));
+    }
+}
+
+#[test]
 fn a_request_cannot_fake_a_line() {
     let record = AccessRecord {
         method: "GET\n",
@@ -146,7 +160,7 @@ fn long_texts_are_shortened() {
 fn dropped_lines_are_counted() {
     let writer = LineWriter::start(Kept::default()).unwrap();
     let dropped = IntCounter::new("dropped_total", "for the test").unwrap();
-    let log = AccessLog::new(writer.sender(), Format::Json, dropped.clone());
+    let log = AccessLog::new(writer.sender(), Format::Json, "zot-1", dropped.clone());
     drop(writer);
     log.write(&forwarded());
     assert_eq!(dropped.get(), 1);
