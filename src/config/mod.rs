@@ -36,9 +36,9 @@ pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, ME
 pub use identity::{Identified, Surroundings};
 pub use problem::{Location, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Config, Hold, KeyPairPaths, Limits, Listen, Log,
-    LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress,
-    RegistryTls, Reload, Resolve, Sticky, Timeouts,
+    AdminListener, ClientListener, ClusterTls, Collector, Config, Hold, KeyPairPaths, Limits,
+    Listen, Log, LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry,
+    RegistryAddress, RegistryTls, Reload, Resolve, Sample, Sticky, Telemetry, Timeouts, Traces,
 };
 pub use source::SourceName;
 
@@ -69,6 +69,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         let circuit = tuning::circuit(&root, &mut out);
         let trusted_proxies = tuning::trusted_proxies(&root, &mut out);
         let log = tuning::log(&root, &mut out);
+        let telemetry = tuning::telemetry(&root, &mut out);
         let (timeouts, probes) = tuning::times(&root, &mut out);
         let resolve = tuning::resolve(&root, &mut out);
         let reload = tuning::reload(&root, &mut out);
@@ -96,6 +97,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             circuit,
             trusted_proxies,
             log,
+            telemetry,
             probes,
             resolve,
             reload,

@@ -20,7 +20,7 @@ macro_rules! schemas {
 }
 
 schemas! {
-    ROOT "" ["member", "listen", "registry", "cluster", "writes", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "reload"];
+    ROOT "" ["member", "listen", "registry", "cluster", "writes", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "telemetry", "reload"];
     LISTEN "listen" ["clients", "peers", "admin"];
     LISTEN_CLIENTS "listen.clients" ["address", "tls"];
     LISTEN_CLIENTS_TLS "listen.clients.tls" ["cert", "key"];
@@ -44,6 +44,8 @@ schemas! {
     PROBES "probes" ["interval", "timeout", "rise", "fall", "path"];
     RESOLVE "resolve" ["interval"];
     LOG "log" ["format", "level", "requests"];
+    TELEMETRY "telemetry" ["traces"];
+    TELEMETRY_TRACES "telemetry.traces" ["endpoint", "sample"];
     RELOAD "reload" ["watch"];
 }
 

@@ -48,6 +48,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// What is logged, and how.
     pub log: Log,
+    /// What is sent to a collector, if anything.
+    pub telemetry: Telemetry,
     /// Active checks of the local replica and of the peers.
     pub probes: Probes,
     /// Resolution of member names, in the background.
@@ -257,6 +259,53 @@ pub struct Log {
     pub level: String,
     /// Whether each request is logged.
     pub requests: bool,
+}
+
+/// What is sent to a collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// Spans of requests. Default: none.
+    pub traces: Option<Traces>,
+}
+
+/// Where spans go, and of how many requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traces {
+    /// An OTLP collector.
+    pub endpoint: Collector,
+    /// How many of the requests that nobody has decided on.
+    pub sample: Sample,
+}
+
+/// An OTLP collector that takes JSON over plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// Host and port.
+    pub address: MemberAddress,
+    /// The path of its traces, `/v1/traces` at the end.
+    pub path: String,
+}
+
+/// A share of requests, 0 to 1. Default 0.01.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample(f64);
+
+impl Sample {
+    /// None unless it is from 0 to 1.
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+
+    /// Whether a request with this random number is among them.
+    pub(crate) fn takes(self, random: u64) -> bool {
+        (random as f64) < self.0 * (u64::MAX as f64) || self.0 == 1.0
+    }
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self(0.01)
+    }
 }
 
 /// The form of a log line.

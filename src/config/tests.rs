@@ -102,6 +102,7 @@ fn defaults_are_those_of_the_shipped_example() {
         circuit,
         trusted_proxies,
         log,
+        telemetry,
         probes,
         resolve,
         reload,
@@ -121,6 +122,7 @@ fn defaults_are_those_of_the_shipped_example() {
     assert_eq!(circuit, example.circuit);
     assert_eq!(trusted_proxies, example.trusted_proxies);
     assert_eq!(log, example.log);
+    assert_eq!(telemetry, example.telemetry);
     assert_eq!(probes, example.probes);
     assert_eq!(resolve, example.resolve);
     assert_eq!(reload, example.reload);
@@ -174,6 +176,64 @@ fn sections_without_keys_are_defaults_but_tls_is_meant() {
             "missing key `listen.clients.tls.cert`",
             "missing key `listen.clients.tls.key`"
         ]
+    );
+}
+
+#[test]
+fn spans_go_to_a_collector_that_is_named() {
+    assert_eq!(good("telemetry:\n").telemetry, Telemetry { traces: None });
+    for (written, address, path) in [
+        ("http://otel:4318", "otel:4318", "/v1/traces"),
+        ("http://[::1]:80/", "[::1]:80", "/v1/traces"),
+        (
+            "http://10.0.0.1:4318/in/otlp/",
+            "10.0.0.1:4318",
+            "/in/otlp/v1/traces",
+        ),
+    ] {
+        let config = good(&format!(
+            "telemetry: {{ traces: {{ endpoint: '{written}' }} }}\n"
+        ));
+        let traces = config.telemetry.traces.unwrap();
+        let collector = traces.endpoint;
+        assert_eq!(
+            (&*collector.address.to_string(), &*collector.path),
+            (address, path)
+        );
+        assert_eq!(traces.sample, Sample::default());
+    }
+    for wrong in [
+        "otel:4318",
+        "http://otel",
+        "https://otel:4318",
+        "http://otel:4318/?a",
+        "http://a b:1",
+    ] {
+        let text = minimal(&format!(
+            "telemetry: {{ traces: {{ endpoint: '{wrong}' }} }}\n"
+        ));
+        let expected = format!(
+            "bad value `{wrong}` for `telemetry.traces.endpoint`: expected the base of a URL such as `http://collector:4318`"
+        );
+        assert_eq!(messages(&text), [expected]);
+    }
+    for (share, is_fine) in [
+        ("0", true),
+        ("1", true),
+        ("0.5", true),
+        ("1.1", false),
+        ("-0", false),
+        ("NaN", false),
+        ("1e-3", false),
+    ] {
+        let text = minimal(&format!(
+            "telemetry: {{ traces: {{ endpoint: 'http://a:1', sample: {share} }} }}\n"
+        ));
+        assert_eq!(read(&text).is_ok(), is_fine, "{share}");
+    }
+    assert_eq!(
+        messages(&minimal("telemetry: { traces: }\n")),
+        ["missing key `telemetry.traces.endpoint`"]
     );
 }
 

@@ -10,11 +10,12 @@ use super::findings::Findings;
 use super::schema;
 use super::section::{Section, scalar};
 use super::settings::{
-    Hold, Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sticky, Timeouts,
+    Hold, Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sample, Sticky, Telemetry,
+    Timeouts, Traces,
 };
 use super::values::{
-    boolean, choice, duration, log_filter, network, number, probe_path, size, spelled, token,
-    url_path,
+    boolean, choice, collector, duration, log_filter, network, number, probe_path, sample, size,
+    spelled, token, url_path,
 };
 use crate::shard::{BlobReads, CircuitLimits, OwnerDown, Policy, Thresholds};
 
@@ -285,6 +286,19 @@ pub(super) fn reload(root: &Section<'_>, out: &mut Findings<'_>) -> Reload {
     Reload {
         watch: reload.or("watch", out, true, boolean),
     }
+}
+
+/// Reads `telemetry`.
+pub(super) fn telemetry(root: &Section<'_>, out: &mut Findings<'_>) -> Telemetry {
+    let telemetry = root.section("telemetry", &schema::TELEMETRY, out);
+    let traces = telemetry.section("traces", &schema::TELEMETRY_TRACES, out);
+    if !traces.is_written() {
+        return Telemetry { traces: None };
+    }
+    let sample = traces.or("sample", out, Sample::default(), sample);
+    let endpoint = traces.required("endpoint", out, collector);
+    let traces = endpoint.map(|endpoint| Traces { endpoint, sample });
+    Telemetry { traces }
 }
 
 /// Reads `log`.

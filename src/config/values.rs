@@ -10,7 +10,8 @@ use ipnet::IpNet;
 
 use super::findings::Wrong;
 use super::schema::nearest;
-use super::settings::ProbePath;
+use super::settings::{Collector, ProbePath, Sample};
+use crate::shard::members::AddressError;
 
 /// Units of durations, in milliseconds.
 const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
@@ -183,6 +184,37 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
         .or_else(|_| address())
         .map(|net| net.trunc())
         .map_err(|_| Wrong::expected("a network such as `10.0.0.0/8`, or an address"))
+}
+
+/// The base of an OTLP collector's URLs.
+pub(super) fn collector(text: &str) -> Result<Collector, Wrong> {
+    let wrong = || Wrong::expected("the base of a URL such as `http://collector:4318`");
+    if text.starts_with("https://") {
+        let help = "run a collector (an agent) beside the member, and let that one speak TLS";
+        return Err(wrong().help(help.to_owned()));
+    }
+    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    if !path.bytes().all(is_plain) {
+        return Err(wrong());
+    }
+    let address = address
+        .parse()
+        .map_err(|error: AddressError| wrong().help(error.to_string()))?;
+    let path = format!("{}/v1/traces", path.trim_end_matches('/'));
+    Ok(Collector { address, path })
+}
+
+/// A share of all requests.
+pub(super) fn sample(text: &str) -> Result<Sample, Wrong> {
+    let is_decimal = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share = text.parse().ok().filter(|_| is_decimal);
+    share
+        .and_then(Sample::new)
+        .ok_or_else(|| Wrong::expected("a share from 0 to 1, such as `0.01`"))
 }
 
 /// A type of the core, by its own grammar.

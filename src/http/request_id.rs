@@ -55,25 +55,43 @@ impl fmt::Display for RequestId {
 pub struct TraceParent(Box<str>);
 
 impl TraceParent {
-    /// Keeps the header if it is valid, else begins a trace that is marked as not recorded.
-    pub fn keep_or_make(sent: Option<&[u8]>) -> Self {
-        sent.and_then(Self::keep).unwrap_or_else(Self::make)
-    }
-
-    fn make() -> Self {
+    /// Begins a trace that is marked as not recorded.
+    pub(crate) fn make() -> Self {
         // The specification forbids ids of zeros only.
         let trace = random_128() | 1;
-        let parent = (random_128() >> 64) as u64 | 1;
+        Self::of(
+            |header| push_hex(&trace.to_be_bytes(), header),
+            SpanId::make(),
+            "00",
+        )
+    }
+
+    fn of(push_trace_id: impl FnOnce(&mut String), parent: SpanId, flags: &str) -> Self {
         let mut header = String::with_capacity(55);
         header.push_str("00-");
-        push_hex(&trace.to_be_bytes(), &mut header);
+        push_trace_id(&mut header);
         header.push('-');
-        push_hex(&parent.to_be_bytes(), &mut header);
-        header.push_str("-00");
+        push_hex(&parent.0.to_be_bytes(), &mut header);
+        header.extend(["-", flags]);
         Self(header.into())
     }
 
-    fn keep(sent: &[u8]) -> Option<Self> {
+    /// The same trace, sampled, from this span on.
+    pub(crate) fn child(&self, span: SpanId) -> Self {
+        Self::of(|header| header.push_str(self.trace_id()), span, "01")
+    }
+
+    /// The same, marked as not recorded.
+    pub(crate) fn unsampled(&self) -> Self {
+        Self::of(
+            |header| header.push_str(self.trace_id()),
+            self.parent(),
+            "00",
+        )
+    }
+
+    /// Keeps the header if it is valid.
+    pub fn keep(sent: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(sent)
             .ok()
             .filter(|text| text.len() <= MAX_TRACEPARENT)?;
@@ -103,6 +121,41 @@ impl TraceParent {
     pub fn trace_id(&self) -> &str {
         self.0.get(3..35).unwrap_or_default()
     }
+
+    /// The id of the span that it comes from: 16 hexadecimal digits.
+    pub(crate) fn parent_id(&self) -> &str {
+        self.0.get(36..52).unwrap_or_default()
+    }
+
+    /// The span that it comes from.
+    pub(crate) fn parent(&self) -> SpanId {
+        // Sixteen such digits always are a number.
+        SpanId(u64::from_str_radix(self.parent_id(), 16).unwrap_or(1))
+    }
+
+    /// Whether the sender records it (the lowest flag).
+    pub(crate) fn is_sampled(&self) -> bool {
+        let flags = self.0.get(53..55).unwrap_or_default();
+        u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1)
+    }
+}
+
+/// One span of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SpanId(u64);
+
+impl SpanId {
+    /// Makes a new one.
+    pub(crate) fn make() -> Self {
+        // Zero is forbidden.
+        Self(random_64() | 1)
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// Two digits a byte, for every request: the formatter of numbers costs twice that.
@@ -125,6 +178,11 @@ fn is_hex(text: &str, len: usize) -> bool {
 
 fn is_zero(hex: &str) -> bool {
     hex.bytes().all(|byte| byte == b'0')
+}
+
+/// Half of such a number.
+pub(crate) fn random_64() -> u64 {
+    (random_128() >> 64) as u64
 }
 
 /// A number that no other call in any process returns, as far as 128 random bits go.
@@ -193,14 +251,14 @@ mod tests {
             format!("01-{base}"),
             format!("cc-{base}-what"),
         ] {
-            let kept = TraceParent::keep_or_make(Some(header.as_bytes()));
+            let kept = TraceParent::keep(header.as_bytes()).unwrap();
             assert_eq!(kept.as_str(), header);
             assert_eq!(kept.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         }
     }
 
     #[test]
-    fn an_invalid_traceparent_is_replaced_by_a_valid_one() {
+    fn an_invalid_traceparent_is_not_kept_and_a_made_one_is_valid() {
         let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
         for header in [
             String::new(),
@@ -212,10 +270,26 @@ mod tests {
             format!("00-{trace}-{parent}"),
             format!("01-{trace}-{parent}-01-a b"),
         ] {
-            let made = TraceParent::keep_or_make(Some(header.as_bytes()));
-            assert_ne!(made.as_str(), header);
-            assert_eq!(TraceParent::keep(made.as_str().as_bytes()), Some(made));
+            assert_eq!(TraceParent::keep(header.as_bytes()), None, "{header}");
         }
+    }
+
+    #[test]
+    fn a_trace_goes_on_from_span_to_span() {
+        let came = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03-what";
+        let came = TraceParent::keep(came.as_bytes()).unwrap();
+        assert!(came.is_sampled());
+        assert_eq!(came.parent().to_string(), came.parent_id());
+        assert_eq!(
+            came.child(SpanId(0xabc)).as_str(),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01"
+        );
+        assert_eq!(
+            came.unsampled().as_str(),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+        );
+        let made = TraceParent::make();
+        assert!(!made.is_sampled() && TraceParent::keep(made.as_str().as_bytes()).is_some());
     }
 
     proptest! {
@@ -224,8 +298,10 @@ mod tests {
             let id = RequestId::keep_or_make(Some(&sent));
             prop_assert!(http::HeaderValue::from_str(id.as_str()).is_ok());
             prop_assert!(RequestId::keep(id.as_str().as_bytes()).is_some());
-            let trace = TraceParent::keep_or_make(Some(&sent));
-            prop_assert_eq!(trace.trace_id().len(), 32);
+            if let Some(trace) = TraceParent::keep(&sent) {
+                prop_assert!(http::HeaderValue::from_str(trace.as_str()).is_ok());
+                prop_assert_eq!((trace.trace_id().len(), trace.parent_id().len()), (32, 16));
+            }
         }
     }
 }

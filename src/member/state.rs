@@ -17,6 +17,7 @@ use crate::member::transfers::Transfers;
 use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Certificate, Metrics};
+use crate::observe::traces::Tracer;
 use crate::shard::ownership::{Effect, Event, Holds, Note, ProcessId};
 use crate::upstream::Asker;
 
@@ -35,6 +36,8 @@ pub struct State {
     pub(crate) metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
     pub(crate) access_log: AccessLog,
+    /// Records spans, if the operator wants them.
+    pub(crate) tracer: Option<Tracer>,
     /// Requests under way, but for the peers' questions: what a drain waits for.
     pub(crate) work: TaskTracker,
     /// Bodies on their way between clients and upstreams.
@@ -95,6 +98,7 @@ impl State {
         asker: Asker,
         metrics: Metrics,
         access_log: AccessLog,
+        tracer: Option<Tracer>,
         folder: Option<StateFolder>,
     ) -> Self {
         let process = ProcessId::new(crate::http::request_id::RequestId::make().as_str());
@@ -108,6 +112,7 @@ impl State {
             process,
             metrics,
             access_log,
+            tracer,
             work: TaskTracker::new(),
             certificates: ArcSwap::default(),
             changes: watch::Sender::new(()),

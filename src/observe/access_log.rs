@@ -7,6 +7,8 @@ mod mask;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use mask::shortened;
+
 use crate::http::respond::{Failure, Severity};
 use crate::observe::human::{Bytes, push_rfc3339};
 use crate::observe::metrics::{PlanKind, arrival_text};
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Longest user agent and method that is written, in bytes.
-const MAX_TEXT: usize = 128;
+pub(crate) const MAX_TEXT: usize = 128;
 
 /// What is known about a request when it has ended.
 #[derive(Clone, Copy, Debug)]
@@ -165,12 +167,7 @@ struct Line<'a> {
     user_agent: Option<&'a str>,
 }
 
-fn json_line(
-    member: &str,
-    record: &AccessRecord<'_>,
-    scratch: &mut String,
-    line: &mut Vec<u8>,
-) {
+fn json_line(member: &str, record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>) {
     scratch.clear();
     push_rfc3339(record.time, scratch);
     let time_end = scratch.len();

@@ -14,8 +14,8 @@ pub(crate) mod table;
 mod tests;
 
 pub(crate) use labels::{
-    Certificate, Direction, HoldEnd, Library, Listener, PlanKind, Refusal, StatusClass, Upstream,
-    WaitFor, arrival_text,
+    Certificate, Direction, HoldEnd, Library, Listener, PlanKind, Refusal, SpanEnd, StatusClass,
+    Upstream, WaitFor, arrival_text,
 };
 pub(crate) use members::MemberMetrics;
 pub(crate) use process::library_warned;
@@ -320,6 +320,11 @@ impl Metrics {
     /// The counter that the access log counts its dropped lines in.
     pub(crate) fn log_dropped(&self) -> IntCounter {
         self.own.log_dropped.clone()
+    }
+
+    /// The counter of spans that ended so.
+    pub(crate) fn spans(&self, end: SpanEnd) -> IntCounter {
+        self.own.spans[end as usize].clone()
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

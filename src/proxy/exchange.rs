@@ -13,6 +13,7 @@ use crate::member::generation::Generation;
 use crate::member::transfers::Transfer;
 use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Held;
+use crate::observe::traces::Sampled;
 use crate::shard::{Arrival, MemberIndex, Operation, Plan};
 use crate::upstream::{Pass, Permit};
 
@@ -28,6 +29,8 @@ pub(crate) struct Exchange {
     pub request_id: RequestId,
     /// The trace it belongs to, kept or made; none before the head was looked at.
     pub trace: Option<TraceParent>,
+    /// Whether it is to have a span, which `trace` then names.
+    pub sampled: Option<Sampled>,
     /// What is asked for.
     pub operation: Operation,
     /// In which repository.
@@ -88,6 +91,7 @@ impl Exchange {
             started: Instant::now(),
             request_id: RequestId::make(),
             trace: None,
+            sampled: None,
             operation: Operation::Other,
             repository: None,
             owner: None,

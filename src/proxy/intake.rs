@@ -77,6 +77,14 @@ pub(crate) fn client_ip(session: &Session) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip().to_canonical())
 }
 
+/// Whether its sender's word on sampling counts.
+fn is_trusted(session: &Session, ctx: &Exchange) -> bool {
+    match ctx.arrival {
+        Arrival::Client => downstream(&ctx.generation, session).trusted,
+        Arrival::Peer => true,
+    }
+}
+
 /// What a request turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -100,7 +108,17 @@ pub(crate) fn take_in(
     // Kept when it is planned anew.
     if ctx.trace.is_none() {
         ctx.request_id = RequestId::keep_or_make(sent(REQUEST_ID_HEADER));
-        ctx.trace = Some(TraceParent::keep_or_make(sent(TRACE_HEADER)));
+        let parent = sent(TRACE_HEADER).and_then(TraceParent::keep);
+        let trace = match &state.tracer {
+            Some(tracer) => {
+                let is_trusted = parent.is_some() && is_trusted(session, ctx);
+                let (trace, sampled) = tracer.begin(parent, is_trusted);
+                ctx.sampled = sampled;
+                trace
+            }
+            None => parent.unwrap_or_else(TraceParent::make),
+        };
+        ctx.trace = Some(trace);
     }
     // The gate has done this for HTTP/1; HTTP/2 comes here directly.
     head::check_method(request.method.as_str())?;

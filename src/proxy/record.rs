@@ -7,11 +7,12 @@ use pingora::proxy::Session;
 
 use super::{Exchange, verdict};
 use crate::http::Refused;
-use crate::http::request_id::TraceParent;
+use crate::http::request_id::{SpanId, TraceParent};
 use crate::http::respond::{Failure, Malformed};
 use crate::member::state::State;
-use crate::observe::access_log::AccessRecord;
+use crate::observe::access_log::{AccessRecord, MAX_TEXT, shortened};
 use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
+use crate::observe::traces::Span;
 use crate::observe::waits::Waits;
 use crate::shard::{Arrival, MemberId, MemberIndex, Operation, Plan};
 
@@ -34,6 +35,9 @@ pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Ex
         sent: session.body_bytes_sent() as u64,
     };
     let waits = ctx.times.sum(session.upstream_write_pending_time());
+    if let (Some(tracer), Some(sampled)) = (&state.tracer, ctx.sampled) {
+        tracer.record(sampled, |parent| span(session, ctx, &end, waits, parent));
+    }
     count(state, session, ctx, &end, &waits);
     write(state, session, ctx, &end, &waits);
 }
@@ -104,6 +108,38 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, wai
             .get(USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
     });
+}
+
+fn span(
+    session: &Session,
+    ctx: &Exchange,
+    end: &RequestEnd,
+    waits: Waits,
+    parent: Option<SpanId>,
+) -> Span {
+    let name = |member| &ctx.generation.view.members().get(member).id;
+    let method = session.req_header().method.as_str();
+    Span {
+        // There is one, since it was sampled.
+        trace: ctx.trace.clone().unwrap_or_else(TraceParent::make),
+        parent,
+        start: SystemTime::now() - end.total,
+        total: end.total,
+        arrival: end.arrival,
+        operation: end.operation,
+        method: shortened(method, MAX_TEXT).into(),
+        repository: ctx.repository.clone(),
+        owner: ctx.owner.map(|owner| name(owner).as_str().into()),
+        plan: end.plan,
+        upstream: upstream_name(ctx, name).map(Into::into),
+        status: end.status,
+        failure: ctx.failure.as_ref().map(Failure::reason),
+        request_id: ctx.request_id.as_str().into(),
+        waits,
+        retries: ctx.retries,
+        received: end.received,
+        sent: end.sent,
+    }
 }
 
 /// A request was refused before the framework saw it: little is known of it.

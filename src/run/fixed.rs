@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{ClusterTls, Config, Listen, Log};
+use crate::config::{ClusterTls, Config, Listen, Log, Telemetry};
 use crate::shard::MemberId;
 
 /// What this member was started with, and keeps.
@@ -11,6 +11,7 @@ pub(super) struct Fixed {
     listen: Listen,
     mutual: bool,
     log: Log,
+    telemetry: Telemetry,
     state: Option<PathBuf>,
 }
 
@@ -22,6 +23,7 @@ impl Fixed {
             listen: config.listen.clone(),
             mutual: is_mutual(config),
             log: config.log.clone(),
+            telemetry: config.telemetry.clone(),
             state: config.state.clone(),
         }
     }
@@ -71,6 +73,7 @@ impl Fixed {
                 admin.address != self.listen.admin.address,
             ),
             ("log", config.log != self.log),
+            ("telemetry", config.telemetry != self.telemetry),
             ("cluster.state", config.state != self.state),
         ];
         let changed = changes.iter().filter(|(_, changed)| *changed);

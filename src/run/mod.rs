@@ -14,6 +14,7 @@ mod reload;
 mod serving;
 mod start;
 mod supervisor;
+mod traces;
 
 pub use reload::Loader;
 pub use start::StartError;
@@ -48,6 +49,8 @@ const LONGEST_GOODBYE: Duration = Duration::from_secs(2);
 const GOODBYE_LOOK: Duration = Duration::from_millis(20);
 /// How long peers' idle connections may take to close at the end.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
+/// How long the collector may take over the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// A member that serves.
 pub struct Server {
@@ -157,7 +160,10 @@ impl Server {
     async fn tell_stopping(&self, delay: Duration) {
         if let Some(supervisor) = self.reloader.supervisor.load_full() {
             let drain = self.state.generation().timeouts.drain;
-            let goodbyes = LONGEST_GOODBYE + LAST_CONNECTIONS;
+            let mut goodbyes = LONGEST_GOODBYE + LAST_CONNECTIONS;
+            if self.state.tracer.is_some() {
+                goodbyes += LAST_SPANS;
+            }
             supervisor.stopping(delay + drain + goodbyes).await;
         }
     }
@@ -187,6 +193,9 @@ impl Server {
         let _ = self.close_peers.send(true);
         // Only idle ones are left, and answers that are just being taken.
         let _ = tokio::time::timeout(LAST_CONNECTIONS, peers.wait()).await;
+        if let Some(tracer) = &self.state.tracer {
+            let _ = tokio::time::timeout(LAST_SPANS, tracer.flush()).await;
+        }
         drained
     }
 

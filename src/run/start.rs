@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -17,18 +17,17 @@ use super::listeners::{Closing, Listeners, Sockets, Tasks};
 use super::observe::{Observer, Shown};
 use super::reload::{Loader, Reloader, Report};
 use super::serving::{Serving, Swaps};
-use super::{LogOutput, Server};
+use super::{LogOutput, Server, traces};
 use crate::config::Config;
 use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::member::state_folder::StateFolder;
 use crate::observe::access_log::AccessLog;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, SpanEnd};
+use crate::observe::traces::{Told, Tracer};
 use crate::shard::ownership::Event;
 use crate::tls::{TlsFileError, TlsFiles};
 use crate::upstream::{Asker, DialError, Trust, Upstreams};
-
-type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a member cannot start.
 #[derive(Debug)]
@@ -106,7 +105,7 @@ pub(super) async fn start(
     let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));
     let asker = Asker::new(authority_file.clone());
-    let state = state(&config, log, &trust, asker)?;
+    let (state, spans) = state(&config, log, &trust, asker)?;
     certificates::report_expiry(&state, &material);
     hear_knocks(&swaps, &state);
     let certificates = Certificates::new(swaps, trust, material);
@@ -126,28 +125,28 @@ pub(super) async fn start(
         authority_file,
         tasks: &connections,
     };
-    let closing = Closing {
-        clients: &clients_close,
-        peers: &peers_close,
-    };
     let mut listeners = JoinSet::new();
     let open_listeners = open_listeners.open(
         &mut listeners,
         sockets,
         (client_tls, peer_tls),
         observer.clone(),
-        &closing,
+        &Closing {
+            clients: &clients_close,
+            peers: &peers_close,
+        },
     );
-    let mut background_work = |work: BoxFuture| {
-        let alarm = state.alarm();
-        listeners.spawn(async move {
-            let _alarm = alarm;
-            work.await;
-        });
-    };
-    background_work(Box::pin(open_listeners.follow(state.generations())));
-    background_work(Box::pin(background.follow()));
-    background_work(Box::pin(reloader.clone().watch()));
+    spawn(
+        &mut listeners,
+        &state,
+        open_listeners.follow(state.generations()),
+    );
+    spawn(&mut listeners, &state, background.follow());
+    spawn(&mut listeners, &state, reloader.clone().watch());
+    if let (Some(spans), Some(traces)) = (spans, config.telemetry.traces) {
+        let export = traces::export(spans, traces.endpoint, state.clone());
+        spawn(&mut listeners, &state, export);
+    }
     Ok(Server {
         addresses,
         state,
@@ -158,6 +157,15 @@ pub(super) async fn start(
         connections,
         _listeners: listeners,
     })
+}
+
+/// Work that this member cannot be without.
+fn spawn(tasks: &mut JoinSet<()>, state: &State, work: impl Future<Output = ()> + Send + 'static) {
+    let alarm = state.alarm();
+    tasks.spawn(async move {
+        let _alarm = alarm;
+        work.await;
+    });
 }
 
 /// A former member that is turned away is alive.
@@ -177,7 +185,7 @@ fn state(
     log: Option<LogOutput>,
     trust: &Arc<Trust>,
     asker: Asker,
-) -> Result<Arc<State>, StartError> {
+) -> Result<(Arc<State>, Option<Receiver<Told>>), StartError> {
     let metrics = Metrics::new().map_err(StartError::Metrics)?;
     let upstreams = Upstreams::new(
         &config.registry,
@@ -197,19 +205,25 @@ fn state(
         }
         None => AccessLog::off(dropped),
     };
+    let traces = config.telemetry.traces.as_ref();
+    let (tracer, spans) = traces
+        .map(|traces| Tracer::new(traces.sample, metrics.spans(SpanEnd::Dropped)))
+        .unzip();
     let folder = config.state.as_ref().map(|folder| {
         StateFolder::open(folder).map_err(|error| StartError::State {
             folder: folder.clone(),
             error,
         })
     });
-    Ok(Arc::new(State::new(
+    let state = State::new(
         Arc::new(generation),
         asker,
         metrics,
         access_log,
+        tracer,
         folder.transpose()?,
-    )))
+    );
+    Ok((Arc::new(state), spans))
 }
 
 fn reloader(

@@ -62,19 +62,35 @@ impl Asker {
         request: RequestHeader,
         timeout: Duration,
     ) -> pingora::Result<(ResponseHeader, Bytes)> {
-        match tokio::time::timeout(timeout, self.exchange(peer, request)).await {
-            Ok(answer) => answer,
-            Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no answer in time"),
-        }
+        in_time(timeout, self.exchange(peer, request, None)).await
+    }
+
+    /// Status of the answer to a request with a body, whose length its head has.
+    ///
+    /// # Errors
+    /// As [`Asker::get`].
+    pub(crate) async fn send(
+        &self,
+        peer: &HttpPeer,
+        request: RequestHeader,
+        body: &[u8],
+        timeout: Duration,
+    ) -> pingora::Result<StatusCode> {
+        let (head, _) = in_time(timeout, self.exchange(peer, request, Some(body))).await?;
+        Ok(head.status)
     }
 
     async fn exchange(
         &self,
         peer: &HttpPeer,
         request: RequestHeader,
+        body: Option<&[u8]>,
     ) -> pingora::Result<(ResponseHeader, Bytes)> {
         let (mut session, _) = self.connector.get_http_session(peer).await?;
         session.write_request_header(Box::new(request)).await?;
+        if let Some(body) = body {
+            session.write_body(body).await?;
+        }
         session.finish_body().await?;
         session.read_response().await?;
         let head = session
@@ -93,6 +109,16 @@ impl Asker {
             .release_http_session(session, peer, peer.idle_timeout())
             .await;
         Ok((head, body.freeze()))
+    }
+}
+
+async fn in_time<T>(
+    timeout: Duration,
+    answer: impl Future<Output = pingora::Result<T>>,
+) -> pingora::Result<T> {
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Error::e_explain(ErrorType::ReadTimedout, "no answer in time"),
     }
 }
 

@@ -36,6 +36,7 @@ mod routing;
 mod slow;
 mod smuggling;
 mod takeover;
+mod traces;
 mod transfers;
 
 /// The table and the tests are one thing.

@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod collector;
 pub mod frames;
 pub mod h2_client;
 pub mod link;

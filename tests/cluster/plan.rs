@@ -274,8 +274,17 @@ impl Plan {
             members.join(", ")
         );
         for key in [
-            "writes", "reads", "sticky", "timeouts", "limits", "probes", "resolve", "log",
-            "circuit", "reload",
+            "writes",
+            "reads",
+            "sticky",
+            "timeouts",
+            "limits",
+            "probes",
+            "resolve",
+            "log",
+            "circuit",
+            "reload",
+            "telemetry",
         ] {
             let Some(text) = self.section(index, key) else {
                 continue;

@@ -161,7 +161,7 @@ const SUGGESTIONS: &[(&str, &str)] = &[
     ),
     (
         "cluster_tls: 1\n",
-        "known here: member, listen, registry, cluster, writes, reads, sticky, timeouts, limits, circuit, trusted_proxies, probes, resolve, log, reload",
+        "known here: member, listen, registry, cluster, writes, reads, sticky, timeouts, limits, circuit, trusted_proxies, probes, resolve, log, telemetry, reload",
     ),
     (
         "max_in_flight: 1\n",

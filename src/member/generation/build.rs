@@ -40,6 +40,7 @@ impl Generation {
             cluster: _,
             identified: _,
             log: _,
+            telemetry: _,
             reload: _,
             state: _,
             files: _,

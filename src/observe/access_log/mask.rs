@@ -108,7 +108,7 @@ fn push_short(text: &str, out: &mut String) {
 }
 
 /// The beginning of a text, at most `limit` bytes and only whole characters.
-pub(super) fn shortened(text: &str, limit: usize) -> &str {
+pub(crate) fn shortened(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;

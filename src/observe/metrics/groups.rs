@@ -6,7 +6,7 @@
 
 use super::cells::{Cells, Maker, each, series};
 use super::labels::{
-    Certificate, Direction, HoldEnd, Listener, PlanKind, Refusal, StatusClass, Upstream,
+    Certificate, Direction, HoldEnd, Listener, PlanKind, Refusal, SpanEnd, StatusClass, Upstream,
     access_text, arrival_text,
 };
 use super::table;
@@ -150,6 +150,7 @@ pub(super) struct Own {
     pub(super) config_last_ok: IntGauge,
     pub(super) config_loaded: Gauge,
     pub(super) log_dropped: IntCounter,
+    pub(super) spans: Vec<IntCounter>,
     pub(super) uptime: Gauge,
     pub(super) writes_ready: IntGauge,
     pub(super) held: IntGauge,
@@ -162,6 +163,7 @@ impl Own {
         let reloads = make.int_counter(table::TLS_RELOADS)?;
         let config_reloads = make.int_counter(table::CONFIG_RELOADS)?;
         let hold = make.histogram(table::HOLD_SECONDS)?;
+        let spans = make.int_counter(table::SPANS)?;
         series(
             &make.int_gauge(table::BUILD_INFO)?,
             [env!("CARGO_PKG_VERSION")],
@@ -185,6 +187,7 @@ impl Own {
             config_last_ok: series(&make.int_gauge(table::CONFIG_LAST_OK)?, NONE)?,
             config_loaded: series(&make.gauge(table::CONFIG_LOADED)?, NONE)?,
             log_dropped: series(&make.int_counter(table::LOG_DROPPED)?, NONE)?,
+            spans: each(SpanEnd::ALL, |end| series(&spans, [end.as_str()]))?,
             uptime: series(&make.gauge(table::UPTIME)?, NONE)?,
         })
     }

@@ -156,6 +156,16 @@ label! {
 }
 
 label! {
+    /// What became of a span.
+    SpanEnd {
+        /// The collector has it.
+        Exported = "exported",
+        /// Lost.
+        Dropped = "dropped",
+    }
+}
+
+label! {
     /// Whose complaints are counted.
     Library {
         /// TLS.

@@ -187,6 +187,8 @@ metrics! {
         "1 while this member takes no new work, else 0.";
     LOG_DROPPED = counter "shardlet_access_log_dropped_lines_total" [],
         "Access log lines that were dropped because the output is too slow.";
+    SPANS = counter "shardlet_trace_spans_total" ["result"],
+        "Spans of sampled requests that the collector took, and that were dropped because it does not, or too slowly.";
     LIBRARY_WARNINGS = counter "shardlet_library_warnings_total" ["library"],
         "Warnings and errors of libraries about what others send; not logged, since anybody could fill the log with them.";
     BUILD_INFO = gauge "shardlet_build_info" ["version"],
