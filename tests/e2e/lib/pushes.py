@@ -65,6 +65,16 @@ class Pushes:
         self._wait_for_another(time.monotonic())
         found += [push for push in self.done if push.ended >= began]
 
+    def push_once(self, base: str, repository: str, tag: str) -> int | None:
+        """What is answered to one more push, now and here."""
+        manifest = manifest_of(_CONFIG, [_LAYER], annotations={"test.tag": tag})
+        try:
+            # A connection of its own: what a kept one meets that is just closed is not the question.
+            with Registry([base], reconnect=True) as registry:
+                return registry.put_manifest(repository, tag, manifest).status_code
+        except httpx.TransportError:
+            return None
+
     def failed(self) -> list[Push]:
         return [push for push in self.done if push.status != 201]
 
@@ -87,11 +97,5 @@ class Pushes:
             if self._ends.wait(PAUSE_SECONDS):
                 return
             tag, began = f"{self._tags}{number}", time.monotonic()
-            manifest = manifest_of(_CONFIG, [_LAYER], annotations={"test.tag": tag})
-            try:
-                # A connection of its own: what a kept one meets that is just closed is not the question.
-                with Registry([base], reconnect=True) as registry:
-                    status = registry.put_manifest(repository, tag, manifest).status_code
-            except httpx.TransportError:
-                status = None
+            status = self.push_once(base, repository, tag)
             self.done.append(Push(repository, tag, began, time.monotonic(), status))
