@@ -12,7 +12,7 @@
 //! peers               what members say to each other: probes, answers
 //! member              one member at run time: its generation and how its peers stand
 //! upstream → tls      whom we call and how; certificates, reloaded from disk
-//! observe             metrics, access log, telemetry
+//! observe             metrics, log lines, traces
 //! http                request heads checked strictly and in time; our own answers, one table
 //! config              proxy.yaml → a value that cannot be wrong                       (pure)
 //! shard               route · members · placement · pins · view · plan · health       (pure)
