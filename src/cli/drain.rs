@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::ask::{NoAnswer, Sidecar, refusal};
+use super::ask::{Commanded, NoAnswer, Sidecar, refusal};
 use super::{FAILED, Format, output};
 use crate::operate::Status;
 use crate::operate::command::DRAIN_PATH;
@@ -23,7 +23,8 @@ const SILENT_LOOKS: u32 = 3;
 #[command(
     after_help = "The sidecar says that it is not ready, goes on for `timeouts.drain_delay`, then takes no\n\
                   new connection, finishes what is in flight within `timeouts.drain`, and ends: as after\n\
-                  SIGTERM. Only on the machine that it runs on. Asking twice changes nothing.\n\n\
+                  SIGTERM. It is told by its own socket, which its user and root may open. Asking twice\n\
+                  changes nothing.\n\n\
                   Exit code 1 if the sidecar does not answer.\n\n\
                   Examples:\n  \
                   shardlet drain\n  \
@@ -32,7 +33,7 @@ const SILENT_LOOKS: u32 = 3;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    sidecar: Sidecar,
+    commanded: Commanded,
     /// Return when the sidecar has ended, not when it has begun to drain.
     #[arg(long)]
     wait: bool,
@@ -52,12 +53,12 @@ struct DrainOutcome {
 /// Asks for a drain, and waits for its end if that is wanted.
 pub(super) fn run(args: &Args) -> ExitCode {
     let Args {
-        sidecar,
+        commanded,
         wait,
         format,
     } = args;
-    let admin = sidecar.admin;
-    if let Err(error) = begin(sidecar) {
+    let (sidecar, admin) = (&commanded.sidecar, commanded.sidecar.admin);
+    if let Err(error) = begin(commanded) {
         output::message(&format!("shardlet: no drain at {admin}: {error}\n"));
         return ExitCode::from(FAILED);
     }
@@ -81,11 +82,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn begin(sidecar: &Sidecar) -> Result<(), String> {
-    match sidecar.command(DRAIN_PATH, "drain") {
-        Ok((StatusCode::ACCEPTED, _)) => Ok(()),
-        Ok((status, body)) => Err(refusal(status, &body)),
-        Err(error) => Err(error.to_string()),
+fn begin(commanded: &Commanded) -> Result<(), String> {
+    match commanded.command(DRAIN_PATH)? {
+        (StatusCode::ACCEPTED, _) => Ok(()),
+        (status, body) => Err(refusal(status, &body)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use http::StatusCode;
 
-use super::ask::{Sidecar, refusal};
+use super::ask::{Commanded, refusal};
 use super::{FAILED, Format, output};
 use crate::operate::Reloaded;
 use crate::operate::command::RELOAD_PATH;
@@ -13,8 +13,9 @@ use crate::shard::text::printable;
 /// What `reload` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The sidecar reads its file again, checks it whole, and takes it or changes nothing. Only\n\
-                  on the machine that it runs on. SIGHUP does the same without an answer.\n\n\
+    after_help = "The sidecar reads its file again, checks it whole, and takes it or changes nothing. It is\n\
+                  told by its own socket, which its user and root may open. SIGHUP does the same without\n\
+                  an answer.\n\n\
                   Exit code 1 if the sidecar does not answer or refuses the configuration.\n\n\
                   Examples:\n  \
                   shardlet check proxy.yaml && shardlet reload\n  \
@@ -22,7 +23,7 @@ use crate::shard::text::printable;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    sidecar: Sidecar,
+    commanded: Commanded,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -30,11 +31,11 @@ pub(super) struct Args {
 
 /// Asks for a reload, and says what became of it.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Args { sidecar, format } = args;
-    let reloaded = match ask(sidecar) {
+    let Args { commanded, format } = args;
+    let reloaded = match ask(commanded) {
         Ok(reloaded) => reloaded,
         Err(error) => {
-            let admin = sidecar.admin;
+            let admin = commanded.sidecar.admin;
             output::message(&format!("shardlet: no reload at {admin}: {error}\n"));
             return ExitCode::from(FAILED);
         }
@@ -50,9 +51,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn ask(sidecar: &Sidecar) -> Result<Reloaded, String> {
-    let answer = sidecar.command(RELOAD_PATH, "reload");
-    let (status, body) = answer.map_err(|error| error.to_string())?;
+fn ask(commanded: &Commanded) -> Result<Reloaded, String> {
+    let (status, body) = commanded.command(RELOAD_PATH)?;
     match status {
         StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => serde_json::from_str(&body)
             .map_err(|error| format!("this is no answer of a shardlet admin listener: {error}")),

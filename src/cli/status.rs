@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use http::StatusCode;
-
-use super::ask::{Sidecar, refusal};
+use super::ask::Sidecar;
 use super::{FAILED, Format, output};
 use crate::operate::terminal;
 
@@ -27,12 +25,7 @@ pub(super) struct Args {
 /// Prints what the admin listener says.
 pub(super) fn run(args: &Args) -> ExitCode {
     let Args { sidecar, format } = args;
-    let fetch = |path: &str| match sidecar.get(path) {
-        Ok((StatusCode::OK, body)) => Ok(body),
-        Ok((status, body)) => Err(refusal(status, &body)),
-        Err(error) => Err(error.to_string()),
-    };
-    let status = match terminal::ask(fetch) {
+    let status = match terminal::ask(|path| sidecar.fetch(path)) {
         Ok(status) => status,
         Err(error) => {
             let admin = sidecar.admin;

@@ -25,6 +25,8 @@ const QUEUE_LIMIT: usize = 1024;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest PEM file that is looked into, in bytes.
 const MAX_PEM_BYTES: usize = 1024 * 1024;
+/// The longest path of a Unix socket, in bytes (unix(7): `sun_path`, less the zero at its end).
+const MAX_SOCKET_BYTES: usize = 107;
 /// What every PEM file has (RFC 7468).
 const PEM_MARK: &[u8] = b"-----BEGIN ";
 
@@ -56,8 +58,24 @@ pub(super) fn listen(root: &Section<'_>, out: &mut Findings<'_>) -> Listen {
         },
         admin: AdminListener {
             address: admin_address,
+            socket: command_socket(&admin, out),
         },
     }
+}
+
+fn command_socket(admin: &Section<'_>, out: &mut Findings<'_>) -> Option<PathBuf> {
+    let written = admin.value("socket", out, path)?;
+    let path = out.folder(&written);
+    if let (Some(node), true) = (
+        admin.node("socket"),
+        path.as_os_str().len() > MAX_SOCKET_BYTES,
+    ) {
+        let message =
+            format!("the path of `listen.admin.socket` is longer than {MAX_SOCKET_BYTES} bytes");
+        let help = "the system takes no longer path of a socket".to_owned();
+        out.problem(&node.mark, message, Some(help));
+    }
+    Some(path)
 }
 
 fn key_pair(clients: &Section<'_>, out: &mut Findings<'_>) -> Option<KeyPairPaths> {

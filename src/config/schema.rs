@@ -25,7 +25,7 @@ schemas! {
     LISTEN_CLIENTS "listen.clients" ["address", "tls"];
     LISTEN_CLIENTS_TLS "listen.clients.tls" ["cert", "key"];
     LISTEN_PEERS "listen.peers" ["address"];
-    LISTEN_ADMIN "listen.admin" ["address"];
+    LISTEN_ADMIN "listen.admin" ["address", "socket"];
     REGISTRY "registry" ["address", "tls", "max_in_flight", "queue", "reads_write"];
     REGISTRY_TLS "registry.tls" ["ca", "server_name"];
     REGISTRY_QUEUE "registry.queue" ["limit", "timeout"];

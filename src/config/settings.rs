@@ -90,11 +90,13 @@ pub struct PeerListener {
     pub address: SocketAddr,
 }
 
-/// The admin listener, plain HTTP.
+/// The admin listener, plain HTTP, and the socket that commands are taken at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminListener {
     /// Where to listen. Default `127.0.0.1:9900`.
     pub address: SocketAddr,
+    /// The command socket; in a usual folder if not named.
+    pub socket: Option<PathBuf>,
 }
 
 /// A certificate chain and its private key, both PEM.

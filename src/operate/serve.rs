@@ -1,43 +1,40 @@
 //! The pure [`handle`] as an application of pingora's HTTP server.
 
-use super::command::{Caller, Operated, obey};
+use super::command::{Door, Operated, obey};
 use super::{AdminResponse, handle};
 use async_trait::async_trait;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::socket::SocketAddr;
 use std::sync::Arc;
 
 /// The admin application of one member; to be wrapped in pingora's `HttpServer`.
 pub(crate) struct AdminApp {
     member: Arc<dyn Operated>,
+    door: Door,
 }
 
 impl AdminApp {
-    /// Shows what the member tells of itself, and tells it what an operator wants.
+    /// Shows what the member tells of itself.
     pub(crate) fn new(member: Arc<dyn Operated>) -> Self {
-        Self { member }
+        let door = Door::Network;
+        Self { member, door }
+    }
+
+    /// Tells it what an operator wants, too: for a socket that only operators can open.
+    pub(crate) fn commanding(member: Arc<dyn Operated>) -> Self {
+        let door = Door::Socket;
+        Self { member, door }
     }
 }
 
 #[async_trait]
 impl ServeHttp for AdminApp {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let address = |at: Option<&SocketAddr>| at.and_then(|at| at.as_inet().copied());
-        let (from, to) = (
-            address(session.client_addr()),
-            address(session.server_addr()),
-        );
         let head = session.req_header();
         let (method, path) = (head.method.as_str(), head.uri.path());
-        let caller = Caller {
-            from,
-            to,
-            headers: &head.headers,
-        };
-        let answer = match obey(&*self.member, method, path, &caller).await {
+        let answer = match obey(&*self.member, method, path, self.door).await {
             Some(answer) => answer,
             None => handle(&*self.member, method, path, head.uri.query()),
         };
@@ -151,11 +148,7 @@ mod tests {
         let post =
             over_the_wire("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").await;
         assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
-        // Nobody knows where an in-memory pipe comes from.
-        let drain = over_the_wire(
-            "POST /api/v1/drain HTTP/1.1\r\nHost: x\r\nX-Shardlet-Command: drain\r\n\r\n",
-        )
-        .await;
+        let drain = over_the_wire("POST /api/v1/drain HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(drain.starts_with("HTTP/1.1 403 "), "{drain}");
     }
 

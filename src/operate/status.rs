@@ -26,6 +26,9 @@ pub struct Status {
     pub draining: bool,
     /// Its sockets.
     pub listeners: Vec<ListenerStatus>,
+    /// Where commands are taken.
+    #[serde(default)]
+    pub commands: CommandStatus,
     /// Who the members are.
     pub view: ViewStatus,
     /// The local replica.
@@ -71,6 +74,17 @@ pub struct ListenerStatus {
     pub security: String,
     /// Connections that are open.
     pub connections: u64,
+}
+
+/// Where `reload` and `drain` are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandStatus {
+    /// The Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// The view in force.

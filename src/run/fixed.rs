@@ -72,6 +72,10 @@ impl Fixed {
                 "listen.admin.address",
                 admin.address != self.listen.admin.address,
             ),
+            (
+                "listen.admin.socket",
+                admin.socket != self.listen.admin.socket,
+            ),
             ("log", config.log != self.log),
             ("telemetry", config.telemetry != self.telemetry),
             ("cluster.state", config.state != self.state),

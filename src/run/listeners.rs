@@ -18,17 +18,19 @@ use tokio_util::task::TaskTracker;
 
 use super::app::ProxyApp;
 use super::caps::Caps;
+use super::command_socket::CommandSocket;
 use super::handshakes::Handshakes;
 use super::listener::{ListenerService, bind};
 use super::observe::Observer;
 use super::{Addresses, StartError};
-use crate::config::{Limits, Listen, Timeouts};
+use crate::config::{AdminListener, Limits, Listen, Timeouts};
 use crate::http::head::HeadLimits;
 use crate::http::{Gate, GateLimits, Refused, Tempo};
 use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::metrics::Listener;
 use crate::operate::serve::AdminApp;
+use crate::operate::status::CommandStatus;
 use crate::proxy::{self, Proxy};
 use crate::shard::Arrival;
 
@@ -50,6 +52,8 @@ pub(super) struct Sockets {
     clients: TcpListener,
     peers: TcpListener,
     admin: TcpListener,
+    /// None where no usual folder lets us make one, and why.
+    commands: Result<CommandSocket, String>,
 }
 
 impl Sockets {
@@ -61,11 +65,32 @@ impl Sockets {
                 error,
             })
         };
+        let (clients, peers) = (
+            bind("clients", listen.clients.address)?,
+            bind("peers", listen.peers.address)?,
+        );
+        let admin = bind("admin", listen.admin.address)?;
+        let commands = command_socket(&listen.admin, &admin)?;
         Ok(Self {
-            clients: bind("clients", listen.clients.address)?,
-            peers: bind("peers", listen.peers.address)?,
-            admin: bind("admin", listen.admin.address)?,
+            clients,
+            peers,
+            admin,
+            commands,
         })
+    }
+
+    /// Where commands are taken, or why nowhere.
+    pub(super) fn commands(&self) -> CommandStatus {
+        match &self.commands {
+            Ok(socket) => CommandStatus {
+                socket: Some(socket.path().display().to_string()),
+                problem: None,
+            },
+            Err(problem) => CommandStatus {
+                socket: None,
+                problem: Some(problem.clone()),
+            },
+        }
     }
 
     pub(super) fn addresses(&self) -> Result<Addresses, StartError> {
@@ -83,6 +108,28 @@ impl Sockets {
             admin: local("admin", &self.admin)?,
         })
     }
+}
+
+/// The socket that was asked for, or one in a usual folder. A member can do without the latter:
+/// signals and the watch over its file are left.
+fn command_socket(
+    listen: &AdminListener,
+    admin: &TcpListener,
+) -> Result<Result<CommandSocket, String>, StartError> {
+    if let Some(path) = &listen.socket {
+        let made = CommandSocket::at(path).map_err(|error| StartError::CommandSocket {
+            path: path.clone(),
+            error,
+        });
+        return made.map(Ok);
+    }
+    let made = admin.local_addr().and_then(CommandSocket::for_admin);
+    Ok(made.map_err(|error| {
+        let problem =
+            format!("no socket for commands in /run/shardlet or $XDG_RUNTIME_DIR ({error})");
+        tracing::info!(%problem, "`shardlet reload` and `shardlet drain` need listen.admin.socket");
+        problem
+    }))
 }
 
 /// What the listeners have in common.
@@ -132,6 +179,14 @@ impl Listeners<'_> {
         );
         let peers = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
         background.spawn(peers.clone().open(sockets.peers, closing.peers.clone()));
+        if let Ok(socket) = sockets.commands {
+            let gate = self.admin_gate(AdminApp::commanding(observer.clone()));
+            let (never, shutdown) = tokio::sync::watch::channel(false);
+            background.spawn(async move {
+                let _never = never;
+                socket.serve(gate, shutdown).await;
+            });
+        }
         let admin = self.admin_door(observer);
         let (door, socket) = (admin.clone(), sockets.admin);
         // Kept as long as the listener: a sender that is gone counts as the end.
@@ -148,17 +203,20 @@ impl Listeners<'_> {
     }
 
     fn admin_door(&self, observer: Arc<Observer>) -> Arc<ListenerService<HttpServer<AdminApp>>> {
-        let app = HttpServer::new_app(AdminApp::new(observer));
+        let gate = self.admin_gate(AdminApp::new(observer));
+        let caps = Caps::new(ADMIN_CONNECTIONS, None);
+        Arc::new(self.door(Listener::Admin, gate, None, caps))
+    }
+
+    fn admin_gate(&self, app: AdminApp) -> Gate<HttpServer<AdminApp>> {
         let state = self.state.clone();
-        let gate = Gate::new(
-            Arc::new(app),
+        Gate::new(
+            Arc::new(HttpServer::new_app(app)),
             gate_limits(self.limits, self.timeouts, Listener::Admin),
             move |refused: &Refused<'_>| {
                 state.metrics.reject(refused.failure);
             },
-        );
-        let caps = Caps::new(ADMIN_CONNECTIONS, None);
-        Arc::new(self.door(Listener::Admin, gate, None, caps))
+        )
     }
 
     fn proxy_door(

@@ -5,6 +5,7 @@ mod app;
 mod background;
 mod caps;
 mod certificates;
+mod command_socket;
 mod fixed;
 mod handshakes;
 mod listener;

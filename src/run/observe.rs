@@ -10,8 +10,8 @@ use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Listener;
 use crate::operate::status::{
-    CertificateStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals, ViewStatus,
-    WritesStatus,
+    CertificateStatus, CommandStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals,
+    ViewStatus, WritesStatus,
 };
 use crate::operate::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::shard::ownership::PartyId;
@@ -24,6 +24,7 @@ pub(super) struct Observer {
     state: Arc<State>,
     reloader: Arc<Reloader>,
     addresses: Addresses,
+    commands: CommandStatus,
 }
 
 /// What is shown of the configuration.
@@ -79,11 +80,13 @@ impl Observer {
         state: &Arc<State>,
         reloader: &Arc<Reloader>,
         addresses: Addresses,
+        commands: CommandStatus,
     ) -> Arc<Self> {
         Arc::new(Self {
             state: state.clone(),
             reloader: reloader.clone(),
             addresses,
+            commands,
         })
     }
 
@@ -193,6 +196,7 @@ impl Observed for Observer {
             ready: self.readiness().iter().all(|check| check.ok),
             draining: state.is_draining(),
             listeners: self.listeners(),
+            commands: self.commands.clone(),
             view: ViewStatus::of(&generation.view, |member| self.facts(&generation, member)),
             replica: ReplicaStatus {
                 address: report.shown.replica.clone(),

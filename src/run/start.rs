@@ -47,6 +47,13 @@ pub enum StartError {
         /// What the operating system says.
         error: std::io::Error,
     },
+    /// The socket for commands cannot be made where it was wanted.
+    CommandSocket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The folder of `cluster.state` cannot be used.
     State {
         /// Which.
@@ -72,6 +79,13 @@ impl std::fmt::Display for StartError {
                 write!(
                     f,
                     "cannot listen on {address} (listen.{listener}.address): {error}"
+                )
+            }
+            Self::CommandSocket { path, error } => {
+                write!(
+                    f,
+                    "cannot make {} (listen.admin.socket): {error}",
+                    path.display()
                 )
             }
             Self::State { folder, error } => {
@@ -114,7 +128,7 @@ pub(super) async fn start(
         certificates: certificates.clone(),
     };
     let reloader = reloader(&config, &state, certificates, loader);
-    let observer = Observer::new(&state, &reloader, addresses);
+    let observer = Observer::new(&state, &reloader, addresses, sockets.commands());
     let (close_clients, clients_close) = watch::channel(false);
     let (close_peers, peers_close) = watch::channel(false);
     let connections = Tasks::default();

@@ -142,11 +142,12 @@ async fn reads_of_ones_own_repositories_come_from_a_peers_replica_while_ones_own
 
 #[tokio::test]
 async fn a_member_that_closes_takes_no_other_configuration() {
-    let mut cluster = Cluster::start(Plan::of(2)).await;
+    let mut cluster = Cluster::start(Plan::of(2).set("commands", "")).await;
     let repository = cluster.repository_of(0);
     let (mut writing, gate) = held_write(&cluster, 0, &repository).await;
     let leaving = cluster.take(0);
     let (clients, admin) = (leaving.addresses().clients, leaving.addresses().admin);
+    let socket = leaving.server.status().commands.socket.unwrap();
     let view = *leaving.generation().view.fingerprint();
     let state = leaving.server.state().clone();
     cluster.configure(0, |plan| plan.set("cluster", &pinned_to("zot-2")));
@@ -155,8 +156,10 @@ async fn a_member_that_closes_takes_no_other_configuration() {
         TcpStream::connect(clients).await.is_err()
     })
     .await;
-    let command = Request::new("POST", "/api/v1/reload").field("X-Shardlet-Command", "reload");
-    let mut operator = Connection::open(admin).await;
+    let command = Request::new("POST", "/api/v1/reload");
+    let mut stranger = Connection::open(admin).await;
+    assert_eq!(stranger.ask(&command).await.status, 403);
+    let mut operator = Connection::open_socket(&socket).await;
     let answer = operator.ask(&command).await;
     assert_eq!(answer.status, 422, "{answer:?}");
     assert!(answer.text().contains("closing"), "{answer:?}");

@@ -1,54 +1,86 @@
-//! `status`, `reload` and `drain` against an admin listener that says what the test wants.
+//! `status`, `reload` and `drain` against an admin listener and a command socket that say what the
+//! test wants.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::thread::{JoinHandle, spawn};
 
 use super::run;
 
-/// An admin listener that gives these answers, each on a connection of its own, and goes.
+/// An admin listener that gives these answers, each on a connection of its own, and goes. Commands
+/// are answered first, at a socket.
 struct Admin {
     address: SocketAddr,
+    folder: tempfile::TempDir,
     /// The heads of the requests.
     asked: JoinHandle<Vec<String>>,
 }
 
+/// Reads one request, answers it, and gives its head.
+fn answer(mut connection: impl Read + Write, answer: &str) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        connection.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    connection.write_all(answer.as_bytes()).unwrap();
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
 impl Admin {
     fn answering(answers: &[(u16, &str)]) -> Self {
+        Self::commanded(&[], answers)
+    }
+
+    /// These answers to commands, then those to questions.
+    fn commanded(commands: &[(u16, &str)], answers: &[(u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let answers: Vec<_> = answers
-            .iter()
-            .map(|(status, body)| {
-                let length = body.len();
-                format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-            })
-            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixListener::bind(folder.path().join("admin.sock")).unwrap();
+        let message = |(status, body): &(u16, &str)| {
+            let length = body.len();
+            format!(
+                "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            )
+        };
+        let commands: Vec<_> = commands.iter().map(message).collect();
+        let answers: Vec<_> = answers.iter().map(message).collect();
         // Before anybody knocks: who finds it closing would take it for silent.
         let listener = (!answers.is_empty()).then_some(listener);
+        let socket = (!commands.is_empty()).then_some(socket);
         let asked = spawn(move || {
-            let answer = |answer: &String| {
-                let (mut connection, _) = listener.as_ref().unwrap().accept().unwrap();
-                let (mut head, mut byte) = (Vec::new(), [0]);
-                while !head.ends_with(b"\r\n\r\n") {
-                    connection.read_exact(&mut byte).unwrap();
-                    head.push(byte[0]);
-                }
-                connection.write_all(answer.as_bytes()).unwrap();
-                String::from_utf8(head).unwrap().to_lowercase()
-            };
-            answers.iter().map(answer).collect()
+            let commanded = commands
+                .iter()
+                .map(|text| answer(socket.as_ref().unwrap().accept().unwrap().0, text));
+            let mut asked: Vec<String> = commanded.collect();
+            let looked = answers
+                .iter()
+                .map(|text| answer(listener.as_ref().unwrap().accept().unwrap().0, text));
+            asked.extend(looked);
+            asked
         });
-        Self { address, asked }
+        Self {
+            address,
+            folder,
+            asked,
+        }
     }
 
     /// Runs a command against it: exit code, output, errors, and what was asked.
     fn told(self, command: &[&str]) -> (i32, String, String, Vec<String>) {
         let admin = self.address.to_string();
-        let arguments: Vec<&str> = command.iter().copied().chain(["--admin", &admin]).collect();
+        let socket = self.folder.path().join("admin.sock");
+        let socket = socket.to_str().unwrap();
+        let mut arguments = [command, &["--admin", &admin]].concat();
+        if command[0] != "status" {
+            arguments.extend(["--socket", socket]);
+        }
         let (code, out, err) = run(&arguments);
         let asked = self.asked.join().unwrap();
-        (code, out, err.replace(&admin, "ADMIN"), asked)
+        let err = err.replace(&admin, "ADMIN").replace(socket, "SOCKET");
+        (code, out, err, asked)
     }
 }
 
@@ -76,7 +108,7 @@ const REFUSED: &str =
 
 #[test]
 fn a_reload_that_is_taken() {
-    let (code, out, err, asked) = Admin::answering(&[(200, TAKEN)]).told(&["reload"]);
+    let (code, out, err, asked) = Admin::commanded(&[(200, TAKEN)], &[]).told(&["reload"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(
         out,
@@ -86,15 +118,11 @@ fn a_reload_that_is_taken() {
         asked[0].starts_with("post /api/v1/reload http/1.1\r\n"),
         "{asked:?}"
     );
-    assert!(
-        asked[0].contains("\r\nx-shardlet-command: reload\r\n"),
-        "{asked:?}"
-    );
 }
 
 #[test]
 fn a_reload_that_is_refused() {
-    let (code, out, err, _) = Admin::answering(&[(422, REFUSED)]).told(&["reload"]);
+    let (code, out, err, _) = Admin::commanded(&[(422, REFUSED)], &[]).told(&["reload"]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert_eq!(
         err,
@@ -102,7 +130,7 @@ fn a_reload_that_is_refused() {
          the configuration is refused, the one before goes on\n"
     );
     let (code, out, err, _) =
-        Admin::answering(&[(422, REFUSED)]).told(&["reload", "--format", "json"]);
+        Admin::commanded(&[(422, REFUSED)], &[]).told(&["reload", "--format", "json"]);
     assert_eq!((code, err.as_str()), (1, ""));
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(document["taken"], false);
@@ -111,15 +139,11 @@ fn a_reload_that_is_refused() {
 
 #[test]
 fn a_drain_is_begun() {
-    let (code, out, err, asked) = Admin::answering(&[(202, "{}")]).told(&["drain"]);
+    let (code, out, err, asked) = Admin::commanded(&[(202, "{}")], &[]).told(&["drain"]);
     let expected = (0, "draining: what is in flight is finished\n", "");
     assert_eq!((code, out.as_str(), err.as_str()), expected);
     assert!(
         asked[0].starts_with("post /api/v1/drain http/1.1\r\n"),
-        "{asked:?}"
-    );
-    assert!(
-        asked[0].contains("\r\nx-shardlet-command: drain\r\n"),
         "{asked:?}"
     );
 }
@@ -127,13 +151,9 @@ fn a_drain_is_begun() {
 #[test]
 fn a_drain_is_waited_for_until_nobody_listens() {
     let draining = status(true);
-    let answers = [
-        (202, "{}"),
-        (200, &*draining),
-        (503, "cut"),
-        (200, &*draining),
-    ];
-    let (code, out, err, asked) = Admin::answering(&answers).told(&["drain", "--wait"]);
+    let answers = [(200, &*draining), (503, "cut"), (200, &*draining)];
+    let admin = Admin::commanded(&[(202, "{}")], &answers);
+    let (code, out, err, asked) = admin.told(&["drain", "--wait"]);
     let expected = (0, "draining: what is in flight is finished\nended\n", "");
     assert_eq!((code, out.as_str(), err.as_str()), expected);
     assert!(
@@ -145,9 +165,8 @@ fn a_drain_is_waited_for_until_nobody_listens() {
 #[test]
 fn the_next_process_is_not_waited_for() {
     let (before, next) = (status(true), status(false));
-    let answers = [(202, "{}"), (200, &*before), (200, &*next)];
-    let command = ["drain", "--wait", "--format", "json"];
-    let (code, out, err, _) = Admin::answering(&answers).told(&command);
+    let admin = Admin::commanded(&[(202, "{}")], &[(200, &*before), (200, &*next)]);
+    let (code, out, err, _) = admin.told(&["drain", "--wait", "--format", "json"]);
     assert_eq!((code, err.as_str()), (0, ""));
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
@@ -157,32 +176,84 @@ fn the_next_process_is_not_waited_for() {
 }
 
 #[test]
+fn the_member_says_where_its_socket_is() {
+    let told = |commands: serde_json::Value| {
+        let mut document: serde_json::Value = serde_json::from_str(&status(false)).unwrap();
+        document["commands"] = commands;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = listener.local_addr().unwrap().to_string();
+        let body = document.to_string();
+        let length = body.len();
+        let asked = spawn(move || {
+            let text = format!(
+                "HTTP/1.1 200 X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            answer(listener.accept().unwrap().0, &text)
+        });
+        let (code, _, err) = run(&["reload", "--admin", &admin]);
+        assert!(asked.join().unwrap().starts_with("get /api/v1/status"));
+        (code, err)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    let length = TAKEN.len();
+    let taken = format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n{TAKEN}");
+    let commanded = spawn(move || answer(socket.accept().unwrap().0, &taken));
+    let found = told(serde_json::json!({ "socket": path }));
+    assert_eq!(found, (0, String::new()));
+    let asked = commanded.join().unwrap();
+    assert!(asked.starts_with("post /api/v1/reload http/1.1\r\n"));
+
+    let elsewhere = folder.path().join("elsewhere.sock");
+    for (commands, message) in [
+        (
+            serde_json::json!({ "socket": elsewhere }),
+            "in its container\n",
+        ),
+        (
+            serde_json::json!({ "problem": "no socket for commands (because)" }),
+            "it has no socket for commands (because); set listen.admin.socket, or send it SIGHUP or SIGTERM\n",
+        ),
+        (serde_json::json!({}), "it tells no socket for commands\n"),
+    ] {
+        let (code, err) = told(commands);
+        assert_eq!(code, 1);
+        assert!(err.ends_with(message), "{err}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said() {
-    let refused = r#"{ "error": "commands are not taken from web pages" }"#;
+    let refused = r#"{ "error": "it is closing" }"#;
+    let admin = |command: &str, answers: &[(u16, &str)]| match command {
+        "status" => Admin::answering(answers),
+        _ => Admin::commanded(answers, &[]),
+    };
     for (command, what) in [
         ("reload", "no reload"),
         ("drain", "no drain"),
         ("status", "no status"),
     ] {
-        let (code, out, err, _) = Admin::answering(&[(403, refused)]).told(&[command]);
+        let (code, out, err, _) = admin(command, &[(403, refused)]).told(&[command]);
         assert_eq!((code, out.as_str()), (1, ""), "{command}");
         assert!(
             err.contains(&format!("{what} "))
                 && err.contains("ADMIN")
-                && err.ends_with("commands are not taken from web pages\n"),
+                && err.ends_with("it is closing\n"),
             "{err}"
         );
-        let (code, _, err, _) = Admin::answering(&[(500, "<html>")]).told(&[command]);
+        let (code, _, err, _) = admin(command, &[(500, "<html>")]).told(&[command]);
         assert_eq!(code, 1, "{command}");
         assert!(
             err.ends_with("it answered 500 Internal Server Error\n"),
             "{err}"
         );
-        let (code, _, err, _) = Admin::answering(&[]).told(&[command]);
+        let (code, _, err, _) = admin(command, &[]).told(&[command]);
         assert_eq!(code, 1, "{command}");
         assert!(err.ends_with("nobody listens there\n"), "{err}");
     }
-    let (code, _, err, _) = Admin::answering(&[(200, "{}")]).told(&["reload"]);
+    let (code, _, err, _) = admin("reload", &[(200, "{}")]).told(&["reload"]);
     assert_eq!(code, 1);
     assert!(
         err.contains("no answer of a shardlet admin listener"),

@@ -11,7 +11,7 @@ use tokio::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf,
     WriteHalf, split,
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::message::{Body, Framing, Head, read_body, read_head};
@@ -102,6 +102,11 @@ impl Connection {
                 .await
                 .unwrap(),
         )
+    }
+
+    /// At a member's command socket.
+    pub async fn open_socket(path: &str) -> Self {
+        Self::over(within("connect", UnixStream::connect(path)).await.unwrap())
     }
 
     /// From a source address of choice.

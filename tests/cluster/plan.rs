@@ -243,10 +243,11 @@ impl Plan {
             String::new()
         };
         let peers = self.peer_address(index);
+        let socket = self.command_socket(index, &folder);
         let _ = write!(
             yaml,
             "listen:\n  clients: {{ address: \"{ip}:0\"{tls} }}\n  \
-             peers: {{ address: \"{peers}\" }}\n  admin: {{ address: \"{ip}:0\" }}\n"
+             peers: {{ address: \"{peers}\" }}\n  admin: {{ address: \"{ip}:0\"{socket} }}\n"
         );
         let registry = match self.registry_hosts.get(&index) {
             Some(host) => format!("{host}:{}", registry.port()),
@@ -318,6 +319,14 @@ impl Plan {
             self.id(index),
             self.ports[index]
         )
+    }
+
+    /// Where a member takes commands, if a test sends some; see [`Plan::set`] with `commands`.
+    fn command_socket(&self, index: usize, folder: &impl std::fmt::Display) -> String {
+        let wanted = self.section(index, "commands");
+        wanted.map_or_else(String::new, |_| {
+            format!(", socket: {folder}/{}.sock", self.id(index))
+        })
     }
 
     fn section(&self, index: usize, key: &'static str) -> Option<&str> {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,19 +134,14 @@ def _by_signal(sidecar: Sidecar) -> str:
 
 
 def _by_command(sidecar: Sidecar) -> str:
-    done = attempt([binary(), "reload", "--admin", f"{sidecar.place.host}:{sidecar.place.admin}"])
+    done = attempt([binary(), "reload", "--socket", str(sidecar.socket)])
     return done.stdout + done.stderr
 
 
 def _by_api(sidecar: Sidecar) -> str:
-    place = sidecar.place
-    url, headers = f"http://{place.host}:{place.admin}/api/v1/reload", {"X-Shardlet-Command": "reload"}
-    request = urllib.request.Request(url, headers=headers, method="POST")
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
+    reload = "http://localhost/api/v1/reload"
+    done = attempt(["curl", "--silent", "--max-time", "30", "--unix-socket", str(sidecar.socket), "-X", "POST", reload])
+    return done.stdout + done.stderr
 
 
 def _by_watch(_: Sidecar) -> str:

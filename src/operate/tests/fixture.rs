@@ -96,6 +96,10 @@ pub(crate) fn sample() -> Status {
             listener("peers", "0.0.0.0:5443", "mtls", 4),
             listener("admin", "127.0.0.1:9900", "none", 1),
         ],
+        commands: CommandStatus {
+            socket: Some("/run/shardlet/127.0.0.1:9900.sock".into()),
+            problem: None,
+        },
         view: ViewStatus {
             fingerprint: "000102030405060708090a0b0c0d0e0f".into(),
             placement: "rendezvous".into(),

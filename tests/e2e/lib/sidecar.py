@@ -78,6 +78,7 @@ class Sidecar:
         self.place = place
         self.tls = trust.clients is not None
         self.config = directory / f"{place.id}.yaml"
+        self.socket = directory / f"{place.id}.sock"
         self._given = merged(_config(place, replica, members, trust, directory), settings or {})
         self.configure({})
         self.log = directory / f"{place.id}.log"
@@ -92,9 +93,8 @@ class Sidecar:
         self.process = self._spawn()
 
     def reload(self) -> Reloaded:
-        """Has it take its file. By a command on its own machine, as it takes none from others."""
-        place = self.place
-        done = attempt([*place.prefix, binary(), "reload", "--admin", f"{place.host}:{place.admin}"])
+        """Has it take its file, by its own socket: it takes no commands by its ports."""
+        done = attempt([binary(), "reload", "--socket", str(self.socket)])
         return Reloaded(taken=done.returncode == 0, text=done.stdout + done.stderr)
 
     @property
@@ -174,7 +174,7 @@ def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, 
         "listen": {
             "clients": clients,
             "peers": {"address": place.peer_address},
-            "admin": {"address": f"{place.host}:{place.admin}"},
+            "admin": {"address": f"{place.host}:{place.admin}", "socket": str(directory / f"{place.id}.sock")},
         },
         "registry": {"address": replica},
         # Nothing was written before these members began: nobody has to wait for that.
