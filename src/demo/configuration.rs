@@ -71,7 +71,7 @@ member: {id}
 listen:
   clients: {{ address: {clients} }}
   peers: {{ address: {peers} }}
-  admin: {{ address: {admin} }}
+  admin: {{ address: {admin}, socket: admin.sock }}
 
 registry:
   address: {replica}   # the replica beside this member

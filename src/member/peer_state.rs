@@ -2,9 +2,9 @@
 //! member all of that is about its replica. Outlives reloads, as long as the member stays at its
 //! address, since the party at the other end does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
@@ -32,7 +32,22 @@ pub struct PeerState {
     news: watch::Sender<()>,
     /// Whether it knows that we are closing.
     told_closing: AtomicBool,
+    standing: Mutex<Standing>,
 }
+
+/// What the checks have seen, for people.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// Since when the verdict is what it is.
+    pub(crate) since: Option<SystemTime>,
+    /// When it last answered.
+    pub(crate) answered: Option<SystemTime>,
+    /// What is wrong with it; nothing if the last check was good.
+    pub(crate) why: Option<String>,
+}
+
+/// Longest reason that is kept, in characters: a part of it may be somebody else's words.
+const REASON: usize = 200;
 
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
@@ -54,6 +69,7 @@ impl PeerState {
             changed: AtomicBool::new(true),
             news: watch::Sender::new(()),
             told_closing: AtomicBool::new(false),
+            standing: Mutex::default(),
         })
     }
 
@@ -74,6 +90,33 @@ impl PeerState {
             Health::Down => DOWN,
         };
         self.verdict.store(value, Ordering::Relaxed);
+    }
+
+    /// Records one check, for people: whether anybody answered, and what is wrong.
+    pub(crate) fn note_check(&self, answered: bool, why: Option<&str>, is_new: bool) {
+        let now = SystemTime::now();
+        let mut standing = self.standing_now();
+        if answered {
+            standing.answered = Some(now);
+        } else if standing.answered.is_none() && standing.since.is_none() {
+            // It never answered: silent since it was first asked.
+            standing.answered = Some(now);
+        }
+        if is_new || standing.since.is_none() {
+            standing.since = Some(now);
+        }
+        if standing.why.as_deref() != why {
+            standing.why = why.map(|why| why.chars().take(REASON).collect());
+        }
+    }
+
+    /// What the checks have seen.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing_now().clone()
+    }
+
+    fn standing_now(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether requests may be sent there now: by the verdict, by the circuit, and by what it told.

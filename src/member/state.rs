@@ -17,8 +17,10 @@ use crate::member::transfers::Transfers;
 use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Certificate, Metrics};
+use crate::observe::recent::ChangeKind;
 use crate::observe::traces::Tracer;
 use crate::shard::ownership::{Effect, Event, Holds, Note, ProcessId};
+use crate::shard::{OtherView, View};
 use crate::upstream::Asker;
 
 /// One member at run time.
@@ -155,7 +157,16 @@ impl State {
         self.carry_out(effects);
         self.transfers.set_limit(next.limits.transfers);
         before.note_change();
+        self.keep_change(&before.view, &next.view);
         self.generations.send_replace(next);
+    }
+
+    /// Keeps another view for people.
+    fn keep_change(&self, before: &View, next: &View) {
+        if before.fingerprint() != next.fingerprint() {
+            let text = format!("another view: {}", before.difference(&OtherView::of(next)));
+            self.metrics.recent.changed(ChangeKind::View, text);
+        }
     }
 
     /// Each generation from the one in force on.

@@ -23,6 +23,7 @@ pub(crate) use process::library_warned;
 pub(crate) use process::library_warnings;
 
 use crate::http::respond::{Failure, REASONS};
+use crate::observe::recent::Recent;
 use crate::shard::plan::Arrival;
 use crate::shard::route::{Access, Operation};
 use crate::shard::view::View;
@@ -43,6 +44,8 @@ pub(crate) struct Metrics {
     cluster: Arc<Cluster>,
     own: Own,
     process: process::Process,
+    /// What happened lately, for people.
+    pub(crate) recent: Recent,
 }
 
 /// How a request ended, for the counters.
@@ -100,8 +103,10 @@ impl Metrics {
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let make = Maker(&registry);
+        let started = Instant::now();
         let metrics = Self {
-            started: Instant::now(),
+            started,
+            recent: Recent::new(started),
             traffic: Traffic::register(&make)?,
             sockets: Sockets::register(&make)?,
             replica: Replica::register(&make)?,

@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 pub(crate) mod human;
 pub(crate) mod metrics;
+pub(crate) mod recent;
 pub(crate) mod telemetry;
 pub(crate) mod traces;
 pub(crate) mod waits;

@@ -5,6 +5,7 @@
 //! secret; still, the listener is on the loopback address by default. [`command`] is all that
 //! changes anything, through [`Operated`].
 
+pub(crate) mod activity;
 pub(crate) mod command;
 mod page;
 mod query;
@@ -13,7 +14,9 @@ pub(crate) mod status;
 pub(crate) mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
+mod verdict;
 
+pub(crate) use activity::Activity;
 pub(crate) use command::Operated;
 pub use command::Reloaded;
 pub(crate) use status::{OwnerAnswer, Status};
@@ -25,6 +28,9 @@ use std::fmt::Write as _;
 pub(crate) trait Observed: Send + Sync {
     /// Everything about this member.
     fn status(&self) -> Status;
+
+    /// What happened lately.
+    fn activity(&self) -> Activity;
 
     /// Who owns a repository.
     ///
@@ -66,8 +72,24 @@ pub(crate) struct AdminResponse {
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The Prometheus text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is served.
+const PATHS: &[&str] = &[
+    "/",
+    page::STYLE_PATH,
+    page::SCRIPT_PATH,
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/status",
+    "/api/v1/verdict",
+    "/api/v1/activity",
+    "/api/v1/owner",
+];
 
 /// Methods of the admin listener; what a 405 answer lists.
 pub(crate) const ALLOWED_METHODS: &str = "GET, HEAD";
@@ -80,11 +102,7 @@ pub(crate) fn handle(
     query: Option<&str>,
 ) -> AdminResponse {
     let query = query.unwrap_or_default();
-    let known = matches!(
-        path,
-        "/" | "/healthz" | "/readyz" | "/metrics" | "/api/v1/status" | "/api/v1/owner"
-    );
-    if !known {
+    if !PATHS.contains(&path) {
         return refusal(404, path, "no such page; see / for what there is");
     }
     if !matches!(method, "GET" | "HEAD") {
@@ -95,13 +113,29 @@ pub(crate) fn handle(
         "/readyz" => readyz(&observed.readiness(), query::has(query, "verbose")),
         "/metrics" => shown(METRICS, observed.metrics()),
         "/api/v1/status" => json(200, &observed.status()),
+        "/api/v1/verdict" => json(200, &verdict::verdict(&observed.status())),
+        "/api/v1/activity" => json(200, &observed.activity()),
         "/api/v1/owner" => owner(observed, query),
-        _ => {
-            let live = query::has(query, "live");
-            let page = page::render(&observed.status(), &observed.readiness(), live);
-            shown(HTML, page)
-        }
+        page::STYLE_PATH => shown(STYLE, page::STYLE.into()),
+        page::SCRIPT_PATH => shown(SCRIPT, page::SCRIPT.into()),
+        _ => shown(HTML, status_page(observed, query)),
     }
+}
+
+fn status_page(observed: &dyn Observed, query: &str) -> String {
+    let repository = query::value(query, "repo");
+    let repository = repository.as_deref().map(str::trim);
+    let asked = repository.filter(|name| !name.is_empty()).map(|name| {
+        let owner = observed.owner(name);
+        (name, owner.map_err(|error| not_a_name(&error)))
+    });
+    page::render(&page::Shown {
+        status: &observed.status(),
+        activity: &observed.activity(),
+        checks: &observed.readiness(),
+        asked,
+        live: query::has(query, "live"),
+    })
 }
 
 fn shown(content_type: &'static str, body: String) -> AdminResponse {
@@ -144,8 +178,12 @@ fn owner(observed: &dyn Observed, query: &str) -> AdminResponse {
     };
     match observed.owner(&repository) {
         Ok(answer) => json(200, &answer),
-        Err(error) => problem(400, &format!("not a repository name: {error}")),
+        Err(error) => problem(400, &not_a_name(&error)),
     }
+}
+
+fn not_a_name(error: &NameError) -> String {
+    format!("not a repository name: {error}")
 }
 
 /// A refusal in the language of the caller: JSON under `/api/`, text elsewhere.

@@ -6,10 +6,12 @@
 
 mod owner;
 
-pub(crate) use owner::OwnerAnswer;
+pub(crate) use owner::{Asker, OwnerAnswer};
 
+use crate::observe::human;
 use crate::shard::{CircuitState, Health, Member, MemberIndex, View};
 use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
 
 /// Everything about one member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Status {
     pub member: String,
     /// Version of shardlet.
     pub version: String,
+    /// Its clock, in seconds since 1970.
+    #[serde(default)]
+    pub now_unix: i64,
     /// Seconds since it started.
     pub uptime_seconds: u64,
     /// Whether all readiness checks hold.
@@ -38,6 +43,9 @@ pub struct Status {
     pub writes: WritesStatus,
     /// What it did since it started.
     pub requests: RequestTotals,
+    /// `reads.owner_down`: `fallback` or `reject`.
+    #[serde(default)]
+    pub owner_down: String,
     /// The configuration in force.
     #[serde(default)]
     pub configuration: ConfigurationStatus,
@@ -127,6 +135,44 @@ pub struct MemberStatus {
     /// Addresses that its name resolves to.
     #[serde(default)]
     pub resolved: Vec<String>,
+    /// Since when its health is what it is, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// For so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_seconds: Option<u64>,
+    /// Seconds since it last answered a check, where the last one was bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<u64>,
+    /// What was wrong with the last check, where it was bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Requests of ours that it works on.
+    #[serde(default)]
+    pub in_flight: u64,
+    /// Requests that wait here for a place at it.
+    #[serde(default)]
+    pub queued: u64,
+    /// What it did for us in the last minute.
+    #[serde(default)]
+    pub traffic: TrafficStatus,
+}
+
+/// Requests that went to a member from here, or were to go there, in the last minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrafficStatus {
+    /// All of them.
+    pub requests_per_second: f64,
+    /// Those that were answered with 5xx.
+    pub errors_per_second: f64,
+    /// Body bytes, both ways.
+    pub bytes_per_second: f64,
+    /// Half of the answers began within so many milliseconds.
+    #[serde(default)]
+    pub p50_ms: Option<f64>,
+    /// 99 of 100 did.
+    #[serde(default)]
+    pub p99_ms: Option<f64>,
 }
 
 /// A verdict.
@@ -261,6 +307,16 @@ pub struct MemberFacts {
     pub same_view: Option<bool>,
     /// Addresses that its name resolves to.
     pub resolved: Vec<String>,
+    /// Since when its verdict stands.
+    pub since: Option<SystemTime>,
+    /// When it last answered a check, where the last one was bad.
+    pub answered: Option<SystemTime>,
+    /// What was wrong with the last check.
+    pub why: Option<String>,
+    /// Requests that it works on, and that wait for a place at it.
+    pub load: (u64, u64),
+    /// What it did in the last minute.
+    pub traffic: TrafficStatus,
 }
 
 impl ViewStatus {
@@ -279,7 +335,13 @@ impl ViewStatus {
                 draining,
                 same_view,
                 resolved,
+                since,
+                answered,
+                why,
+                load: (in_flight, queued),
+                traffic,
             } = facts(index);
+            let age = |at: SystemTime| at.elapsed().unwrap_or_default().as_secs();
             MemberStatus {
                 id: id.to_string(),
                 address: address.to_string(),
@@ -291,6 +353,13 @@ impl ViewStatus {
                 draining,
                 same_view,
                 resolved,
+                since: since.map(human::rfc3339),
+                since_seconds: since.map(age),
+                silent_seconds: answered.map(age),
+                why,
+                in_flight,
+                queued,
+                traffic,
             }
         };
         let pins = view.pins().iter().map(|(prefix, member)| PinStatus {

@@ -1,6 +1,7 @@
 //! The status document for terminals: what `shardlet status` prints.
 
-use super::status::{CircuitStatus, MemberStatus, ReloadStatus, Status, WritesStatus};
+use super::status::{CircuitStatus, HealthStatus, MemberStatus, Status, WritesStatus};
+use super::verdict::{Sentence, Severity, verdict};
 use crate::observe::human::{columns, day, duration, percent};
 use crate::shard::text::printable;
 use std::fmt;
@@ -41,7 +42,7 @@ pub(crate) fn ask<E>(
     serde_json::from_str(&document).map_err(StatusError::Document)
 }
 
-/// Renders a status as text.
+/// Renders a status as text: what is to be said first, then the members, then the rest.
 pub(crate) fn render(status: &Status) -> String {
     let state = match (status.draining, status.ready) {
         (true, _) => "draining",
@@ -53,7 +54,15 @@ pub(crate) fn render(status: &Status) -> String {
         "{}: {state}, up {uptime}, shardlet {}\n",
         status.member, status.version
     );
-    out.push_str(&warnings(status));
+    for Sentence { severity, text } in verdict(status).sentences {
+        let mark = match severity {
+            Severity::Good => "",
+            Severity::Warning => "! ",
+            Severity::Bad => "!! ",
+        };
+        out.push_str(&format!("{mark}{text}\n"));
+    }
+    out.push_str(&problems(status));
     out.push('\n');
     out.push_str(&columns(&members(status)));
     let view = &status.view;
@@ -66,76 +75,83 @@ pub(crate) fn render(status: &Status) -> String {
     out.lines().map(|line| printable(line) + "\n").collect()
 }
 
-fn warnings(status: &Status) -> String {
-    let mut out = String::new();
-    let configuration = &status.configuration;
-    if let Some(ReloadStatus { at, problems, .. }) = configuration.refused() {
-        let since = &configuration.loaded_at;
-        out.push_str(&format!(
-            "! the configuration was REFUSED at {at}; the one of {since} goes on:\n"
-        ));
-        for line in problems.iter().flat_map(|problem| problem.lines()) {
-            out.push_str(&format!("    {line}\n"));
-        }
-    }
-    for key in &configuration.needs_restart {
-        out.push_str(&format!("! {key} has changed and waits for a restart\n"));
-    }
-    for warning in &status.warnings {
-        out.push_str(&format!("! {warning}\n"));
-    }
-    out
+/// All that is wrong with a configuration that was refused; the verdict tells the first line.
+fn problems(status: &Status) -> String {
+    let Some(refused) = status.configuration.refused() else {
+        return String::new();
+    };
+    let lines = refused.problems.iter().flat_map(|problem| problem.lines());
+    let lines: String = lines.map(|line| format!("    {line}\n")).collect();
+    format!("\nthe changed configuration:\n{lines}")
 }
 
-fn members(status: &Status) -> Vec<[String; 6]> {
-    let heading = ["MEMBER", "HEALTH", "CIRCUIT", "SHARE", "VIEW", "ADDRESS"].map(str::to_owned);
+fn members(status: &Status) -> Vec<[String; 9]> {
+    let heading = [
+        "MEMBER", "STATE", "SHARE", "REQ/S", "ERR/S", "P50", "P99", "NOW", "ADDRESS",
+    ];
     let rows = status.view.members.iter().map(|member| {
         let MemberStatus {
             id,
             address,
-            weight: _,
             share,
             local,
-            health,
-            circuit,
-            draining,
-            same_view,
             resolved,
+            in_flight,
+            queued,
+            traffic,
+            ..
         } = member;
-        let view = match (local, same_view) {
-            (true, _) | (false, Some(true)) => "same",
-            (false, Some(false)) => "DIFFERS",
-            (false, None) => "-",
-        };
-        let health = match (health.as_str(), draining) {
-            ("down", _) => "DOWN".to_owned(),
-            (other, true) => format!("{other}, draining"),
-            (other, false) => other.to_owned(),
-        };
-        let circuit = match circuit {
-            CircuitStatus::Closed => "closed",
-            CircuitStatus::HalfOpen => "HALF-OPEN",
-            CircuitStatus::Open => "OPEN",
-        };
-        let resolved = if resolved.is_empty() {
+        let resolved = if resolved.is_empty() || resolved == std::slice::from_ref(address) {
             String::new()
         } else {
             format!(" ({})", resolved.join(", "))
         };
+        let here = if *local { " (here)" } else { "" };
+        let now = match queued {
+            0 => in_flight.to_string(),
+            queued => format!("{in_flight}, {queued} WAIT"),
+        };
         [
-            if *local {
-                format!("{id} (here)")
-            } else {
-                id.clone()
-            },
-            health,
-            circuit.to_owned(),
+            format!("{id}{here}"),
+            state(member),
             percent(*share),
-            view.to_owned(),
+            format!("{:.1}", traffic.requests_per_second),
+            format!("{:.1}", traffic.errors_per_second),
+            millis(traffic.p50_ms),
+            millis(traffic.p99_ms),
+            now,
             format!("{address}{resolved}"),
         ]
     });
-    std::iter::once(heading).chain(rows).collect()
+    std::iter::once(heading.map(str::to_owned))
+        .chain(rows)
+        .collect()
+}
+
+/// How a member is, and for how long; nothing of what a dead one told.
+fn state(member: &MemberStatus) -> String {
+    let word = match (member.health, member.circuit) {
+        (HealthStatus::Down, _) => "DOWN",
+        (_, CircuitStatus::Open) => "LEFT ALONE",
+        (_, CircuitStatus::HalfOpen) => "ON TRIAL",
+        (HealthStatus::Unknown, _) => "unknown",
+        (HealthStatus::Draining, _) => "draining",
+        (HealthStatus::Up, _) if member.draining => "draining",
+        (HealthStatus::Up, _) => "up",
+    };
+    let since = member.since_seconds.map(duration);
+    let since = since.map_or_else(String::new, |since| format!(" {since}"));
+    let differs = member.same_view == Some(false) && member.health != HealthStatus::Down;
+    let view = if differs && !member.local {
+        ", ANOTHER VIEW"
+    } else {
+        ""
+    };
+    format!("{word}{since}{view}")
+}
+
+fn millis(millis: Option<f64>) -> String {
+    millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0} ms"))
 }
 
 fn writes(writes: &WritesStatus) -> String {

@@ -1,6 +1,6 @@
 mod fixture;
 
-pub(crate) use fixture::{Fixed, sample};
+pub(crate) use fixture::{Fixed, activity, healthy, sample};
 
 use super::status::*;
 use super::*;
@@ -57,11 +57,8 @@ fn a_status_of_an_earlier_version_is_still_read() {
     let status: Status = serde_json::from_value(json).unwrap();
     assert_eq!(status.configuration, ConfigurationStatus::default());
     assert_eq!(status.view.members[2].circuit, CircuitStatus::Closed);
-    for text in [
-        super::terminal::render(&status),
-        super::page::render(&status, &[], false),
-    ] {
-        assert!(!text.contains("configuration"), "{text}");
+    for text in [super::terminal::render(&status), page_of(&status)] {
+        assert!(!text.contains("in force since"), "{text}");
     }
 }
 
@@ -144,50 +141,130 @@ fn other_paths_and_methods_are_refused() {
     assert_eq!(ask("HEAD", "/api/v1/status", true), get("/api/v1/status"));
 }
 
+fn page_of(status: &Status) -> String {
+    page_with(status, &activity())
+}
+
+fn page_with(status: &Status, activity: &Activity) -> String {
+    page::render(&page::Shown {
+        status,
+        activity,
+        checks: &[],
+        asked: None,
+        live: false,
+    })
+}
+
 #[test]
-fn the_page_shows_the_member_and_escapes_what_it_shows() {
-    let answer = ask("GET", "/", false);
+fn the_page_is_pinned() {
+    let answer = ask("GET", "/?repo=app/web", false);
     assert_eq!(
         (answer.status, answer.content_type),
         (200, "text/html; charset=utf-8")
     );
+    let lines = answer
+        .body
+        .replace("<section", "\n<section")
+        .replace("<tr", "\n<tr");
+    insta::assert_snapshot!(lines);
+}
+
+#[test]
+fn the_page_shows_what_is_wrong_and_escapes_what_it_shows() {
+    let page = ask("GET", "/", false).body;
     for wanted in [
         "<h1>zot-1</h1>",
-        "differs",
-        "width:25.0%",
-        "&lt;timeout&gt;",
-        "1d 2h",
-        "<span class=down>open</span>",
-        "<span class=warn>half-open</span>",
-        "draining",
-        "is not in force",
+        "<section id=verdict class=\"verdict bad\"",
+        "zot-3 has not answered for 10m 12s: connection &lt;refused&gt;.",
+        "50 % of repositories are read-only.",
         "<pre>proxy.yaml:6:3: unknown key `pears` in `listen`\n6 |   pears: { address: &lt;0.0.0.0:5443&gt; }",
-        "<code>listen.clients.address</code> has changed and waits for a restart",
-        "last reload <span class=down>refused</span>",
+        "listen.clients.address has changed and waits for a restart.",
+        "last reload <span class=bad>refused</span>",
+        "&lt;timeout&gt;",
+        "app/&lt;web&gt;",
     ] {
-        assert!(
-            answer.body.contains(wanted),
-            "{wanted} is not in {}",
-            answer.body
-        );
+        assert!(page.contains(wanted), "{wanted} is not in {page}");
     }
-    assert!(!answer.body.contains("<timeout>"));
-    assert!(!answer.body.contains("<0.0.0.0"));
-    for elsewhere in ["<script", "http://", "https://"] {
-        assert!(!answer.body.contains(elsewhere), "{elsewhere}");
+    for raw in ["<timeout>", "<refused>", "<0.0.0.0", "app/<web>"] {
+        assert!(!page.contains(raw), "{raw}");
     }
 }
 
 #[test]
-fn a_reload_that_was_taken_is_no_alarm() {
+fn nothing_of_a_dead_member_is_shown_as_well() {
     let mut status = sample();
-    let last = status.configuration.last_reload.as_mut().unwrap();
-    (last.taken, last.problems) = (true, Vec::new());
-    let (page, text) = (page::render(&status, &[], false), terminal::render(&status));
-    assert!(page.contains("last reload <span class=up>taken</span>"));
-    for alarm in ["not in force", "REFUSED", "class=alert>"] {
-        assert!(!page.contains(alarm) && !text.contains(alarm), "{alarm}");
+    status.view.members[2].same_view = Some(true);
+    let page = page_of(&status);
+    let is_its = |row: &&str| row.contains("scope=row") && row.contains("zot-3");
+    let row = page.split("<tr").find(is_its).unwrap();
+    for word in ["good", "same", ">ok<", ">up<"] {
+        assert!(!row.contains(word), "{word} in {row}");
     }
+    let text = terminal::render(&status);
+    let row = text
+        .lines()
+        .find(|line| line.starts_with("zot-3 "))
+        .unwrap();
+    assert!(
+        row.contains("DOWN 10m 10s") && !row.contains("same"),
+        "{row}"
+    );
+}
+
+/// The policy allows nothing inline, and nothing from elsewhere.
+#[test]
+fn nothing_on_the_page_is_inline() {
+    for page in [get("/").body, get("/?live").body, get("/?repo=A").body] {
+        for inline in [
+            " style=",
+            "<style",
+            " onclick",
+            "javascript:",
+            "http://127",
+            "https://",
+        ] {
+            assert!(!page.contains(inline), "{inline}");
+        }
+        let scripts: Vec<_> = page.match_indices("<script").collect();
+        assert_eq!(scripts.len(), 1);
+        assert!(page.contains("<script src=/page.js defer></script>"));
+    }
+    let style = get("/page.css");
+    assert_eq!(style.content_type, "text/css; charset=utf-8");
+    let script = get("/page.js");
+    assert_eq!(script.content_type, "text/javascript; charset=utf-8");
+    // It must never build markup of its own from what it is told.
+    assert!(!script.body.contains("innerHTML") && script.body.contains("visibilitychange"));
+}
+
+#[test]
+fn a_good_page_has_no_alarm() {
+    let page = page_with(&healthy(), &Activity::default());
+    assert!(page.contains("class=\"verdict good\""));
+    for alarm in ["class=bad>", "verdict bad", "is wrong with", "class=away"] {
+        assert!(!page.contains(alarm), "{alarm}");
+    }
+    let text = terminal::render(&healthy());
+    assert!(!text.contains('!'), "{text}");
+}
+
+#[test]
+fn a_repository_is_looked_up_on_the_page() {
+    let page = get("/?repo=app/web").body;
+    for wanted in [
+        "value=\"app/web\"",
+        "<dt>read from</dt><dd>zot-2, then zot-1</dd>",
+        "<dt>a write here</dt><dd>is forwarded to zot-2</dd>",
+    ] {
+        assert!(page.contains(wanted), "{wanted} is not in {page}");
+    }
+    let page = get("/?repo=Not%2FV%3Cb%3E").body;
+    assert!(page.contains("not a repository name: "), "{page}");
+    assert!(
+        page.contains("Not/V&lt;b&gt;") && !page.contains("V<b>"),
+        "{page}"
+    );
+    assert!(get("/?repo=+").body.contains("<section id=answer hidden>"));
 }
 
 #[test]
@@ -195,4 +272,12 @@ fn only_a_live_page_reloads_itself_and_it_has_no_form() {
     let (still, live) = (get("/").body, get("/?live").body);
     assert!(still.contains("<form") && !still.contains("http-equiv=refresh"));
     assert!(!live.contains("<form") && live.contains("http-equiv=refresh"));
+}
+
+#[test]
+fn every_panel_is_a_document_too() {
+    let verdict: serde_json::Value = serde_json::from_str(&get("/api/v1/verdict").body).unwrap();
+    assert_eq!(verdict["severity"], "bad");
+    let told: Activity = serde_json::from_str(&get("/api/v1/activity").body).unwrap();
+    assert_eq!(told, activity());
 }

@@ -17,6 +17,7 @@ use crate::config::Probes;
 use crate::member::generation::{Generation, PeerRef};
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
+use crate::observe::recent::ChangeKind;
 use crate::shard::ownership::{Event, NoAnswer, PartyId, Reply};
 use crate::shard::{Health, Tracker};
 use question::{Heard, ReplicaPath};
@@ -73,9 +74,12 @@ impl Checks {
             if tracker.is_back() {
                 replica.breaker.retry_soon();
             }
+            let why = result.as_ref().err().map(String::as_str);
+            replica.note_check(why.is_none(), why, verdict.is_some());
             if let Some(verdict) = verdict {
                 replica.set_verdict(verdict);
                 self.state.metrics.replica_up(verdict == Health::Up);
+                self.keep_change("the local replica", why);
                 match result {
                     Ok(()) => tracing::info!("the local replica is up"),
                     Err(reason) => tracing::warn!(%reason, "the local replica is down"),
@@ -193,10 +197,15 @@ impl Checks {
             peer.breaker.retry_soon();
             peer.note_change();
         }
+        let answered = matches!(heard, Heard::State(_) | Heard::WithoutUs);
+        let why = (!reason.is_empty()).then_some(reason);
+        peer.note_check(answered, why, verdict.is_some());
         let Some(health) = verdict else {
             return;
         };
         peer.set_verdict(health);
+        let is_wrong = health != Health::Up;
+        self.keep_change(member.as_str(), is_wrong.then_some(reason));
         if health == Health::Up {
             tracing::info!(peer = %member, "peer is up");
         } else {
@@ -207,6 +216,16 @@ impl Checks {
             self.generation.metrics.peer_up(member, up);
         }
         peer.note_change();
+    }
+
+    /// Keeps a change of a verdict for people.
+    fn keep_change(&self, who: &str, why: Option<&str>) {
+        let text = match why {
+            None => format!("{who} is up"),
+            Some(why) => format!("{who} is down: {why}"),
+        };
+        let recent = &self.state.metrics.recent;
+        recent.changed(ChangeKind::Member, text);
     }
 
     fn note_draining(&self, party: PeerRef, draining: bool) {

@@ -12,6 +12,7 @@ use crate::http::respond::{Failure, Malformed};
 use crate::member::state::State;
 use crate::observe::access_log::{AccessRecord, MAX_TEXT, shortened};
 use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
+use crate::observe::recent::{ErrorLine, Sample};
 use crate::observe::traces::Span;
 use crate::observe::waits::Waits;
 use crate::shard::{Arrival, MemberId, MemberIndex, Operation, Plan};
@@ -69,6 +70,34 @@ fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, wai
     }
     if let Some(failure) = &ctx.failure {
         metrics.reject(failure);
+    }
+    show(state, ctx, end, waits);
+}
+
+/// For people: which member did what.
+fn show(state: &State, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
+    let members = ctx.generation.view.members();
+    let member = waited_for(ctx);
+    let recent = &state.metrics.recent;
+    let failed = end.status >= 500;
+    let sample = Sample {
+        failed,
+        bytes: end.received + end.sent,
+        // Its own time, not the client's.
+        latency: Some(waits.replica).filter(|time| !time.is_zero()),
+    };
+    let traffic = ctx.generation.metrics.traffic(member);
+    recent.request_ended(traffic, ctx.repository.as_ref(), &sample);
+    if failed || matches!(end.status, 421 | 429) {
+        recent.errors.keep(ErrorLine {
+            at: SystemTime::now(),
+            request_id: ctx.request_id.as_str().into(),
+            operation: end.operation.as_str(),
+            repository: ctx.repository.clone(),
+            member: members.get(member).id.as_str().into(),
+            status: end.status,
+            reason: ctx.failure.as_ref().map_or("upstream", Failure::reason),
+        });
     }
 }
 

@@ -50,12 +50,14 @@ impl CommandSocket {
     /// # Errors
     /// Another process listens there, something else than a socket is there, or the system refuses.
     pub(super) fn at(path: &Path) -> Result<Self> {
-        remove_stale(path)?;
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
-        let found = fs::symlink_metadata(path)?;
+        // It is told to others, who may be in another folder.
+        let path = std::path::absolute(path)?;
+        remove_stale(&path)?;
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(SOCKET_MODE))?;
+        let found = fs::symlink_metadata(&path)?;
         let file = SocketFile {
-            path: path.to_owned(),
+            path,
             inode: found.ino(),
             owner: found.uid(),
         };

@@ -1,7 +1,10 @@
 //! The running member, as the admin listener shows it.
 
+mod activity;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Addresses;
 use super::reload::Reloader;
@@ -10,13 +13,13 @@ use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Listener;
 use crate::operate::status::{
-    CertificateStatus, CommandStatus, ListenerStatus, MemberFacts, ReplicaStatus, RequestTotals,
-    ViewStatus, WritesStatus,
+    Asker, CertificateStatus, CommandStatus, ListenerStatus, MemberFacts, ReplicaStatus,
+    RequestTotals, TrafficStatus, ViewStatus, WritesStatus,
 };
-use crate::operate::{Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
+use crate::operate::{Activity, Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::shard::ownership::PartyId;
 use crate::shard::repository::NameError;
-use crate::shard::{Access, Health, MemberIndex};
+use crate::shard::{Access, Health, MemberIndex, OwnerDown};
 use crate::tls::TlsFiles;
 
 /// Looks into one member.
@@ -94,6 +97,10 @@ impl Observer {
         let local = member == generation.view.members().local();
         let address = generation.upstreams.member(member).address();
         let peer_state = generation.peer_state(member);
+        let (standing, places) = (peer_state.standing(), &peer_state.places);
+        let both = [Access::Read, Access::Write];
+        let in_flight: usize = both.iter().map(|access| places.in_flight(*access)).sum();
+        let waiting: usize = both.iter().map(|access| places.waiting(*access)).sum();
         MemberFacts {
             // What the circuit does is told apart.
             health: peer_state.verdict(),
@@ -113,6 +120,26 @@ impl Observer {
                 .filter(|_| !local)
                 .map(ToString::to_string)
                 .collect(),
+            since: standing.since,
+            answered: standing.answered.filter(|_| standing.why.is_some()),
+            why: standing.why,
+            load: (in_flight as u64, waiting as u64),
+            traffic: self.traffic(generation, member),
+        }
+    }
+
+    fn traffic(&self, generation: &Generation, member: MemberIndex) -> TrafficStatus {
+        let Some(traffic) = generation.metrics.traffic(member) else {
+            return TrafficStatus::default();
+        };
+        let shown = traffic.shown(self.state.metrics.recent.now());
+        let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+        TrafficStatus {
+            requests_per_second: shown.requests_per_second,
+            errors_per_second: shown.errors_per_second,
+            bytes_per_second: shown.bytes_per_second,
+            p50_ms: shown.p50.map(millis),
+            p99_ms: shown.p99.map(millis),
         }
     }
 
@@ -192,6 +219,9 @@ impl Observed for Observer {
         Status {
             member: members.get(members.local()).id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            now_unix: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs() as i64),
             uptime_seconds: state.metrics.uptime().as_secs(),
             ready: self.readiness().iter().all(|check| check.ok),
             draining: state.is_draining(),
@@ -224,6 +254,10 @@ impl Observed for Observer {
                 fallbacks: totals.fallbacks,
                 retries: totals.retries,
             },
+            owner_down: match generation.policy.owner_down {
+                OwnerDown::Fallback => "fallback".to_owned(),
+                OwnerDown::Reject => "reject".to_owned(),
+            },
             configuration: report.status(),
             certificates: certificates.collect(),
             warnings: self.warnings(),
@@ -232,9 +266,29 @@ impl Observed for Observer {
 
     fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
         let generation = self.state.generation();
-        OwnerAnswer::of(&generation.view, repository, |member| {
-            generation.health_of(member)
-        })
+        let asker = Asker {
+            view: &generation.view,
+            policy: &generation.policy,
+            hold: generation.hold.time,
+            in_doubt: &|repository| {
+                let writes = &self.state.writes;
+                let snapshot = writes.snapshot();
+                if !snapshot.is_settled() {
+                    return Some(
+                        "it is not known yet what other members may be writing".to_owned(),
+                    );
+                }
+                let dispute = snapshot.dispute(repository, writes.now())?;
+                drop(dispute);
+                Some("another member's view gives it to another owner".to_owned())
+            },
+            health: &|member| generation.health_of(member),
+        };
+        OwnerAnswer::of(&asker, repository)
+    }
+
+    fn activity(&self) -> Activity {
+        activity::shown(&self.state)
     }
 
     fn readiness(&self) -> Vec<Check> {

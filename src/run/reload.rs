@@ -12,6 +12,7 @@ use crate::config::{Config, Problems};
 use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
 use crate::observe::human;
+use crate::observe::recent::ChangeKind;
 use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
 use crate::shard::ownership::PartyId;
@@ -147,8 +148,21 @@ impl Reloader {
             }
         };
         self.state.metrics.config_reload(reloaded.taken);
+        self.keep_change(&reloaded);
         self.report.store(Arc::new(report));
         reloaded
+    }
+
+    fn keep_change(&self, reloaded: &Reloaded) {
+        let first = reloaded
+            .problems
+            .iter()
+            .find_map(|problem| problem.lines().next());
+        let text = match first {
+            None => "the configuration was taken".to_owned(),
+            Some(first) => format!("the changed configuration was refused: {first}"),
+        };
+        self.state.metrics.recent.changed(ChangeKind::Reload, text);
     }
 
     /// Reads the configuration whenever its files have changed, for ever.

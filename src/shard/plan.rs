@@ -262,6 +262,19 @@ fn best(
 }
 
 /// The peers in the order of the list, from the one after the local member on.
+/// Where reads of a repository may come from, in the order in which this member asks.
+#[must_use]
+pub fn readers(owner: MemberIndex, view: &View, policy: &Policy) -> Vec<MemberIndex> {
+    let local = view.members().local();
+    match policy.owner_down {
+        OwnerDown::Reject => vec![owner],
+        OwnerDown::Fallback if owner == local => std::iter::once(owner)
+            .chain(peers_after_local(view))
+            .collect(),
+        OwnerDown::Fallback => vec![owner, local],
+    }
+}
+
 fn peers_after_local(view: &View) -> impl Iterator<Item = MemberIndex> + Clone {
     let local = view.members().local();
     let peers = view.members().peers().map(|(member, _)| member);

@@ -33,6 +33,7 @@ mod queue;
 mod reload;
 mod rolling;
 mod routing;
+mod shown;
 mod slow;
 mod smuggling;
 mod takeover;

@@ -7,6 +7,7 @@ use super::Held;
 use super::cells::{Maker, series};
 use super::labels::WaitFor;
 use super::table::{self, COARSE_SECONDS};
+use crate::observe::recent::Traffic;
 use crate::observe::waits::Waits;
 use crate::shard::members::MemberIndex;
 use crate::shard::route::Operation;
@@ -15,7 +16,7 @@ use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The labels of a metric without labels.
@@ -31,6 +32,7 @@ pub(crate) struct MemberMetrics {
 /// What is counted for one member from the start, so that an alert sees the step from 0 to 1.
 struct Series {
     id: String,
+    traffic: Arc<Traffic>,
     circuit_open: IntGauge,
     circuit_opened: IntCounter,
     /// By operation and what for; each made when it is first used.
@@ -70,9 +72,16 @@ struct Present {
     members: BTreeSet<String>,
     peers: BTreeSet<String>,
     placement: Option<&'static str>,
+    /// Of members that stay it goes on.
+    traffic: BTreeMap<String, Arc<Traffic>>,
 }
 
 impl MemberMetrics {
+    /// What a member did lately, and its id.
+    pub(crate) fn traffic(&self, member: MemberIndex) -> Option<&Traffic> {
+        Some(&*self.series(member)?.traffic)
+    }
+
     /// A peer's verdict changed.
     pub(crate) fn peer_up(&self, peer: MemberIndex, up: bool) {
         self.tell(peer, &self.cluster.up, up);
@@ -215,8 +224,10 @@ impl Cluster {
                 .map(|(_, peer)| peer.id.to_string())
                 .collect(),
             placement: Some(view.placement().as_str()),
+            traffic: BTreeMap::new(),
         };
         let mut before = self.present();
+        let mut known = std::mem::take(&mut before.traffic);
         self.show_view(view);
         for gone in before.members.difference(&present.members) {
             forget(&self.circuit_open, gone);
@@ -248,7 +259,12 @@ impl Cluster {
         // Still under the lock: who shows another view in between must not find half of this one.
         let members = members
             .iter()
-            .map(|(index, member)| self.series_of(member.id.to_string(), index == local).ok())
+            .map(|(index, member)| {
+                let id = member.id.to_string();
+                let traffic = known.remove(&id).unwrap_or_default();
+                before.traffic.insert(id.clone(), traffic.clone());
+                self.series_of(id, traffic, index == local).ok()
+            })
             .collect();
         drop(before);
         MemberMetrics {
@@ -270,7 +286,7 @@ impl Cluster {
         self.share.set(local.map_or(0.0, |(_, share)| share));
     }
 
-    fn series_of(&self, id: String, local: bool) -> Result<Series> {
+    fn series_of(&self, id: String, traffic: Arc<Traffic>, local: bool) -> Result<Series> {
         let label = [id.as_str()];
         let peer = if local {
             None
@@ -286,6 +302,7 @@ impl Cluster {
             circuit_opened: series(&self.circuit_opened, label)?,
             waits: OnceLock::new(),
             peer,
+            traffic,
             id,
         })
     }

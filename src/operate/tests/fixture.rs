@@ -1,5 +1,6 @@
 //! A member that can be looked at without one.
 
+use crate::operate::activity::*;
 use crate::operate::status::*;
 use crate::operate::*;
 use async_trait::async_trait;
@@ -48,6 +49,10 @@ impl Observed for Fixed {
         sample()
     }
 
+    fn activity(&self) -> Activity {
+        activity()
+    }
+
     fn owner(&self, repository: &str) -> Result<OwnerAnswer, NameError> {
         crate::shard::Repository::parse(repository)?;
         Ok(OwnerAnswer {
@@ -56,7 +61,11 @@ impl Observed for Fixed {
             address: "zot-2:5443".into(),
             local: false,
             pinned: false,
+            pin: None,
             health: HealthStatus::Up,
+            readers: vec!["zot-2".into(), "zot-1".into()],
+            reads_here: "is forwarded to zot-2".into(),
+            writes_here: "is forwarded to zot-2".into(),
             view: "000102030405060708090a0b0c0d0e0f".into(),
         })
     }
@@ -88,6 +97,7 @@ pub(crate) fn sample() -> Status {
     Status {
         member: "zot-1".into(),
         version: "0.1.0".into(),
+        now_unix: 1_800_000_000,
         uptime_seconds: 93_784,
         ready: true,
         draining: false,
@@ -139,6 +149,7 @@ pub(crate) fn sample() -> Status {
             fallbacks: 7,
             retries: 2,
         },
+        owner_down: "fallback".into(),
         configuration: refused(),
         certificates: vec![CertificateStatus {
             name: "member".into(),
@@ -168,6 +179,71 @@ fn member(n: usize, health: HealthStatus, same_view: Option<bool>) -> MemberStat
         } else {
             vec![format!("10.0.0.{n}:5443")]
         },
+        since: Some("2026-11-22T05:20:00.000Z".into()),
+        since_seconds: Some(610),
+        silent_seconds: (n == 3).then_some(612),
+        why: (n == 3).then(|| "connection <refused>".into()),
+        in_flight: n as u64,
+        queued: u64::from(n == 3),
+        traffic: TrafficStatus {
+            requests_per_second: 12.5 * n as f64,
+            errors_per_second: if n == 3 { 0.5 } else { 0.0 },
+            bytes_per_second: 3_500_000.0,
+            p50_ms: (n != 3).then_some(18.0),
+            p99_ms: (n != 3).then_some(1_250.0),
+        },
+    }
+}
+
+/// The same cluster when nothing is wrong.
+pub(crate) fn healthy() -> Status {
+    let mut status = sample();
+    for member in &mut status.view.members {
+        (member.health, member.circuit) = (HealthStatus::Up, CircuitStatus::Closed);
+        (member.draining, member.same_view) = (false, Some(true));
+        (member.why, member.silent_seconds) = (None, None);
+        member.queued = 0;
+        member.traffic.errors_per_second = 0.0;
+    }
+    status.replica.circuit = CircuitStatus::Closed;
+    status.writes.held = 0;
+    status.configuration.last_reload = None;
+    status.configuration.needs_restart.clear();
+    status.warnings.clear();
+    status
+}
+
+/// Some of everything.
+pub(crate) fn activity() -> Activity {
+    let member = |n: u64| MemberActivity {
+        id: format!("zot-{n}"),
+        slot_seconds: 5,
+        requests: (0..60).map(|slot| (slot * n) % 40).collect(),
+        errors: (0..60).map(|slot| u64::from(n == 3 && slot > 50)).collect(),
+    };
+    Activity {
+        members: (1..=3).map(member).collect(),
+        repositories: vec![RepositoryActivity {
+            repository: "app/web".into(),
+            owner: "zot-2".into(),
+            requests_per_second: 12.25,
+            errors_per_second: 0.5,
+            bytes_per_second: 3_500_000.0,
+        }],
+        errors: vec![ErrorEntry {
+            at: "2026-11-22T05:31:07.123Z".into(),
+            request_id: "cbb291f338c4f06771e9ca4851bdeba0".into(),
+            operation: "upload_start".into(),
+            repository: Some("app/<web>".into()),
+            member: "zot-3".into(),
+            status: 503,
+            reason: "owner_down".into(),
+        }],
+        changes: vec![ChangeEntry {
+            at: "2026-11-22T05:20:00.000Z".into(),
+            kind: "member".into(),
+            text: "zot-3 is down: connection <refused>".into(),
+        }],
     }
 }
 

@@ -1,0 +1,185 @@
+//! The repositories that are asked for most, in bounded memory: a space-saving sketch (Metwally,
+//! Agrawal, El Abbadi 2005) whose counts fade.
+
+use super::traffic::Sample;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Repositories that are counted at a time.
+const COUNTERS: usize = 64;
+/// How often counts fade, in seconds, and in what time by a factor of e: a steady rate shows as so
+/// many seconds of it.
+const FADE: u64 = 5;
+const MEMORY: f64 = 60.0;
+
+/// Counts by repository. A request that would have to wait for another's count is not counted.
+#[derive(Default)]
+pub(crate) struct Busiest {
+    /// Of this process alone: nobody can choose names that fall together.
+    random: RandomState,
+    sketch: Mutex<Sketch>,
+}
+
+/// One repository and its rates.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Busy {
+    pub(crate) repository: Arc<str>,
+    pub(crate) requests_per_second: f64,
+    pub(crate) errors_per_second: f64,
+    pub(crate) bytes_per_second: f64,
+}
+
+#[derive(Default)]
+struct Sketch {
+    faded: u64,
+    /// In the order of `counters`; scanned for each request.
+    hashes: Vec<u64>,
+    counters: Vec<Counter>,
+}
+
+struct Counter {
+    repository: Arc<str>,
+    requests: f64,
+    /// What it took over from the one whose place it has: its own may be as few as the rest.
+    inherited: f64,
+    errors: f64,
+    bytes: f64,
+}
+
+impl Busiest {
+    pub(super) fn count(&self, now: Duration, repository: &Arc<str>, sample: &Sample) {
+        let hash = self.random.hash_one(repository);
+        let Ok(mut sketch) = self.sketch.try_lock() else {
+            return;
+        };
+        sketch.fade(now);
+        let at = sketch.place_of(hash, repository);
+        if let Some(counter) = sketch.counters.get_mut(at) {
+            counter.requests += 1.0;
+            counter.errors += f64::from(u8::from(sample.failed));
+            counter.bytes += sample.bytes as f64;
+        }
+    }
+
+    /// The busiest ones, busiest first.
+    pub(crate) fn shown(&self, now: Duration, most: usize) -> Vec<Busy> {
+        let mut sketch = self
+            .sketch
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        sketch.fade(now);
+        let own = |counter: &Counter| (counter.requests - counter.inherited).max(0.0);
+        let mut shown: Vec<Busy> = sketch
+            .counters
+            .iter()
+            .map(|counter| Busy {
+                repository: counter.repository.clone(),
+                requests_per_second: own(counter) / MEMORY,
+                errors_per_second: counter.errors / MEMORY,
+                bytes_per_second: counter.bytes / MEMORY,
+            })
+            // Less than one request in ten minutes is no rate.
+            .filter(|busy| busy.requests_per_second > 1.0 / 600.0)
+            .collect();
+        drop(sketch);
+        shown.sort_by(|a, b| b.requests_per_second.total_cmp(&a.requests_per_second));
+        shown.truncate(most);
+        shown
+    }
+}
+
+impl Sketch {
+    fn fade(&mut self, now: Duration) {
+        let turn = now.as_secs() / FADE;
+        let passed = turn.saturating_sub(self.faded);
+        if passed == 0 {
+            return;
+        }
+        self.faded = turn;
+        let rest = (-((passed * FADE) as f64) / MEMORY).exp();
+        for counter in &mut self.counters {
+            counter.requests *= rest;
+            counter.inherited *= rest;
+            counter.errors *= rest;
+            counter.bytes *= rest;
+        }
+    }
+
+    /// Its own place, a free one, or that of the least busy.
+    fn place_of(&mut self, hash: u64, repository: &Arc<str>) -> usize {
+        let is_its = |at: &usize| self.counters[*at].repository == *repository;
+        let known = self.hashes.iter().position(|known| *known == hash);
+        if let Some(at) = known.filter(is_its) {
+            return at;
+        }
+        let least =
+            |a: &(usize, &Counter), b: &(usize, &Counter)| a.1.requests.total_cmp(&b.1.requests);
+        let taken = match self.counters.len() {
+            COUNTERS => self.counters.iter().enumerate().min_by(least),
+            _ => None,
+        };
+        let at = taken.map_or(self.counters.len(), |(at, _)| at);
+        let inherited = taken.map_or(0.0, |(_, counter)| counter.requests);
+        let counter = Counter {
+            repository: repository.clone(),
+            requests: inherited,
+            inherited,
+            errors: 0.0,
+            bytes: 0.0,
+        };
+        if at < self.counters.len() {
+            (self.hashes[at], self.counters[at]) = (hash, counter);
+        } else {
+            self.hashes.push(hash);
+            self.counters.push(counter);
+        }
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OK: Sample = Sample {
+        failed: false,
+        bytes: 10,
+        latency: None,
+    };
+
+    #[test]
+    fn a_busy_repository_is_found_among_thousands() {
+        let busiest = Busiest::default();
+        let names: Vec<Arc<str>> = (0..5_000).map(|n| format!("team/app-{n}").into()).collect();
+        let busy: Arc<str> = "library/busy".into();
+        for second in 0..600 {
+            let now = Duration::from_secs(second);
+            for nth in 0..20 {
+                busiest.count(now, &busy, &OK);
+                let other = (second as usize * 20 + nth) % names.len();
+                busiest.count(now, &names[other], &OK);
+            }
+        }
+        let shown = busiest.shown(Duration::from_secs(600), 10);
+        assert_eq!(&*shown[0].repository, "library/busy");
+        let rate = shown[0].requests_per_second;
+        assert!((18.0..22.0).contains(&rate), "{rate}");
+        assert!(shown.len() <= 10);
+        assert!(busiest.sketch.lock().unwrap().counters.len() <= COUNTERS);
+    }
+
+    #[test]
+    fn rates_fade_and_the_quiet_are_not_shown() {
+        let busiest = Busiest::default();
+        let name: Arc<str> = "a/b".into();
+        let failed = Sample { failed: true, ..OK };
+        for _ in 0..60 {
+            busiest.count(Duration::from_secs(1), &name, &failed);
+        }
+        let soon = busiest.shown(Duration::from_secs(2), 10);
+        assert!((soon[0].requests_per_second - 1.0).abs() < 0.01, "{soon:?}");
+        assert!((soon[0].errors_per_second - 1.0).abs() < 0.01, "{soon:?}");
+        assert_eq!(busiest.shown(Duration::from_secs(900), 10), []);
+    }
+}
