@@ -19,7 +19,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # command → Debian package that brings it
 declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
-  [curl]=curl [ip]=iproute2 [iptables]=iptables
+  [curl]=curl [ip]=iproute2 [iptables]=iptables [chromium]=chromium
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
   [dockerd]=docker.io [docker]=docker.io [debootstrap]=debootstrap
   [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl

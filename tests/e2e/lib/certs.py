@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-VALID_FOR = datetime.timedelta(days=1)
+# Longer than what is said to be near its end.
+VALID_FOR = datetime.timedelta(days=30)
 
 
 @dataclass(frozen=True)

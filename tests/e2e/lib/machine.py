@@ -39,7 +39,8 @@ of() { sed -n "s/^$1=-\\\\{0,1\\\\}//p" "$unit"; }
 run() { read -ra words < <(of "$1"); setpriv --reuid="$(of User)" --regid="$(of Group)" --clear-groups -- "${words[@]}"; }
 case "$*" in
   "enable --now shardlet")
-    install -d -o shardlet -g shardlet -m 700 /var/lib/shardlet
+    export RUNTIME_DIRECTORY="/run/$(of RuntimeDirectory)"
+    install -d -o shardlet -g shardlet -m 700 /var/lib/shardlet "$RUNTIME_DIRECTORY"
     set -a; source "$(of EnvironmentFile)"; set +a
     run ExecStart >/given/log 2>&1 &
     for _ in {1..300}; do curl -sf http://127.0.0.1:9900/healthz >/dev/null && exit 0; sleep 0.1; done
