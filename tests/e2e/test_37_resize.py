@@ -82,7 +82,7 @@ class Fleet:
             new = merged(yaml.safe_load(file.read_text()), {"cluster": {"members": list(listed)}})
             (folder / "new.yaml").write_text(yaml.safe_dump(new, sort_keys=False))
             said = shell(commands(DOCUMENT, "Give the members another list"), folder, member)
-            assert "the configuration is in force" in said and "same" in said, said
+            assert "the configuration is in force" in said and "placement, view" in said, said
 
     def settle(self, members: Sequence[Sidecar]) -> None:
         """As the document says that it is seen."""
