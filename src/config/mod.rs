@@ -13,6 +13,7 @@
 //! [`load`] throws the result away if anybody complained.
 
 mod cluster;
+mod duration;
 mod environment;
 mod findings;
 mod hash_key;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::duration::duration;
 use super::findings::{Findings, Wrong};
 use super::schema;
 use super::section::Section;
@@ -12,7 +13,7 @@ use super::settings::{
     AdminListener, ClientListener, KeyPairPaths, Listen, PeerListener, Queue, Registry,
     RegistryAddress, RegistryTls,
 };
-use super::values::{boolean, duration, number, parsed, path, socket_address};
+use super::values::{boolean, number, parsed, path, socket_address};
 use super::yaml::Node;
 use crate::shard::{Host, MemberAddress, Members};
 

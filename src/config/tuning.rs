@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::duration::{duration, spelled};
 use super::findings::Findings;
 use super::schema;
 use super::section::{Section, scalar};
@@ -14,8 +15,8 @@ use super::settings::{
     Timeouts, Traces,
 };
 use super::values::{
-    boolean, choice, collector, duration, log_filter, network, number, probe_path, sample, size,
-    spelled, token, url_path,
+    boolean, choice, collector, log_filter, network, number, probe_path, sample, size, token,
+    url_path,
 };
 use crate::shard::{BlobReads, CircuitLimits, OwnerDown, Policy, Thresholds};
 

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -12,9 +11,6 @@ use super::findings::Wrong;
 use super::schema::nearest;
 use super::settings::{Collector, ProbePath, Sample};
 use crate::shard::members::AddressError;
-
-/// Units of durations, in milliseconds.
-const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Units of sizes, in bytes.
 const SIZE_UNITS: [(&str, u64); 7] = [
@@ -27,27 +23,10 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("GB", 1_000_000_000),
 ];
 
-/// A whole number with its unit, `500ms`, `2s`, `1m` or `1h`, within bounds.
-pub(super) fn duration(
-    range: RangeInclusive<Duration>,
-) -> impl FnOnce(&str) -> Result<Duration, Wrong> {
-    move |text| {
-        let expected = "a duration such as `500ms`, `2s`, `1m` or `1h`";
-        let millis = with_unit(text, &DURATION_UNITS, "s", expected)?;
-        let duration = Duration::from_millis(millis);
-        if range.contains(&duration) {
-            return Ok(duration);
-        }
-        let (from, to) = (spelled(*range.start()), spelled(*range.end()));
-        Err(Wrong::expected(format!("a duration from {from} to {to}")))
-    }
-}
-
 /// A whole number of bytes with its unit, `64KiB` or `10MB`, within bounds.
 pub(super) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<u64, Wrong> {
     move |text| {
-        let expected = "a size such as `64KiB`, `1MiB` or `10MB`";
-        let bytes = with_unit(text, &SIZE_UNITS, "KiB", expected)?;
+        let bytes = bytes(text)?;
         if range.contains(&bytes) {
             return Ok(bytes);
         }
@@ -56,35 +35,30 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<u6
     }
 }
 
-fn with_unit(
-    text: &str,
-    units: &[(&str, u64)],
-    likely: &str,
-    expected: &str,
-) -> Result<u64, Wrong> {
+fn bytes(text: &str) -> Result<u64, Wrong> {
+    let expected = || Wrong::expected("a size such as `64KiB`, `1MiB` or `10MB`");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text[digits.len()..].trim_start();
     if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
-        return Err(Wrong::expected(expected));
+        return Err(expected());
     }
-    let known: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    let known = SIZE_UNITS.map(|(name, _)| name);
     if unit.is_empty() {
         let help = format!(
-            "write the unit: `{digits}{likely}`? Units are {}",
+            "write the unit: `{digits}KiB`? Units are {}",
             known.join(", ")
         );
-        return Err(Wrong::expected(expected).help(help));
+        return Err(expected().help(help));
     }
-    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
+    let Some((_, factor)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {
         let alike = known
-            .iter()
-            .find(|name| name.eq_ignore_ascii_case(unit))
-            .copied();
-        let help = match alike.or_else(|| nearest(unit, known.iter().copied())) {
+            .into_iter()
+            .find(|name| name.eq_ignore_ascii_case(unit));
+        let help = match alike.or_else(|| nearest(unit, known)) {
             Some(name) => format!("did you mean `{digits}{name}`?"),
             None => format!("units are {}", known.join(", ")),
         };
-        return Err(Wrong::expected(expected).help(help));
+        return Err(expected().help(help));
     };
     let number = digits
         .parse::<u64>()
@@ -93,22 +67,12 @@ fn with_unit(
     number.ok_or_else(|| Wrong::expected("a smaller number"))
 }
 
-/// A duration as it would be written in the file.
-pub(super) fn spelled(duration: Duration) -> String {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    largest_unit(millis, &DURATION_UNITS)
-}
-
 fn spelled_size(bytes: u64) -> String {
-    largest_unit(bytes, &SIZE_UNITS[..4])
-}
-
-fn largest_unit(number: u64, units: &[(&str, u64)]) -> String {
-    let fits = |factor: u64| number.is_multiple_of(factor) && (number > 0 || factor == 1000);
-    let unit = units.iter().rev().find(|(_, factor)| fits(*factor));
-    unit.map_or_else(
-        || number.to_string(),
-        |(name, factor)| format!("{}{name}", number / factor),
+    let mut units = SIZE_UNITS[..4].iter().rev();
+    let whole = units.find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    whole.map_or_else(
+        || format!("{bytes}B"),
+        |(name, factor)| format!("{}{name}", bytes / factor),
     )
 }
 
@@ -180,10 +144,19 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
 /// A network, or one address of it.
 pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
     let address = || text.parse::<IpAddr>().map(IpNet::from).map_err(drop);
-    text.parse::<IpNet>()
-        .or_else(|_| address())
-        .map(|net| net.trunc())
-        .map_err(|_| Wrong::expected("a network such as `10.0.0.0/8`, or an address"))
+    let wrong = || Wrong::expected("a network such as `10.0.0.0/8`, or an address");
+    let net = text.parse::<IpNet>().or_else(|_| address());
+    let net = net.map_err(|()| wrong())?;
+    // Who writes `10.0.0.1/8` has meant one address or a network of it, and they differ by millions.
+    if net.trunc() != net {
+        let help = format!(
+            "write `{}` for the network, or `{}` for the address",
+            net.trunc(),
+            net.addr()
+        );
+        return Err(wrong().help(help));
+    }
+    Ok(net)
 }
 
 /// The base of an OTLP collector's URLs.

@@ -10,11 +10,11 @@ const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.c
          registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
          reads: { blobs: any, owner_down: reject }\n\
          sticky: { cookie: lb, path: /ui }\n\
-         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1h, idle: 5m, commit: 10m, aftermath: 1m, drain: 0s, drain_delay: 1m }\n\
+         timeouts: { connect: 500ms, request_header: 1s, keepalive: 1d, idle: 1m30s, commit: 1.5m, aftermath: 1m, drain: 0s, drain_delay: 1m }\n\
          limits: { connections: 10_000, connections_per_address: 7, header_bytes: 10kB, h2_window: 64KiB, handshakes: 9, transfers: 8, upload_rate: 1kB, download_rate: 2KiB }\n\
          circuit: { failures: 1, open: 1s, open_limit: 1m }\n\
          reload: { watch: false }\n\
-         trusted_proxies: [10.1.2.3/8, '::1']\n\
+         trusted_proxies: [10.0.0.0/8, '::1']\n\
          probes: { interval: 5s, rise: 1, fall: 3, path: /readyz }\n\
          resolve: { interval: 1m }\n\
          log: { format: json, level: 'warn,shardlet::proxy=debug', requests: false }\n";
@@ -52,7 +52,9 @@ fn listeners_replica_and_reads() {
 fn times_limits_and_the_rest() {
     let config = good(ALL);
     assert_eq!(config.timeouts.connect, Duration::from_millis(500));
-    assert_eq!(config.timeouts.keepalive, Duration::from_secs(3600));
+    assert_eq!(config.timeouts.keepalive, Duration::from_secs(86_400));
+    assert_eq!(config.timeouts.idle, config.timeouts.commit);
+    assert_eq!(config.timeouts.idle, Duration::from_secs(90));
     assert_eq!(config.timeouts.drain, Duration::ZERO);
     assert_eq!(config.timeouts.drain_delay, Duration::from_secs(60));
     assert_eq!(
