@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -32,18 +33,15 @@ pub(super) struct Background {
 impl Background {
     /// Does the work of the generation in force, and of each that follows.
     pub(super) async fn follow(self) {
-        let mut generations = self.state.generations();
-        loop {
-            let generation = generations.borrow_and_update().clone();
-            // Ends with the next generation: nobody is asked twice.
-            let _tasks = self.begin(&generation);
+        let generations = self.state.generations();
+        one_at_a_time(generations, |generation| {
+            let tasks = self.begin(generation);
             // Only now: a question of the generation before that ended half-way would have taken the
             // news with it.
             generation.tell_change();
-            if generations.changed().await.is_err() {
-                return;
-            }
-        }
+            tasks
+        })
+        .await;
     }
 
     /// Begins the work of a generation. It ends when the result is dropped.
@@ -142,5 +140,80 @@ impl Background {
                 check.watch_party(party).await;
             });
         }
+    }
+}
+
+/// Does the work of each value that a channel brings, until the next one or its end.
+async fn one_at_a_time<T: Clone>(
+    mut values: watch::Receiver<T>,
+    begin: impl Fn(&T) -> JoinSet<()>,
+) {
+    loop {
+        let value = values.borrow_and_update().clone();
+        let mut work = begin(&value);
+        let goes_on = values.changed().await.is_ok();
+        // Waited for: a task that is just at work ends with its next pause, and nobody is to be asked,
+        // nor an address to be set, for a value that has had its day.
+        work.shutdown().await;
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    /// Counts the tasks that are there.
+    struct Here(Arc<AtomicUsize>);
+
+    impl Here {
+        fn new(count: &Arc<AtomicUsize>) -> Self {
+            count.fetch_add(1, Ordering::SeqCst);
+            Self(count.clone())
+        }
+    }
+
+    impl Drop for Here {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_work_before_has_ended_when_the_next_begins() {
+        const ROUNDS: usize = 5;
+        let count = Arc::new(AtomicUsize::new(0));
+        let left_over = AtomicUsize::new(0);
+        let (at_work, mut is_at_work) = tokio::sync::mpsc::unbounded_channel();
+        let (values, received) = watch::channel(0);
+        let working = one_at_a_time(received, |_| {
+            left_over.fetch_add(count.load(Ordering::SeqCst), Ordering::SeqCst);
+            let mut tasks = JoinSet::new();
+            let (here, at_work) = (Here::new(&count), at_work.clone());
+            tasks.spawn(async move {
+                let _here = here;
+                // In the middle of a step, where an abort cannot reach it.
+                at_work.send(()).unwrap();
+                thread::sleep(Duration::from_millis(20));
+                std::future::pending::<()>().await;
+            });
+            tasks
+        });
+        let changing = async {
+            for round in 1..=ROUNDS {
+                is_at_work.recv().await.unwrap();
+                values.send(round).unwrap();
+            }
+            is_at_work.recv().await.unwrap();
+            drop(values);
+        };
+        tokio::join!(working, changing);
+        assert_eq!(left_over.into_inner(), 0, "still there when the next began");
+        assert_eq!(count.load(Ordering::SeqCst), 0);
     }
 }
