@@ -21,6 +21,7 @@ pub fn load_alone(text: &str) -> Result<Config, Problems> {
         hash_key: Some(b"loremipsumdolors"),
         files: &NoFiles,
         surroundings: None,
+        elsewhere: false,
     };
     load(text, &SourceName::Stdin, &env)
 }

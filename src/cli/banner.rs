@@ -1,9 +1,8 @@
 //! What a member says about itself when it starts: enough to see on a screen of three terminals
-//! which one is which, and what is wrong with the configuration.
+//! which one is which. What is wrong stands in the log.
 
 use crate::observe::human::{columns, percent};
 use crate::operate::status::{ListenerStatus, Status};
-use crate::shard::text::printable;
 
 /// Members that are listed one by one; a long list would push everything else off the screen.
 const MAX_MEMBERS: usize = 12;
@@ -39,9 +38,6 @@ pub(crate) fn render(status: &Status) -> String {
     };
     let mut out = format!("shardlet {}: this is {}\n", status.version, status.member);
     out.push_str(&indented(&columns(&rows)));
-    for warning in &status.warnings {
-        out.push_str(&format!("  warning: {}\n", printable(warning)));
-    }
     out
 }
 
@@ -102,9 +98,7 @@ mod tests {
 
     #[test]
     fn the_banner_is_pinned() {
-        let mut status = sample();
-        status.warnings = vec!["peers are not asked for a certificate: cluster.insecure".into()];
-        insta::assert_snapshot!(render(&status));
+        insta::assert_snapshot!(render(&sample()));
     }
 
     #[test]

@@ -1,61 +1,69 @@
-//! `shardlet check`: is this configuration right?
+//! `shardlet check`: is this configuration right, and would a member start with it?
 
-use std::ffi::OsString;
+mod start;
+
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use super::{FAILED, output, source};
+use super::{FAILED, output, source_of};
 use crate::cli::machine::{Identity, load};
-use crate::config::{CONFIG_VARIABLE, Config, DEFAULT_FILE, Identified, SourceName};
+use crate::config::{Config, Identified, Problems, SourceName};
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Works on any machine: no name is looked up, and certificates that are not there are\n\
-                  remarks. Only `cluster.hash_key_file` must be readable.\n\n\
+    after_help = "Fails on whatever would keep a member from starting or working on this machine: the\n\
+                  configuration, certificates that peers or clients would refuse, files that cannot be read,\n\
+                  addresses that cannot be listened on, and a local member that nothing names.\n\n\
                   Examples:\n  \
                   shardlet check\n  \
-                  shardlet check proxy.yaml\n  \
-                  shardlet check --strict --here /etc/shardlet/proxy.yaml   on the machine that will run it\n  \
-                  render-config | shardlet check -"
+                  shardlet check /etc/shardlet/proxy.yaml\n  \
+                  shardlet check --strict --member zot-1\n  \
+                  render-config | shardlet check --elsewhere -      for another machine"
 )]
 pub(super) struct Args {
-    /// The configuration; `-` for standard input.
-    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_FILE)]
-    file: OsString,
-    /// The local member, if the file does not name it; else SHARDLET_MEMBER.
+    /// The configuration, instead of `--config`; `-` for standard input.
+    #[arg(value_name = "FILE")]
+    file: Option<OsString>,
+    /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses.
     #[arg(long, value_name = "ID")]
     member: Option<String>,
-    /// Fail on remarks as well, such as certificates that cannot be read.
+    /// Fail on remarks as well.
     #[arg(long)]
     strict: bool,
-    /// Also find out which member this machine is, as `run` would.
+    /// Another machine will run it: files that are missing here, and which member it is, are remarks.
     #[arg(long)]
-    here: bool,
+    elsewhere: bool,
 }
 
 /// Reports all problems, or what the configuration comes down to.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let Args {
         file,
         member,
         strict,
-        here,
+        elsewhere,
     } = args;
-    let source = source(Some(file));
-    let identity = if *here {
-        Identity::Needed
+    let source = source_of(file.as_deref(), config);
+    let identity = if *elsewhere {
+        Identity::Elsewhere
     } else {
-        Identity::Offline
+        Identity::Needed
     };
     let config = match load(&source, member.as_deref(), identity) {
         Ok(config) => config,
         Err(problems) => return output::rejected(&problems),
     };
+    let found = start::findings(&config, &source, *elsewhere);
+    let found = Problems::new(found.into_iter().chain(config.remarks.clone()).collect());
+    if found.count() > 0 {
+        return output::rejected(&found);
+    }
     let colors = output::colors();
-    for remark in &config.remarks {
+    for remark in found.iter() {
         output::message(&remark.render(colors));
     }
-    if *strict && !config.remarks.is_empty() {
+    if *strict && found.iter().next().is_some() {
         return ExitCode::from(FAILED);
     }
     output::result(&summary(&config, &source));
@@ -78,11 +86,15 @@ fn summary(config: &Config, source: &SourceName) -> String {
             )
         }
     };
+    let fingerprint = if config.key_known {
+        format!("view {}", view.fingerprint())
+    } else {
+        "view unknown without the hash key".to_owned()
+    };
     format!(
-        "{source} is fine: {}, placement {}, {}, {local}, view {}\n",
+        "{source} is fine: {}, placement {}, {}, {local}, {fingerprint}\n",
         count(members.len(), "member"),
         view.placement(),
         count(view.pins().len(), "pin"),
-        view.fingerprint(),
     )
 }

@@ -1,7 +1,7 @@
 //! `shardlet export`: what another program has to know of this cluster.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::import::tree::{self, Tree};
 use super::{FAILED, machine, output, source};
 use crate::cli::machine::{Identity, load};
-use crate::config::{CONFIG_VARIABLE, Config, RegistryAddress, SourceName};
+use crate::config::{Config, RegistryAddress, SourceName};
 use crate::shard::text::printable;
 use crate::shard::{BlobReads, OwnerDown, Placement};
 
@@ -43,9 +43,6 @@ enum What {
                   shardlet export zot-cluster -c proxy.yaml --registry-config zot.json | jq '.\"zot-1\"'"
 )]
 struct ZotCluster {
-    /// The configuration; `proxy.yaml` if nothing is named.
-    #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<OsString>,
     /// The zots' configuration, whose sync is looked at. Without it pins are refused, since they could be synced.
     #[arg(long, value_name = "FILE")]
     registry_config: Option<OsString>,
@@ -65,12 +62,9 @@ struct Block<'c> {
 }
 
 /// Prints, or says why not.
-pub(super) fn run(args: &Args) -> ExitCode {
-    let What::ZotCluster(ZotCluster {
-        config,
-        registry_config,
-    }) = &args.what;
-    let config = match load(&source(config.as_deref()), None, Identity::Offline) {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
+    let What::ZotCluster(ZotCluster { registry_config }) = &args.what;
+    let config = match load(&source(config), None, Identity::Offline) {
         Ok(config) => config,
         Err(problems) => return output::rejected(&problems),
     };

@@ -64,7 +64,7 @@ struct HaproxyArgs {
                   Examples:\n  \
                   shardlet import zot config.json > proxy.yaml\n  \
                   shardlet import zot config.json --write shardlet/\n  \
-                  shardlet import zot - < config.json | shardlet check -"
+                  shardlet import zot - < config.json | shardlet check --elsewhere -"
 )]
 struct ZotArgs {
     #[command(flatten)]

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::identity::Resolved;
+use super::output;
+use crate::config::identity::{NAME_IT, Resolved, Unidentified};
 use crate::config::{
     self, Config, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE, Problems, SourceName,
     Surroundings,
@@ -24,14 +25,22 @@ use crate::config::{
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most look-ups at the same time.
 const RESOLVE_THREADS: usize = 16;
+/// From one look for the local member to the next, while names do not resolve.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So many looks go by before it is said again that it is still waited for.
+const SAID_EVERY: u32 = 60;
 
 /// Whether a command needs to know which member this machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// It does; looks at this machine's addresses if nothing names the member.
     Needed,
+    /// It does, and waits for names that do not resolve yet.
+    Awaited,
     /// It works anywhere; the first member stands in if nothing names one.
     Offline,
+    /// As offline, and files that are missing here are no problem.
+    Elsewhere,
 }
 
 /// Reads a configuration with the files, environment and addresses of this machine.
@@ -53,7 +62,8 @@ pub(crate) fn load(
     let hash_key = variable(HASH_KEY_VARIABLE);
     let surroundings: Option<&dyn Surroundings> = match identity {
         Identity::Needed => Some(&Machine),
-        Identity::Offline => None,
+        Identity::Awaited => Some(&Patient),
+        Identity::Offline | Identity::Elsewhere => None,
     };
     let env = Environment {
         member_flag: member,
@@ -61,6 +71,7 @@ pub(crate) fn load(
         hash_key: hash_key.as_ref().map(|value| value.as_bytes()),
         files: &Machine,
         surroundings,
+        elsewhere: identity == Identity::Elsewhere,
     };
     config::load(&text, source, &env)
 }
@@ -138,6 +149,29 @@ impl Surroundings for Machine {
             resolved.insert(name, answer);
         }
         resolved
+    }
+}
+
+/// This machine at the start of a member, whose name may be published after it has started.
+struct Patient;
+
+impl Surroundings for Patient {
+    fn addresses(&self) -> io::Result<Vec<IpAddr>> {
+        Machine.addresses()
+    }
+
+    fn resolve(&self, names: &[&str]) -> Resolved {
+        Machine.resolve(names)
+    }
+
+    fn wait_for_names(&self, looks: u32, why: &Unidentified) -> bool {
+        if looks.is_multiple_of(SAID_EVERY) {
+            output::message(&format!(
+                "shardlet: waiting for names to resolve ({why}); {NAME_IT} to start without\n"
+            ));
+        }
+        thread::sleep(AGAIN);
+        true
     }
 }
 

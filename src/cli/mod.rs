@@ -19,13 +19,15 @@ mod reload;
 mod run;
 mod status;
 
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{DEFAULT_FILE, SourceName};
+use crate::config::{CONFIG_VARIABLE, DEFAULT_FILE, SourceName};
 
 /// Exit code of a check that failed, a wrong configuration included.
 const FAILED: u8 = 1;
@@ -36,7 +38,6 @@ const FAILED: u8 = 1;
 #[command(
     name = "shardlet",
     version,
-    args_conflicts_with_subcommands = true,
     after_help = "Without a command, `run` is meant.\n\n\
                   Exit codes: 0 fine, 1 a check failed or the configuration is wrong, 2 wrong usage.\n\n\
                   Examples:\n  \
@@ -48,6 +49,9 @@ const FAILED: u8 = 1;
                   shardlet --config proxy.yaml       start"
 )]
 struct Cli {
+    /// The configuration; else SHARDLET_CONFIG, else `proxy.yaml`. `-` is standard input.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<OsString>,
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -84,14 +88,26 @@ enum Command {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let Cli { command, run } = Cli::parse();
-    match command.unwrap_or(Command::Run(run)) {
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Owner(args) => owner::run(&args),
-        Command::Plan(args) => plan::run(&args),
+    let Cli {
+        config,
+        command,
+        run,
+    } = Cli::parse();
+    if command.is_some() && run.is_given() {
+        misused("--member stands after the command");
+    }
+    let command = command.unwrap_or(Command::Run(run));
+    if config.is_some() && !command.reads_configuration() {
+        misused("this command reads no configuration: it takes no --config");
+    }
+    let config = config.as_deref();
+    match command {
+        Command::Run(args) => run::run(&args, config),
+        Command::Check(args) => check::run(&args, config),
+        Command::Owner(args) => owner::run(&args, config),
+        Command::Plan(args) => plan::run(&args, config),
         Command::Import(args) => import::run(&args),
-        Command::Export(args) => export::run(&args),
+        Command::Export(args) => export::run(&args, config),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),
@@ -99,6 +115,39 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => papers::completions(&args),
         Command::Man(args) => papers::man(&args),
     }
+}
+
+impl Command {
+    /// Whether `--config` means anything to it.
+    fn reads_configuration(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Check(_) | Self::Owner(_) | Self::Plan(_) | Self::Export(_) => {
+                true
+            }
+            Self::Import(_)
+            | Self::Status(_)
+            | Self::Reload(_)
+            | Self::Drain(_)
+            | Self::Demo(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+}
+
+/// The configuration that a command has an argument of its own for, which stands for `--config`.
+fn source_of(own: Option<&OsStr>, config: Option<&OsStr>) -> SourceName {
+    if own.is_some() && config.is_some() {
+        misused("the configuration is named twice");
+    }
+    source(own.or(config))
+}
+
+/// Ends with the exit code of wrong usage.
+fn misused(message: &str) {
+    Cli::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
 }
 
 /// The form of a listing.
@@ -110,11 +159,13 @@ enum Format {
     Json,
 }
 
-/// The configuration that an option names: `-` is standard input, nothing is the default file.
+/// The configuration that an option names, else the variable, else the default file; `-` is standard
+/// input.
 fn source(option: Option<&OsStr>) -> SourceName {
-    match option {
+    let variable = env::var_os(CONFIG_VARIABLE);
+    match option.or(variable.as_deref()) {
         Some(path) if path == "-" => SourceName::Stdin,
-        // An empty variable counts as unset. (As a `PathBuf`, clap would refuse it.)
+        // An empty variable counts as unset.
         Some(path) if !path.is_empty() => SourceName::File(PathBuf::from(path)),
         Some(_) | None => SourceName::File(PathBuf::from(DEFAULT_FILE)),
     }

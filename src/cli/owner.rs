@@ -1,6 +1,6 @@
 //! `shardlet owner`: which member owns a repository?
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, BufRead};
 use std::process::ExitCode;
 
@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{FAILED, Format, output, source};
 use crate::cli::machine::{Identity, load};
-use crate::config::CONFIG_VARIABLE;
 use crate::shard::{Repository, View};
 
 /// What `owner` takes.
@@ -25,9 +24,6 @@ pub(super) struct Args {
     /// Names of repositories, without host and tag; `-` reads them from standard input.
     #[arg(value_name = "REPO", required = true)]
     repositories: Vec<String>,
-    /// The configuration; `proxy.yaml` if nothing is named.
-    #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<OsString>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -49,14 +45,13 @@ enum Verdict {
 }
 
 /// Prints the owner of each repository.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let Args {
         repositories,
-        config,
         format,
     } = args;
     // The owner does not depend on who asks.
-    let view = match load(&source(config.as_deref()), None, Identity::Offline) {
+    let view = match load(&source(config), None, Identity::Offline) {
         Ok(config) => config.view,
         Err(problems) => return output::rejected(&problems),
     };

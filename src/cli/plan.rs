@@ -8,13 +8,13 @@ mod names;
 mod resize;
 mod text;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{FAILED, Format, output, source};
+use super::{FAILED, Format, output, source, source_of};
 use crate::cli::machine::{Identity, load};
-use crate::config::{CONFIG_VARIABLE, Problems, SourceName};
+use crate::config::{Problems, SourceName};
 use crate::shard::{MemberId, View};
 use compare::Comparison;
 use names::Names;
@@ -35,8 +35,8 @@ use resize::Addition;
                   shardlet plan --to new.yaml --format json | jq .share_after"
 )]
 pub(super) struct Args {
-    /// The configuration of today; `proxy.yaml` if nothing is named.
-    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
+    /// The configuration of today, instead of `--config`.
+    #[arg(long, value_name = "FILE")]
     from: Option<OsString>,
     /// The configuration that is planned.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["add", "remove"])]
@@ -77,8 +77,8 @@ enum NoPlan {
 }
 
 /// Compares, and prints.
-pub(super) fn run(args: &Args) -> ExitCode {
-    match compare(args) {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
+    match compare(args, config) {
         Ok(code) => code,
         Err(NoPlan::Configuration(problems)) => output::rejected(&problems),
         Err(NoPlan::Other(message)) => {
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn compare(args: &Args) -> Result<ExitCode, NoPlan> {
+fn compare(args: &Args, config: Option<&OsStr>) -> Result<ExitCode, NoPlan> {
     let Args {
         from,
         to,
@@ -102,7 +102,7 @@ fn compare(args: &Args) -> Result<ExitCode, NoPlan> {
         svg,
         format,
     } = args;
-    let from_source = source(from.as_deref());
+    let from_source = source_of(from.as_deref(), config);
     let to_source = to.as_deref().map(|to| source(Some(to)));
     let inputs = [Some(&from_source), to_source.as_ref()];
     let stdin = inputs

@@ -1,6 +1,6 @@
 //! `shardlet run`: the sidecar itself.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{FAILED, output, source};
 use crate::cli::banner;
 use crate::cli::machine::{Identity, load};
-use crate::config::{CONFIG_VARIABLE, Config, LogFormat, SourceName};
+use crate::config::{Config, LogFormat, SourceName};
 use crate::observe::telemetry::{self, Format, LineWriter};
 use crate::run::{Drained, Loader, LogOutput, Server, Supervisor};
 
@@ -28,19 +28,24 @@ const FLUSH: Duration = Duration::from_secs(1);
                   connections, and requests in flight finish for up to `timeouts.drain`. Ctrl-C does without\n\
                   the delay. A second signal ends at once.")]
 pub(super) struct Args {
-    /// The configuration; `proxy.yaml` if nothing is named.
-    #[arg(long, short, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<OsString>,
     /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses.
     #[arg(long, value_name = "ID")]
     member: Option<String>,
 }
 
+impl Args {
+    /// Whether any of them was given.
+    pub(super) fn is_given(&self) -> bool {
+        let Self { member } = self;
+        member.is_some()
+    }
+}
+
 /// Starts the sidecar, and ends with it.
-pub(super) fn run(args: &Args) -> ExitCode {
-    let Args { config, member } = args;
-    let source = source(config.as_deref());
-    let config = match load(&source, member.as_deref(), Identity::Needed) {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
+    let Args { member } = args;
+    let source = source(config);
+    let config = match load(&source, member.as_deref(), Identity::Awaited) {
         Ok(config) => config,
         Err(problems) => return output::rejected(&problems),
     };

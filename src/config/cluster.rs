@@ -28,6 +28,7 @@ const PEER_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
 pub(super) struct Cluster {
     pub(super) tls: ClusterTls,
     pub(super) view: View,
+    pub(super) key_known: bool,
     pub(super) identified: Identified,
     pub(super) peer_limits: PeerLimits,
     pub(super) state: Option<PathBuf>,
@@ -100,6 +101,7 @@ pub(super) fn read(
     if out.failed() {
         return None;
     }
+    let key = key?;
     let list = listed.list.into_iter().map(|(member, _)| member).collect();
     let members = Members::new(list, &local)
         .map_err(|error| out.whole(error.to_string(), None))
@@ -113,7 +115,8 @@ pub(super) fn read(
         .ok()?;
     Some(Cluster {
         tls: tls?,
-        view: View::new(members, placement, &key?, pins),
+        view: View::new(members, placement, &key.key, pins),
+        key_known: key.known,
         identified,
         peer_limits,
         state,
@@ -134,7 +137,17 @@ fn tls(cluster: &Section<'_>, out: &mut Findings<'_>) -> Option<ClusterTls> {
                 key: key?,
             })
         }
-        (false, true) => Some(ClusterTls::Insecure),
+        (false, true) => {
+            if let Some(node) = cluster.node("insecure") {
+                let help = "for more than a trial: `tls: { ca: …, cert: …, key: … }`";
+                out.remark(
+                    &node.mark,
+                    "members are not asked for certificates: whoever reaches the peer listener is believed".into(),
+                    Some(help.into()),
+                );
+            }
+            Some(ClusterTls::Insecure)
+        }
         (true, true) => {
             let help = "remove `insecure` for mutual TLS, or `tls` for plain HTTP between members";
             if let Some(node) = cluster.node("insecure") {

@@ -28,6 +28,8 @@ pub struct Environment<'e> {
     /// Looks for the local member on this machine. Without it, a command works offline: if nothing
     /// names the local member, the first one stands in.
     pub surroundings: Option<&'e dyn Surroundings>,
+    /// Whether another machine will run it: the hash key may be missing here, and another stands in.
+    pub elsewhere: bool,
 }
 
 /// Reads files.

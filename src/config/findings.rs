@@ -81,6 +81,28 @@ impl<'t> Findings<'t> {
         self.elsewhere(Location::Whole { source }, message, help);
     }
 
+    /// Something odd about the file as a whole.
+    pub(super) fn whole_remark(&mut self, message: String, help: Option<String>) {
+        let source = self.source.to_string();
+        self.remark_elsewhere(Location::Whole { source }, message, help);
+    }
+
+    /// Something odd outside of the text.
+    pub(super) fn remark_elsewhere(
+        &mut self,
+        place: Location,
+        message: String,
+        help: Option<String>,
+    ) {
+        self.push(Problem {
+            severity: Severity::Remark,
+            place,
+            message,
+            excerpt: None,
+            help,
+        });
+    }
+
     /// Something wrong outside of the text.
     pub(super) fn elsewhere(&mut self, place: Location, message: String, help: Option<String>) {
         self.push(Problem {

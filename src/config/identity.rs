@@ -53,7 +53,17 @@ pub trait Surroundings {
 
     /// Resolves all names at once, within a bounded time. Names may be missing from the answer.
     fn resolve(&self, names: &[&str]) -> Resolved;
+
+    /// Whether to look again, after a while, for a member whose name may be one of those that do not
+    /// resolve yet. Asked after each look that was in vain, of which there were `looks` before.
+    fn wait_for_names(&self, _looks: u32, _why: &Unidentified) -> bool {
+        false
+    }
 }
+
+/// What to do where this machine does not say which member it is.
+pub const NAME_IT: &str =
+    "name it: `--member ID`, the variable SHARDLET_MEMBER, or `member: ID` in the file";
 
 /// The one member that has an address of this machine and listens on `port`.
 ///
@@ -87,6 +97,9 @@ pub fn by_address(
             port,
             local: local.to_vec(),
             tried: tried(members, port, resolved),
+            unresolved: members.iter().any(|member| {
+                member.address.port == port && !is_resolved(&member.address.host, resolved)
+            }),
         }),
         [_, _, ..] => Err(Unidentified::Ambiguous { port, matches }),
     }
@@ -99,6 +112,15 @@ fn addresses_of(host: &Host, resolved: &Resolved) -> Vec<IpAddr> {
             Some(Ok(addresses)) => addresses.clone(),
             Some(Err(_)) | None => Vec::new(),
         },
+    }
+}
+
+fn is_resolved(host: &Host, resolved: &Resolved) -> bool {
+    match host {
+        Host::Ip(_) => true,
+        Host::Name(name) => {
+            matches!(resolved.get(&**name), Some(Ok(addresses)) if !addresses.is_empty())
+        }
     }
 }
 
@@ -134,6 +156,8 @@ pub enum Unidentified {
         local: Vec<IpAddr>,
         /// Each member, with why it is not this one.
         tried: Vec<String>,
+        /// Whether the name of one that it could be does not resolve.
+        unresolved: bool,
     },
     /// More than one member has an address of this machine.
     Ambiguous {
@@ -144,11 +168,26 @@ pub enum Unidentified {
     },
 }
 
+impl Unidentified {
+    /// Whether the names that do not resolve may yet tell.
+    pub(super) fn may_resolve(&self) -> bool {
+        match self {
+            Self::NoMatch { unresolved, .. } => *unresolved,
+            Self::Ambiguous { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Unidentified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot tell which member this is: ")?;
         match self {
-            Self::NoMatch { port, local, tried } => write!(
+            Self::NoMatch {
+                port,
+                local,
+                tried,
+                unresolved: _,
+            } => write!(
                 f,
                 "no member has an address of this machine with the peer listener's port {port}; \
                  this machine has {}; tried {}",

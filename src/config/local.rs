@@ -3,7 +3,7 @@
 use super::cluster::Listed;
 use super::environment::{Environment, MEMBER_VARIABLE};
 use super::findings::{Findings, Wrong};
-use super::identity::{self, Identified, Resolved, Surroundings};
+use super::identity::{self, Identified, NAME_IT, Resolved, Surroundings};
 use super::problem::Location;
 use super::section::Section;
 use super::settings::Listen;
@@ -49,13 +49,16 @@ pub(super) fn local(
     }
     let members: Vec<Member> = listed.members().cloned().collect();
     match env.surroundings {
-        None => Some((members.first()?.id.clone(), Identified::Assumed)),
+        None => {
+            if env.elsewhere {
+                let message = "which member this is shows on its own machine".to_owned();
+                out.whole_remark(message, Some(NAME_IT.to_owned()));
+            }
+            Some((members.first()?.id.clone(), Identified::Assumed))
+        }
         Some(surroundings) => search(&members, listen.peers.address.port(), surroundings)
             .map_err(|message| {
-                let help = format!(
-                    "name it: `--member ID`, the variable {MEMBER_VARIABLE}, or `member: ID` in the file"
-                );
-                out.whole(message, Some(help));
+                out.whole(message, Some(NAME_IT.to_owned()));
             })
             .ok(),
     }
@@ -76,15 +79,24 @@ fn search(
         Host::Name(_) | Host::Ip(_) => None,
     };
     let names: Vec<_> = members.iter().filter_map(named).collect();
-    let resolved = if names.is_empty() {
-        Resolved::new()
-    } else {
-        surroundings.resolve(&names.iter().map(|name| &**name).collect::<Vec<_>>())
-    };
-    let own = surroundings.addresses().map_err(|error| {
-        format!("cannot tell which member this is: the addresses of this machine: {error}")
-    })?;
-    identity::by_address(members, port, &own, &resolved)
-        .map(|(id, address)| (id, Identified::Address(address)))
-        .map_err(|error| error.to_string())
+    let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+    let mut looks = 0;
+    loop {
+        let resolved = if names.is_empty() {
+            Resolved::new()
+        } else {
+            surroundings.resolve(&names)
+        };
+        let own = surroundings.addresses().map_err(|error| {
+            format!("cannot tell which member this is: the addresses of this machine: {error}")
+        })?;
+        match identity::by_address(members, port, &own, &resolved) {
+            Ok((id, address)) => return Ok((id, Identified::Address(address))),
+            // Never by elimination: of two members whose names do not resolve, either could be meant.
+            Err(error) if error.may_resolve() && surroundings.wait_for_names(looks, &error) => {
+                looks = looks.saturating_add(1);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
 }

@@ -77,6 +77,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         let cluster::Cluster {
             tls: cluster,
             view,
+            key_known,
             identified,
             peer_limits,
             state,
@@ -87,6 +88,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             registry,
             cluster,
             view,
+            key_known,
             identified,
             peer_limits,
             state,

@@ -24,12 +24,8 @@ const REPLICA_PORT: u16 = 5001;
 const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 const QUEUE_LIMIT: usize = 1024;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest PEM file that is looked into, in bytes.
-const MAX_PEM_BYTES: usize = 1024 * 1024;
 /// The longest path of a Unix socket, in bytes (unix(7): `sun_path`, less the zero at its end).
 const MAX_SOCKET_BYTES: usize = 107;
-/// What every PEM file has (RFC 7468).
-const PEM_MARK: &[u8] = b"-----BEGIN ";
 
 /// Reads `listen`. Listeners that would collide are a problem here, not at the start.
 pub(super) fn listen(root: &Section<'_>, out: &mut Findings<'_>) -> Listen {
@@ -99,24 +95,8 @@ pub(super) fn required_file(
     out: &mut Findings<'_>,
 ) -> Option<PathBuf> {
     let written = section.required(key, out, path)?;
-    let file = out.file(&written);
-    // A remark only: a configuration is often checked on another machine than the one that has the
-    // keys. Whoever starts with it must load the files anyway.
-    let fault = match out.files().read(&file, MAX_PEM_BYTES) {
-        Ok(content)
-            if content
-                .windows(PEM_MARK.len())
-                .any(|window| window == PEM_MARK) =>
-        {
-            None
-        }
-        Ok(_) => Some("is no PEM file".to_owned()),
-        Err(error) => Some(format!("cannot be read: {error}")),
-    };
-    if let (Some(fault), Some(node)) = (fault, section.node(key)) {
-        out.remark(&node.mark, format!("{} {fault}", file.display()), None);
-    }
-    Some(file)
+    // What is in it is looked at by `crate::tls`, whenever it is to be used.
+    Some(out.file(&written))
 }
 
 fn collisions(

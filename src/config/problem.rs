@@ -101,15 +101,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with one configuration; at least one problem, in the order of the file.
+/// All that is wrong with one configuration, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     list: Vec<Problem>,
 }
 
 impl Problems {
-    /// The caller saw at least one problem among them.
-    pub(super) fn new(list: Vec<Problem>) -> Self {
+    /// In the order in which they are to be read.
+    pub(crate) fn new(list: Vec<Problem>) -> Self {
         Self { list }
     }
 

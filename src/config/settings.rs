@@ -26,6 +26,8 @@ pub struct Config {
     pub cluster: ClusterTls,
     /// Members with the local one, placement, hash key and pins, as one value.
     pub view: View,
+    /// Whether the hash key is the cluster's. If not, the view is good for a check alone.
+    pub key_known: bool,
     /// How the local member was found out.
     pub identified: Identified,
     /// How much work is sent to each of the other members.

@@ -102,6 +102,7 @@ pub(super) fn load(path: &Path) -> Result<Config, Problems> {
         hash_key: None,
         files: &Disk,
         surroundings: None,
+        elsewhere: false,
     };
     config::load(&text, &source, &env)
 }

@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
+use rustls::pki_types::UnixTime;
+
 use super::serving::Swaps;
 use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::metrics::Certificate;
 use crate::shard::Members;
-use crate::tls::{TlsFileError, TlsMaterial};
+use crate::tls::check::near_end;
+use crate::tls::{TlsFaults, TlsMaterial};
 use crate::upstream::{Credentials, DialError, Trust};
 
 /// What is shown on both sides of this member.
@@ -17,6 +21,8 @@ pub(super) struct Certificates {
     /// What we show to peers.
     trust: Arc<Trust>,
     in_use: Mutex<TlsMaterial>,
+    /// Why what the files hold now is not in use.
+    refused: ArcSwapOption<String>,
 }
 
 /// What peers are shown of these.
@@ -33,6 +39,7 @@ impl Certificates {
             swaps,
             trust,
             in_use: Mutex::new(material),
+            refused: ArcSwapOption::empty(),
         })
     }
 
@@ -68,6 +75,7 @@ impl Certificates {
             self.trust.replace(credentials(material));
             *in_use = material.clone();
         }
+        self.refused.store(None);
         generation.take_credentials()
     }
 
@@ -76,8 +84,13 @@ impl Certificates {
         self.trust.renew();
     }
 
+    /// Why the files' certificates are not those in use, if they are not.
+    pub(super) fn refused(&self) -> Option<Arc<String>> {
+        self.refused.load_full()
+    }
+
     /// Certificates have changed on disk: all of them are taken, or none.
-    pub(super) fn take(&self, state: &State, change: Result<TlsMaterial, TlsFileError>) {
+    pub(super) fn take(&self, state: &State, change: Result<TlsMaterial, TlsFaults>) {
         let taken = change
             .map_err(|error| error.to_string())
             .and_then(|material| {
@@ -103,6 +116,7 @@ impl Certificates {
             Ok(()) => tracing::info!("certificates reloaded"),
             Err(error) => {
                 tracing::error!(%error, "changed certificates are not taken; the old ones stay in use");
+                self.refused.store(Some(Arc::new(error)));
             }
         }
     }
@@ -110,6 +124,7 @@ impl Certificates {
 
 /// Says when the certificates in use expire.
 pub(super) fn report_expiry(state: &State, material: &TlsMaterial) {
+    let now = UnixTime::now();
     let client = material
         .client
         .iter()
@@ -120,6 +135,10 @@ pub(super) fn report_expiry(state: &State, material: &TlsMaterial) {
         .map(|(_, pair)| (Certificate::Member, pair));
     let in_use = client.chain(member).map(|(certificate, pair)| {
         state.metrics.tls_expiry(certificate, pair.not_after());
+        if let Some(near_end) = near_end(pair.not_after(), now) {
+            let certificate = certificate.as_str();
+            tracing::warn!(certificate, "the certificate {near_end}");
+        }
         (certificate, pair.not_after())
     });
     state.certificates.store(Arc::new(in_use.collect()));

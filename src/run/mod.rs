@@ -89,6 +89,13 @@ pub enum Drained {
     },
 }
 
+/// What is legal and probably not meant, once for each time that a configuration is taken.
+fn log_remarks(config: &Config) {
+    for remark in &config.remarks {
+        tracing::warn!("{remark}");
+    }
+}
+
 impl Server {
     /// Binds and begins to serve. Must run inside a tokio runtime; returns once every listener
     /// accepts. `loader` reads the configuration again for a reload; none if there is no file.

@@ -187,9 +187,13 @@ impl Observer {
             "it is not known yet what other members may be writing: writes wait".to_owned()
         });
         let differing = snapshot.disputes();
+        let refused = self.reloader.certificates.refused().map(|why| {
+            format!("changed certificates are not taken, the old ones stay in use: {why}")
+        });
         let report = self.reloader.report.load();
         let remarks = report.shown.remarks.iter().cloned();
         remarks
+            .chain(refused)
             .chain(starting)
             .chain(differing)
             .chain(leaving)

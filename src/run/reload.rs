@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use rustls::pki_types::UnixTime;
 
 use super::certificates::{self, Certificates};
 use super::fixed::Fixed;
@@ -17,7 +18,7 @@ use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
 use crate::shard::ownership::PartyId;
 use crate::tls::content_digest::{content_digest, content_digest_in_background};
-use crate::tls::{TlsFiles, TlsMaterial};
+use crate::tls::{Authority, TlsFiles, TlsMaterial, replica_authority};
 use crate::upstream::Upstreams;
 
 /// Reads the configuration anew, as at the start; may block.
@@ -60,6 +61,7 @@ pub(super) struct Report {
 struct Ready {
     config: Config,
     material: TlsMaterial,
+    replica_authority: Option<Authority>,
     needs_restart: Vec<String>,
 }
 
@@ -206,15 +208,25 @@ impl Reloader {
                 let each = problems.iter().map(ToString::to_string);
                 each.collect::<Vec<_>>()
             })?;
-            let material = TlsFiles::of(&config).load();
-            let material = material.map_err(|error| vec![error.to_string()])?;
-            Ok::<_, Vec<String>>((config, material))
+            let look = TlsFiles::of(&config).look(UnixTime::now());
+            let authority = replica_authority(&config.registry);
+            match (look.material, authority) {
+                (Ok(material), Ok(authority)) => Ok((config, material, authority)),
+                (material, authority) => {
+                    let faults = material.err().unwrap_or_default().0;
+                    let faults = faults.into_iter().chain(authority.err());
+                    let problems: Vec<String> = faults.map(|fault| fault.to_string()).collect();
+                    Err(problems)
+                }
+            }
         });
-        let (config, material) = read.await.map_err(|error| vec![error.to_string()])??;
+        let read = read.await.map_err(|error| vec![error.to_string()])?;
+        let (config, material, replica_authority) = read?;
         let needs_restart = self.fixed.compare(&config)?;
         Ok(Ready {
             config,
             material,
+            replica_authority,
             needs_restart,
         })
     }
@@ -223,11 +235,12 @@ impl Reloader {
         let Ready {
             config,
             material,
+            replica_authority,
             needs_restart,
         } = ready;
         let before = self.state.generation();
         let upstreams = Upstreams::new(
-            &config.registry,
+            (&config.registry, replica_authority.as_ref()),
             config.view.members(),
             &config.timeouts,
             self.certificates.trust(),
@@ -255,6 +268,7 @@ impl Reloader {
             tracing::error!(%error, "the members' certificates cannot be checked");
         }
         certificates::report_expiry(&self.state, &material);
+        super::log_remarks(&config);
         Ok((super::observe::Shown::of(&config), needs_restart))
     }
 }

@@ -26,14 +26,14 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Metrics, SpanEnd};
 use crate::observe::traces::{Told, Tracer};
 use crate::shard::ownership::Event;
-use crate::tls::{TlsFileError, TlsFiles};
+use crate::tls::{Authority, TlsFaults, TlsFiles, TlsMaterial, replica_authority};
 use crate::upstream::{Asker, DialError, Trust, Upstreams};
 
 /// Why a member cannot start.
 #[derive(Debug)]
 pub enum StartError {
     /// A certificate, key or authority is of no use.
-    Tls(TlsFileError),
+    Tls(TlsFaults),
     /// rustls does not take what the files hold.
     TlsSetup(String),
     /// An upstream cannot be called at all.
@@ -108,7 +108,7 @@ pub(super) async fn start(
     loader: Option<Loader>,
 ) -> Result<Server, StartError> {
     let files = TlsFiles::of(&config);
-    let material = files.load().map_err(StartError::Tls)?;
+    let (material, replica_authority) = read(&files, &config).await?;
     let Serving {
         clients: client_tls,
         peers: peer_tls,
@@ -119,7 +119,7 @@ pub(super) async fn start(
     let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));
     let asker = Asker::new(authority_file.clone());
-    let (state, spans) = state(&config, log, &trust, asker)?;
+    let (state, spans) = state(&config, replica_authority.as_ref(), log, &trust, asker)?;
     certificates::report_expiry(&state, &material);
     hear_knocks(&swaps, &state);
     let certificates = Certificates::new(swaps, trust, material);
@@ -182,6 +182,20 @@ fn spawn(tasks: &mut JoinSet<()>, state: &State, work: impl Future<Output = ()> 
     });
 }
 
+/// What the files hold, if this member can work with it.
+async fn read(
+    files: &TlsFiles,
+    config: &Config,
+) -> Result<(TlsMaterial, Option<Authority>), StartError> {
+    let material = files.load_in_background().await.map_err(StartError::Tls)?;
+    let registry = config.registry.clone();
+    let authority = tokio::task::spawn_blocking(move || replica_authority(&registry)).await;
+    let authority = authority.map_err(|error| StartError::TlsSetup(error.to_string()))?;
+    let authority = authority.map_err(|fault| StartError::Tls(fault.into()))?;
+    super::log_remarks(config);
+    Ok((material, authority))
+}
+
 /// A former member that is turned away is alive.
 fn hear_knocks(swaps: &Swaps, state: &Arc<State>) {
     let state = state.clone();
@@ -196,13 +210,14 @@ fn hear_knocks(swaps: &Swaps, state: &Arc<State>) {
 
 fn state(
     config: &Config,
+    replica_authority: Option<&Authority>,
     log: Option<LogOutput>,
     trust: &Arc<Trust>,
     asker: Asker,
 ) -> Result<(Arc<State>, Option<Receiver<Told>>), StartError> {
     let metrics = Metrics::new().map_err(StartError::Metrics)?;
     let upstreams = Upstreams::new(
-        &config.registry,
+        (&config.registry, replica_authority),
         config.view.members(),
         &config.timeouts,
         trust,

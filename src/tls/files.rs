@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{Error, RootCertStore};
 
 /// A certificate chain (leaf first) and its private key, known to belong together.
 #[derive(Debug, Clone)]
@@ -25,19 +25,33 @@ impl KeyPair {
     /// Reads a PEM chain and a PEM key from disk.
     ///
     /// # Errors
-    /// A file that cannot be read, holds no certificate or key, or a key that is not the leaf's.
-    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsFileError> {
-        let chain = certificates(cert)?;
-        let key_pem = read(key)?;
-        let key_der = PrivateKeyDer::from_pem_slice(&key_pem)
-            .map_err(|_| TlsFileError::new(key, "holds no private key in PEM form"))?;
+    /// Files that cannot be read, hold no certificate or key, or a key that is not the leaf's.
+    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsFaults> {
+        let key_read = read(key).and_then(|pem| {
+            PrivateKeyDer::from_pem_slice(&pem)
+                .map_err(|_| TlsFault::new(key, "holds no private key in PEM form"))
+        });
+        let (chain, key_der) = match (certificates(cert), key_read) {
+            (Ok(chain), Ok(key)) => (chain, key),
+            (chain, key) => {
+                let faults = chain.err().into_iter().chain(key.err());
+                return Err(TlsFaults(faults.collect()));
+            }
+        };
         let not_after = not_after(&chain[0])
-            .ok_or_else(|| TlsFileError::new(cert, "holds a certificate that is no valid X.509"))?;
+            .ok_or_else(|| TlsFault::new(cert, "holds a certificate that is no valid X.509"))?;
         let secret = key_der.secret_der().to_vec();
-        let certified =
-            CertifiedKey::from_der(chain, key_der, &super::provider()).map_err(|error| {
-                TlsFileError::new(key, format!("does not fit {}: {error}", cert.display()))
-            })?;
+        let certified = CertifiedKey::from_der(chain, key_der, &super::provider());
+        let certified = certified.map_err(|error| {
+            let cert_name = cert.display();
+            if let Error::InconsistentKeys(_) = error {
+                TlsFault::new(key, format!("is not the private key of {cert_name}"))
+            } else if let Error::InvalidCertificate(_) = error {
+                TlsFault::new(cert, format!("cannot be used: {error}"))
+            } else {
+                TlsFault::new(key, format!("cannot be used with {cert_name}: {error}"))
+            }
+        })?;
         Ok(Self {
             certified: std::sync::Arc::new(certified),
             key_der: secret,
@@ -57,6 +71,11 @@ impl KeyPair {
             .iter()
             .map(|der| der.as_ref().to_vec())
             .collect()
+    }
+
+    /// The certificate itself, in DER.
+    pub fn leaf_der(&self) -> Option<&[u8]> {
+        self.certified.cert.first().map(AsRef::as_ref)
     }
 
     /// The private key in DER. Never log it.
@@ -88,13 +107,13 @@ impl Authority {
     ///
     /// # Errors
     /// A file that cannot be read, holds no certificate, or one that is no trust anchor.
-    pub fn load(path: &Path) -> Result<Self, TlsFileError> {
+    pub fn load(path: &Path) -> Result<Self, TlsFault> {
         let certificates = certificates(path)?;
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
-            roots.add(certificate.clone()).map_err(|error| {
-                TlsFileError::new(path, format!("is no usable authority: {error}"))
-            })?;
+            roots
+                .add(certificate.clone())
+                .map_err(|error| TlsFault::new(path, format!("is no usable authority: {error}")))?;
         }
         let der = certificates
             .iter()
@@ -119,47 +138,87 @@ impl Authority {
 
 /// Why a TLS file is of no use. Says the path and the fault, never any key material.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFileError {
+pub struct TlsFault {
     path: PathBuf,
     fault: String,
+    missing: bool,
 }
 
-impl TlsFileError {
-    fn new(path: &Path, fault: impl Into<String>) -> Self {
+/// All that is wrong with some TLS files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFaults(pub Vec<TlsFault>);
+
+impl TlsFault {
+    /// `fault` goes on after the name of the file.
+    pub fn new(path: &Path, fault: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
             fault: fault.into(),
+            missing: false,
         }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is wrong with it.
+    pub fn fault(&self) -> &str {
+        &self.fault
+    }
+
+    /// Whether nothing is known of what it holds, since it cannot be read.
+    pub fn is_missing(&self) -> bool {
+        self.missing
     }
 }
 
-impl std::fmt::Display for TlsFileError {
+impl std::fmt::Display for TlsFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.path.display(), self.fault)
     }
 }
 
-impl std::error::Error for TlsFileError {}
+impl std::error::Error for TlsFault {}
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
-    std::fs::read(path).map_err(|error| TlsFileError::new(path, format!("cannot be read: {error}")))
+impl std::fmt::Display for TlsFaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let each: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&each.join("; "))
+    }
+}
+
+impl std::error::Error for TlsFaults {}
+
+impl From<TlsFault> for TlsFaults {
+    fn from(fault: TlsFault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsFault> {
+    std::fs::read(path).map_err(|error| TlsFault {
+        missing: true,
+        ..TlsFault::new(path, format!("cannot be read: {error}"))
+    })
 }
 
 /// At least one certificate, or an error.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
     let pem = read(path)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsFileError::new(path, format!("is no valid PEM: {error}")))?;
+        .map_err(|error| TlsFault::new(path, format!("is no valid PEM: {error}")))?;
     if chain.is_empty() {
-        return Err(TlsFileError::new(path, "holds no certificate in PEM form"));
+        return Err(TlsFault::new(path, "holds no certificate in PEM form"));
     }
     // The framework parses the same bytes with the same crate, and panics where this fails.
     if chain
         .iter()
         .any(|der| x509_parser::parse_x509_certificate(der).is_err())
     {
-        return Err(TlsFileError::new(
+        return Err(TlsFault::new(
             path,
             "holds a certificate that is no valid X.509",
         ));

@@ -16,7 +16,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::extensions::GeneralName;
 
 use super::Authority;
-use crate::shard::{Host, MemberId, Members};
+use crate::shard::{Host, Member, MemberId, Members};
 
 /// Verifies the client certificates of the peer listener. Authority and members can be swapped
 /// while connections are open; a connection keeps the verdict of its own handshake.
@@ -106,27 +106,40 @@ impl fmt::Debug for MemberVerifier {
 
 /// Every name by which a member's certificate may name it: its id and the host of its address.
 fn member_names(members: &Members) -> HashMap<Name, MemberId> {
-    let named = members.iter().flat_map(|(_, member)| {
-        let host = match &member.address.host {
-            Host::Name(name) => Name::Dns(name.to_ascii_lowercase()),
-            Host::Ip(ip) => Name::Ip(*ip),
-        };
-        let id = &member.id;
-        [(Name::Dns(id.to_string()), id.clone()), (host, id.clone())]
-    });
+    let named = members
+        .iter()
+        .flat_map(|(_, member)| names_of(member).map(|name| (name, member.id.clone())));
     named.collect()
+}
+
+/// A member's id, and the host of its address.
+pub(super) fn names_of(member: &Member) -> [Name; 2] {
+    let host = match &member.address.host {
+        Host::Name(name) => Name::Dns(name.to_ascii_lowercase()),
+        Host::Ip(ip) => Name::Ip(*ip),
+    };
+    [Name::Dns(member.id.to_string()), host]
 }
 
 /// A subject alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Name {
+pub(super) enum Name {
     Dns(String),
     Ip(IpAddr),
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
 /// The names of a certificate, as they are written: a wildcard is no member's name, or any
 /// certificate of the company for `*.example` would open the peer listener.
-fn certificate_names(certificate: &CertificateDer<'_>) -> Vec<Name> {
+pub(super) fn certificate_names(certificate: &CertificateDer<'_>) -> Vec<Name> {
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
         return Vec::new();
     };
@@ -217,7 +230,6 @@ impl ClientCertVerifier for MemberVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::Member;
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     use std::sync::Mutex;
 

@@ -4,15 +4,16 @@
 //! Everything TLS of this crate goes through rustls with the `ring` provider, named explicitly, so
 //! that a second provider elsewhere in the dependency tree can never be picked up by accident.
 
+pub(crate) mod check;
 pub(crate) mod content_digest;
 mod files;
 mod members;
 mod reload;
 mod serving;
 
-pub(crate) use files::{Authority, KeyPair, TlsFileError};
+pub(crate) use files::{Authority, KeyPair, TlsFault, TlsFaults};
 pub(crate) use members::{Knock, MemberVerifier};
-pub(crate) use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, watch};
+pub(crate) use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, replica_authority, watch};
 pub(crate) use serving::{ServingKey, client_listener, peer_listener};
 
 use std::sync::Arc;

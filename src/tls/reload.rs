@@ -1,11 +1,15 @@
 //! Certificates that change on disk are taken without a restart: the files are compared every few
 //! seconds by content.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Authority, KeyPair, TlsFileError};
-use crate::config::{ClusterTls, Config};
+use rustls::pki_types::UnixTime;
+
+use super::check::{self, Verdict};
+use super::{Authority, KeyPair, TlsFault, TlsFaults};
+use crate::config::{ClusterTls, Config, Identified, Registry};
+use crate::shard::Member;
 use crate::tls::content_digest::content_digest_in_background;
 
 /// How often the files are compared.
@@ -18,6 +22,9 @@ pub(crate) struct TlsFiles {
     pub client: Option<(PathBuf, PathBuf)>,
     /// Authority, certificate and key between members, unless the cluster is insecure.
     pub cluster: Option<(PathBuf, PathBuf, PathBuf)>,
+    /// Whose certificate the cluster's is: the local member's; where nobody knows which that is, one
+    /// of these.
+    pub whose: Vec<Member>,
 }
 
 /// What [`TlsFiles`] hold, parsed.
@@ -29,10 +36,19 @@ pub(crate) struct TlsMaterial {
     pub cluster: Option<(Authority, KeyPair)>,
 }
 
+/// What a look at the files has brought.
+pub(crate) struct Look {
+    /// What they hold, if all of it can be used; else all that is wrong.
+    pub material: Result<TlsMaterial, TlsFaults>,
+    /// What is odd about them.
+    pub remarks: Vec<TlsFault>,
+}
+
 impl TlsFiles {
     /// The files that a configuration names.
     pub(crate) fn of(config: &Config) -> Self {
         let clients = config.listen.clients.tls.as_ref();
+        let members = config.view.members();
         Self {
             client: clients.map(|tls| (tls.cert.clone(), tls.key.clone())),
             cluster: match &config.cluster {
@@ -41,24 +57,71 @@ impl TlsFiles {
                 }
                 ClusterTls::Insecure => None,
             },
+            whose: if config.identified == Identified::Assumed {
+                members.iter().map(|(_, member)| member.clone()).collect()
+            } else {
+                vec![members.get(members.local()).clone()]
+            },
         }
     }
 
-    /// Reads and checks every file.
+    /// Reads every file, and checks whether those who will be shown them would take them now. May
+    /// block.
+    pub(crate) fn look(&self, now: UnixTime) -> Look {
+        let (mut faults, mut remarks) = (Vec::new(), Vec::new());
+        let mut judge = |cert: &Path, verdict: Verdict| {
+            let named = |what: Vec<String>| what.into_iter().map(|what| TlsFault::new(cert, what));
+            remarks.extend(named(verdict.remarks));
+            TlsFaults(named(verdict.faults).collect())
+        };
+        let mut keep = |found: TlsFaults| faults.extend(found.0);
+        let mut material = TlsMaterial {
+            client: None,
+            cluster: None,
+        };
+        if let Some((cert, key)) = &self.client {
+            match KeyPair::load(cert, key) {
+                Ok(pair) => {
+                    keep(judge(cert, check::for_clients(&pair, now)));
+                    material.client = Some(pair);
+                }
+                Err(found) => keep(found),
+            }
+        }
+        if let Some((ca, cert, key)) = &self.cluster {
+            match (Authority::load(ca), KeyPair::load(cert, key)) {
+                (Ok(authority), Ok(pair)) => {
+                    let verdict = check::for_peers(&pair, &authority, &self.whose, now);
+                    keep(judge(cert, verdict));
+                    material.cluster = Some((authority, pair));
+                }
+                (authority, pair) => {
+                    keep(TlsFaults(authority.err().into_iter().collect()));
+                    keep(pair.err().unwrap_or_default());
+                }
+            }
+        }
+        let material = if faults.is_empty() {
+            Ok(material)
+        } else {
+            Err(TlsFaults(faults))
+        };
+        Look { material, remarks }
+    }
+
+    /// The same away from the tasks that serve requests, for those who only want to use them.
     ///
     /// # Errors
-    /// The first file that is of no use, with its fault.
-    pub(crate) fn load(&self) -> Result<TlsMaterial, TlsFileError> {
-        let client = self
-            .client
-            .as_ref()
-            .map(|(cert, key)| KeyPair::load(cert, key))
-            .transpose()?;
-        let cluster = match &self.cluster {
-            Some((ca, cert, key)) => Some((Authority::load(ca)?, KeyPair::load(cert, key)?)),
-            None => None,
-        };
-        Ok(TlsMaterial { client, cluster })
+    /// All that is wrong with them.
+    pub(crate) async fn load_in_background(&self) -> Result<TlsMaterial, TlsFaults> {
+        let files = self.clone();
+        let look = tokio::task::spawn_blocking(move || files.look(UnixTime::now()).material);
+        look.await.unwrap_or_else(|_| {
+            let paths = self.paths().take(1);
+            let fault =
+                |path: &PathBuf| TlsFault::new(path, "or another of them is not understood");
+            Err(TlsFaults(paths.map(fault).collect()))
+        })
     }
 
     /// Every path among them.
@@ -72,30 +135,50 @@ impl TlsFiles {
     }
 }
 
+/// What the replica's certificate must be signed by. May block.
+///
+/// # Errors
+/// A file that cannot be read, or that holds no authority.
+pub(crate) fn replica_authority(registry: &Registry) -> Result<Option<Authority>, TlsFault> {
+    let tls = registry.tls.as_ref();
+    tls.map(|tls| Authority::load(&tls.ca)).transpose()
+}
+
 /// Compares the files for ever and hands what has changed since `in_use` was read to `apply`: the
 /// new material, or why the new files are of no use (then the old ones stay in force). Each change
-/// is reported once.
+/// is reported once. Files that were refused are looked at again and again: a certificate may
+/// become valid without any change.
 pub(crate) async fn watch(
     files: TlsFiles,
-    in_use: TlsMaterial,
+    mut in_use: TlsMaterial,
     interval: Duration,
-    mut apply: impl FnMut(Result<TlsMaterial, TlsFileError>),
+    mut apply: impl FnMut(Result<TlsMaterial, TlsFaults>),
 ) {
     let paths: Vec<PathBuf> = files.paths().cloned().collect();
-    let mut seen = content_digest_in_background(paths.clone()).await;
-    // They may have changed before the digest was taken.
-    let now = files.load();
-    if !matches!(&now, Ok(now) if *now == in_use) {
-        apply(now);
-    }
+    let mut seen = None;
+    let mut refused = None;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = content_digest_in_background(paths.clone()).await;
-        if now != seen {
-            seen = now;
-            apply(files.load());
+        let digest = content_digest_in_background(paths.clone()).await;
+        if seen == Some(digest) && refused.is_none() {
+            continue;
+        }
+        let has_changed = seen.replace(digest) != Some(digest);
+        match files.load_in_background().await {
+            Ok(material) => {
+                if material != in_use || refused.is_some() {
+                    apply(Ok(material.clone()));
+                }
+                (in_use, refused) = (material, None);
+            }
+            Err(faults) => {
+                if has_changed || refused.as_ref() != Some(&faults) {
+                    apply(Err(faults.clone()));
+                }
+                refused = Some(faults);
+            }
         }
     }
 }
@@ -105,11 +188,47 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn what_was_refused_is_taken_once_it_is_valid() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let now = Duration::from_secs(UnixTime::now().as_secs());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["a".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + now + Duration::from_secs(2);
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(path("a.crt"), certificate.pem()).unwrap();
+        std::fs::write(path("a.key"), key.serialize_pem()).unwrap();
+        let files = TlsFiles {
+            client: Some((path("a.crt"), path("a.key"))),
+            ..TlsFiles::default()
+        };
+        let in_use = TlsMaterial {
+            client: None,
+            cluster: None,
+        };
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let watching = watch(files, in_use, Duration::from_millis(20), |change| {
+            tell.send(change.map(drop).map_err(|faults| faults.to_string()))
+                .unwrap();
+        });
+        let listening = async {
+            let refused = told.recv().await.unwrap().unwrap_err();
+            assert!(refused.contains("a.crt is not valid before "), "{refused}");
+            // Said once, however often it is looked at.
+            assert_eq!(told.recv().await, Some(Ok(())));
+        };
+        tokio::select! {
+            () = watching => unreachable!("it watches for ever"),
+            () = listening => {}
+        }
+    }
+
+    #[tokio::test]
     async fn a_change_before_the_first_look_is_seen() {
         let gone = || PathBuf::from("/nowhere/at.all");
         let files = TlsFiles {
             client: Some((gone(), gone())),
-            cluster: None,
+            ..TlsFiles::default()
         };
         let in_use = TlsMaterial {
             client: None,

@@ -26,6 +26,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 
 use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::{MemberAddress, MemberIndex, Members};
+use crate::tls::Authority;
 use target::{PeerName, Target};
 
 /// Every upstream of one generation.
@@ -68,12 +69,13 @@ pub enum Load {
 
 impl Upstreams {
     /// Upstreams for these members, of which none is callable until it has an address (a Unix
-    /// socket has one from the start). Addresses that an earlier generation has found are kept.
+    /// socket has one from the start). Addresses that an earlier generation has found are kept. The
+    /// registry comes with the authority that its `tls` names.
     ///
     /// # Errors
-    /// A replica authority that cannot be read.
+    /// A socket that the framework cannot name.
     pub fn new(
-        registry: &Registry,
+        (registry, authority): (&Registry, Option<&Authority>),
         members: &Members,
         timeouts: &Timeouts,
         trust: &Arc<Trust>,
@@ -83,7 +85,12 @@ impl Upstreams {
             RegistryAddress::Tcp(address) => Some(address.clone()),
             RegistryAddress::Unix(_) => None,
         };
-        let replica = Upstream::new(Target::replica(registry, timeouts)?, name, trust, false);
+        let replica = Upstream::new(
+            Target::replica(registry, authority, timeouts)?,
+            name,
+            trust,
+            false,
+        );
         let peer = |member: &crate::shard::Member| {
             let target = Target::peer(member, timeouts);
             Upstream::new(target, Some(member.address.clone()), trust, true)

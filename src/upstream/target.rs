@@ -111,7 +111,11 @@ fn wrap(authority: &Authority) -> Arc<CaType> {
 }
 
 impl Target {
-    pub(super) fn replica(registry: &Registry, timeouts: &Timeouts) -> Result<Self, DialError> {
+    pub(super) fn replica(
+        registry: &Registry,
+        authority: Option<&Authority>,
+        timeouts: &Timeouts,
+    ) -> Result<Self, DialError> {
         let (place, host) = match &registry.address {
             RegistryAddress::Tcp(address) => (Endpoint::Address, address.host.to_string()),
             RegistryAddress::Unix(path) => {
@@ -121,10 +125,6 @@ impl Target {
                 (Endpoint::Unix(path.to_owned()), String::new())
             }
         };
-        let authority = match &registry.tls {
-            Some(tls) => Some(Authority::load(&tls.ca).map_err(|e| DialError(e.to_string()))?),
-            None => None,
-        };
         let name = registry
             .tls
             .as_ref()
@@ -132,7 +132,7 @@ impl Target {
         let names = Names {
             host: name.clone(),
             id: name,
-            authority: authority.as_ref().map(wrap),
+            authority: authority.map(wrap),
         };
         Ok(Self::new(
             place,

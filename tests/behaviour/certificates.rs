@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::cluster::authority::{Authority, Signed};
+use crate::cluster::bad_pairs;
 use crate::cluster::client::certificate_shown;
 use crate::cluster::{Cluster, Plan, Request, eventually};
 
@@ -58,6 +59,65 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not_ta
         shown(&cluster, address).await.unwrap(),
         renewed.der().as_ref()
     );
+}
+
+#[tokio::test]
+async fn a_pair_that_peers_would_refuse_is_never_taken() {
+    // Each of the first eight gets a pair of its own kind.
+    let cluster = Cluster::start(Plan::of(9)).await;
+    let (folder, plan) = (cluster.folder.path(), cluster.plan());
+    let names = |index: usize| vec![plan.id(index), plan.ip().to_string()];
+    let caller = cluster.authority.sign(&names(8));
+    let caller = cluster.authority.client(Some(&caller), &["http/1.1"]);
+    let shown = async |index: usize| {
+        let address = plan.peer_address(index);
+        certificate_shown(address, caller.clone()).await.unwrap()
+    };
+    let mut before = Vec::new();
+    for index in 0..8 {
+        before.push(shown(index).await);
+        let bad = &bad_pairs::all(&cluster.authority, &names(index))[index];
+        bad.write(folder, &plan.id(index));
+    }
+    for (index, before) in before.iter().enumerate() {
+        let bad = &bad_pairs::all(&cluster.authority, &names(index))[index];
+        let (kind, member) = (bad.kind, cluster.at(index));
+        eventually(&format!("the {kind} to be refused"), async || {
+            member.warnings().contains(bad.reason)
+        })
+        .await;
+        let (file, warnings) = (
+            format!("{}.{}", plan.id(index), bad.file),
+            member.warnings(),
+        );
+        assert!(warnings.contains(&file), "{kind}: {warnings}");
+        assert!(member.metric(&reloads("member", "error")) >= 1.0, "{kind}");
+
+        // It goes on with the one before, on new connections too.
+        assert_eq!(shown(index).await, *before, "{kind}");
+        assert_eq!(write_through(&cluster, 8, index).await, 201, "{kind}");
+        assert_eq!(write_through(&cluster, index, 8).await, 201, "{kind}");
+
+        let reloaded = member.server.reload().await;
+        assert!(!reloaded.taken, "{kind}");
+        let problems = reloaded.problems.join("\n");
+        assert!(problems.contains(bad.reason), "{kind}: {problems}");
+        let error = member.start_error().await;
+        assert!(
+            error.contains(bad.reason) && error.contains(&file),
+            "{kind}: {error}"
+        );
+    }
+    for index in 0..8 {
+        let good = cluster.authority.sign(&names(index));
+        good.write(folder, &plan.id(index));
+        eventually("a good pair to be taken", async || {
+            let member = cluster.at(index);
+            member.warnings().is_empty() && member.metric(&reloads("member", "ok")) >= 1.0
+        })
+        .await;
+        assert_eq!(shown(index).await, good.der().as_ref());
+    }
 }
 
 #[tokio::test]

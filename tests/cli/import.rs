@@ -24,7 +24,7 @@ fn imported(kind: &str, file: &Path) -> (String, String) {
     let file = file.to_str().unwrap();
     let (code, proxy, notes) = run(&["import", kind, file]);
     assert_eq!(code, 0, "{file}: {notes}");
-    let (code, out, err) = run_with_input(&["check", "-"], &proxy);
+    let (code, out, err) = run_with_input(&["check", "--elsewhere", "-"], &proxy);
     assert_eq!(code, 0, "{file}: {err}\n{proxy}");
     assert!(out.contains("<stdin> is fine: "), "{out}");
     for note in notes.lines() {
@@ -158,7 +158,7 @@ fn written_files_hold_the_key_apart_and_zot_on_loopback() {
     for text in [&read(0), &read(2), &out, &notes] {
         assert!(!text.contains("loremipsumdolors"), "{text}");
     }
-    let (code, out, err) = run(&["check", &files[0]]);
+    let (code, out, err) = run(&["check", "--elsewhere", &files[0]]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("3 members, placement zot"), "{out}");
     insta::assert_snapshot!("import_written_zot_json", read(2));

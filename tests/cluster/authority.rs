@@ -31,8 +31,18 @@ impl Authority {
 
     /// A certificate for these DNS names and IP addresses.
     pub fn sign(&self, names: &[String]) -> Signed {
+        self.sign_changed(names, |_| ())
+    }
+
+    /// The same, with a change.
+    pub fn sign_changed(
+        &self,
+        names: &[String],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Signed {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Signed {
             certificate: certificate.der().clone(),
@@ -91,6 +101,16 @@ impl Signed {
     pub fn write(&self, folder: &Path, name: &str) {
         std::fs::write(folder.join(format!("{name}.crt")), &self.certificate_pem).unwrap();
         std::fs::write(folder.join(format!("{name}.key")), self.key.serialize_pem()).unwrap();
+    }
+
+    /// The certificate in PEM.
+    pub fn pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The key in PEM.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
     }
 
     /// The certificate in DER.

@@ -49,6 +49,7 @@ fn load(file: &Path) -> Result<Config, Problems> {
         hash_key: None,
         files: &Disk,
         surroundings: None,
+        elsewhere: false,
     };
     config::load(&text, &SourceName::File(file.to_owned()), &environment)
 }
@@ -97,6 +98,15 @@ impl Member {
             file,
             tls,
         }
+    }
+
+    /// Why another process could not start with the same files.
+    pub async fn start_error(&self) -> String {
+        let config = load(&self.file).unwrap();
+        let started = Server::start(config, None, None).await;
+        started
+            .err()
+            .map_or_else(String::new, |error| error.to_string())
     }
 
     /// Where it listens.

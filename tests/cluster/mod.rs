@@ -3,6 +3,7 @@
 //! answered.
 
 pub mod authority;
+pub mod bad_pairs;
 pub mod client;
 pub mod collector;
 pub mod frames;

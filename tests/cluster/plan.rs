@@ -15,6 +15,9 @@ const TIMEOUTS: &str =
 const QUIET_PROBES: &str = "interval: 1h, timeout: 60s, fall: 100";
 /// Verdicts by probes, soon.
 const EAGER_PROBES: &str = "interval: 100ms, timeout: 5s, rise: 1, fall: 1";
+/// How a member whose certificate its peers do not know is listed by itself, since it would not start
+/// with one that does not name it.
+const OWN_HOST: &str = "own.invalid";
 
 /// A cluster to be started.
 #[derive(Clone)]
@@ -130,7 +133,7 @@ impl Plan {
 
     /// Whether members may not know each other by theirs.
     pub fn has_strange_certificates(&self) -> bool {
-        !self.certificate_names.is_empty()
+        (0..self.size()).any(|index| self.is_stranger(index))
     }
 
     /// Whom one member lists, instead of everybody.
@@ -230,7 +233,18 @@ impl Plan {
         for name in names.iter_mut().filter(|name| *name == "IP") {
             *name = self.ip.to_string();
         }
+        if self.is_stranger(index) {
+            names.push(OWN_HOST.to_owned());
+        }
         names
+    }
+
+    /// Whether peers do not know a member by its certificate.
+    fn is_stranger(&self, index: usize) -> bool {
+        let names = self.certificate_names.get(&index);
+        names.is_some_and(|names| {
+            !names.contains(&self.id(index)) && !names.iter().any(|name| name == "IP")
+        })
     }
 
     /// A member's proxy.yaml.
@@ -268,7 +282,8 @@ impl Plan {
         };
         let everybody = (0..self.size()).collect();
         let listed = self.lists.get(&index).unwrap_or(&everybody);
-        let members: Vec<String> = listed.iter().map(|at| self.member_line(*at)).collect();
+        let line = |at: &usize| self.member_line(*at, *at == index);
+        let members: Vec<String> = listed.iter().map(line).collect();
         let _ = writeln!(
             yaml,
             "cluster: {{ {cluster_more}, {trust}, members: [ {} ] }}",
@@ -304,16 +319,17 @@ impl Plan {
         yaml
     }
 
-    fn member_line(&self, index: usize) -> String {
+    fn member_line(&self, index: usize, own: bool) -> String {
         // The certificate carries the id as well, so the other address needs no other certificate.
         if let Some(Some(link)) = self.links.get(&Before::Peers(index)) {
             return format!("{{ id: {}, address: \"{link}\" }}", self.id(index));
         }
-        let host = self
-            .hosts
-            .get(&index)
-            .cloned()
-            .unwrap_or_else(|| self.ip.to_string());
+        let host = if own && self.is_stranger(index) {
+            OWN_HOST.to_owned()
+        } else {
+            let host = self.hosts.get(&index).cloned();
+            host.unwrap_or_else(|| self.ip.to_string())
+        };
         format!(
             "{{ id: {}, address: \"{host}:{}\" }}",
             self.id(index),

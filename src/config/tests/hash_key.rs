@@ -7,7 +7,7 @@ const KEY: &str = "loremipsumdolors";
 fn fingerprint(text: &str, env: &Environment<'_>) -> Result<String, String> {
     load(text, &source(), env)
         .map(|config| config.view.fingerprint().to_string())
-        .map_err(|problems| problems.to_string())
+        .map_err(|problems| told(&problems))
 }
 
 fn with_file(content: &[u8]) -> Result<String, String> {

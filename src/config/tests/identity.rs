@@ -189,7 +189,7 @@ fn flag_before_variable_before_file_before_addresses() {
 #[test]
 fn unknown_members_are_named_with_their_source() {
     let files = Memory::default();
-    let fail = |env: Environment<'_>, more: &str| identify(&env, more).unwrap_err().to_string();
+    let fail = |env: Environment<'_>, more: &str| told(&identify(&env, more).unwrap_err());
     let env = || offline(&files);
     assert_eq!(
         fail(
@@ -240,4 +240,61 @@ fn unknown_members_are_named_with_their_source() {
         ),
         "{error}"
     );
+}
+
+/// A machine whose name is published at the third look.
+#[derive(Default)]
+struct Late(std::cell::Cell<u32>);
+
+impl Surroundings for Late {
+    fn addresses(&self) -> io::Result<Vec<IpAddr>> {
+        NOBODY.addresses()
+    }
+
+    fn resolve(&self, names: &[&str]) -> Resolved {
+        let host = Host {
+            names: &[("zot-2", "127.0.0.1")],
+            ..NOBODY
+        };
+        if self.0.get() < 2 { NOBODY } else { host }.resolve(names)
+    }
+
+    fn wait_for_names(&self, looks: u32, why: &Unidentified) -> bool {
+        assert!(
+            why.to_string().contains("zot-2:5443: no such name"),
+            "{why}"
+        );
+        assert_eq!(looks, self.0.get());
+        self.0.set(looks + 1);
+        true
+    }
+}
+
+#[test]
+fn a_member_waits_for_names_and_for_nothing_else() {
+    let files = Memory::default();
+    let late = Late::default();
+    let env = Environment {
+        surroundings: Some(&late),
+        ..offline(&files)
+    };
+    // Another member's address rules itself out. By elimination it would be zot-2 at the first look; but
+    // then it would be zot-2 on every machine that no member is on.
+    let text = minimal("").replace("zot-1:5443", "10.0.0.9:5443");
+    let config = load(&text, &source(), &env).unwrap();
+    let by = Identified::Address("127.0.0.1".parse().unwrap());
+    assert_eq!(
+        (config.view.members().local().get(), config.identified),
+        (1, by)
+    );
+    assert_eq!(late.0.get(), 2);
+
+    // No name can tell any more.
+    let text = text.replace("zot-2:5443", "10.0.0.8:5443");
+    let error = load(&text, &source(), &env).unwrap_err().to_string();
+    assert!(
+        error.contains("no member has an address of this machine"),
+        "{error}"
+    );
+    assert_eq!(late.0.get(), 2);
 }

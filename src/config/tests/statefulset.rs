@@ -140,7 +140,7 @@ fn a_pod_beyond_the_number_of_replicas_is_told_so() {
         .clone();
     let id: MemberId = "zot-2".parse().expect("an id");
     assert_eq!(members.find(&id), Some(members.local()));
-    let problem = at("zot-3").expect_err("a pod too many").to_string();
+    let problem = told(&at("zot-3").expect_err("a pod too many"));
     assert_eq!(
         problem,
         "SHARDLET_MEMBER: bad value `zot-3`: expected the id of a member (with 3 replicas they are zot-0 to zot-2)"

@@ -38,6 +38,7 @@ impl Generation {
             resolve,
             listen: _,
             cluster: _,
+            key_known: _,
             identified: _,
             log: _,
             telemetry: _,
@@ -47,7 +48,6 @@ impl Generation {
             remarks: _,
         } = config;
         let view = Arc::new(view.clone());
-        let members = metrics.members(&view);
         metrics.replica_limit(registry.max_in_flight.get());
         metrics.transfers_limit(limits.transfers.get());
         let former_members =
@@ -65,7 +65,7 @@ impl Generation {
         });
         let generation = Self {
             number: before.map_or(0, |before| before.number + 1),
-            metrics: members,
+            metrics: metrics.members(&view),
             policy: *reads,
             sticky: sticky.clone(),
             timeouts: timeouts.clone(),
