@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -159,8 +158,8 @@ def test_certificates_of_their_own_and_what_is_to_be_seen_of_them(secrets: Path)
 
 
 def _carry_out(section: str, folder: Path) -> str:
-    path = f"{Path(binary()).resolve().parent}{os.pathsep}{os.environ['PATH']}"
-    return run(["bash", "-ec", f"cd {folder}\n{commands(DOCUMENT, section)}"], env={"PATH": path})
+    script = f'shardlet() {{ "$SHARDLET" "$@"; }}\ncd {folder}\n{commands(DOCUMENT, section)}'
+    return run(["bash", "-ec", script], env={"SHARDLET": str(Path(binary()).resolve())})
 
 
 def _install(secrets: Path, at: Path, *, ca: str | None = None, pair: bool = False) -> None:
