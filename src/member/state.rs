@@ -157,8 +157,9 @@ impl State {
         self.carry_out(effects);
         self.transfers.set_limit(next.limits.transfers);
         before.note_change();
+        self.generations.send_replace(next.clone());
+        // Last: peers are being asked by now, and writes wait for that.
         self.keep_change(&before.view, &next.view);
-        self.generations.send_replace(next);
     }
 
     /// Keeps another view for people.

@@ -193,20 +193,21 @@ impl Said {
     }
 
     fn writes(&mut self, status: &Status) {
-        let told = |id: &str| {
+        // A warning that says so already may name several members.
+        let told = |words: [&str; 2]| {
             let mut warnings = status.warnings.iter();
-            warnings.any(|warning| warning.starts_with(id))
+            warnings.any(|warning| words.iter().all(|word| warning.contains(word)))
         };
         // What a dead member had as its view is no news.
         let differs = status.view.members.iter().filter(|member| {
             member.health != HealthStatus::Down && member.same_view == Some(false)
         });
-        for MemberStatus { id, .. } in differs.filter(|member| !told(&member.id)) {
+        for MemberStatus { id, .. } in differs.filter(|member| !told([&member.id, "view"])) {
             self.warn(format!(
                 "{id} has another view: writes on which the two disagree wait, then are refused."
             ));
         }
-        if !status.writes.ready && !told("it is not known yet") {
+        if !status.writes.ready && !told(["it is not known yet", "writes wait"]) {
             self.warn(
                 "It is not known yet what other members may be writing: writes wait.".to_owned(),
             );
