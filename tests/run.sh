@@ -23,7 +23,7 @@ declare -A PACKAGE_OF=(
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
   [dockerd]=docker.io [docker]=docker.io [debootstrap]=debootstrap
   [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
-  [shellcheck]=shellcheck [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
+  [shellcheck]=shellcheck [faketime]=faketime [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
 )
 # Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
 GO_MODULES=(

@@ -16,7 +16,8 @@ use crate::shard::{BlobReads, OwnerDown, Placement};
 /// An address that nobody has (RFC 5737): a zot never calls the others, since all that reaches it is its own. Names
 /// would be looked up at its start.
 const NOBODY: &str = "192.0.2.1";
-const REGISTRIES: &[&str] = &["extensions", "sync", "registries"];
+/// Where zot is told whom to sync from.
+pub(super) const REGISTRIES: &[&str] = &["extensions", "sync", "registries"];
 
 /// What `export` takes.
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,8 @@ pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     }
 }
 
-fn read(source: &SourceName) -> Result<Tree, String> {
+/// A zot's configuration, or distribution's.
+pub(super) fn read(source: &SourceName) -> Result<Tree, String> {
     let text = machine::text(source).map_err(|problems| problems.render(output::colors()))?;
     tree::parse(&text).map_err(|notes| notes.render(source))
 }
@@ -111,6 +113,53 @@ fn blocks<'c>(
     config: &'c Config,
     zot: Option<&Tree>,
 ) -> Result<BTreeMap<&'c str, Addition<'c>>, Vec<String>> {
+    let reasons = reasons(config, zot);
+    let view = &config.view;
+    let (Some(hash_key), Some(port), []) = (
+        view.zot_hash_key(),
+        replica_port(config),
+        reasons.as_slice(),
+    ) else {
+        return Err(reasons);
+    };
+    let members = view.members();
+    let block = |own: usize| Block {
+        members: (0..members.len())
+            .map(|at| {
+                if at == own {
+                    own_entry(port)
+                } else {
+                    format!("{NOBODY}:{}", at + 1)
+                }
+            })
+            .collect(),
+        hash_key,
+    };
+    let addition = |(index, member): (crate::shard::MemberIndex, &'c crate::shard::Member)| {
+        (
+            member.id.as_str(),
+            Addition {
+                cluster: block(index.get()),
+            },
+        )
+    };
+    Ok(members.iter().map(addition).collect())
+}
+
+/// How a zot names itself: on an address of its machine, with its port.
+pub(super) fn own_entry(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn replica_port(config: &Config) -> Option<u16> {
+    match &config.registry.address {
+        RegistryAddress::Tcp(address) => Some(address.port),
+        RegistryAddress::Unix(_) => None,
+    }
+}
+
+/// Why a zot with a `cluster` block would write what another owns, or forward what it should serve.
+pub(super) fn reasons(config: &Config, zot: Option<&Tree>) -> Vec<String> {
     let mut reasons = Vec::new();
     let view = &config.view;
     if view.placement() != Placement::Zot {
@@ -128,46 +177,16 @@ fn blocks<'c>(
     if config.reads.blobs != BlobReads::Owner {
         reasons.push("it takes `reads.blobs: owner`, for the same reason".to_owned());
     }
-    let port = match &config.registry.address {
-        RegistryAddress::Tcp(address) => address.port,
-        RegistryAddress::Unix(_) => {
-            reasons.push(
-                "a zot finds itself by its port, and `registry.address` is a socket".to_owned(),
-            );
-            0
-        }
-    };
-    let hash_key = view.zot_hash_key();
-    if hash_key.is_none() {
+    if replica_port(config).is_none() {
+        reasons
+            .push("a zot finds itself by its port, and `registry.address` is a socket".to_owned());
+    }
+    if view.zot_hash_key().is_none() {
         reasons.push("zot's hashKey is text, and the bytes of this hash key are none".to_owned());
     }
     reasons.extend(pins(config, zot));
     reasons.extend(zot.into_iter().flat_map(renamed));
-    let Some(hash_key) = hash_key.filter(|_| reasons.is_empty()) else {
-        return Err(reasons);
-    };
-    let members = view.members();
-    let block = |own: usize| Block {
-        members: (0..members.len())
-            .map(|at| {
-                if at == own {
-                    format!("127.0.0.1:{port}")
-                } else {
-                    format!("{NOBODY}:{}", at + 1)
-                }
-            })
-            .collect(),
-        hash_key,
-    };
-    let addition = |(index, member): (crate::shard::MemberIndex, &'c crate::shard::Member)| {
-        (
-            member.id.as_str(),
-            Addition {
-                cluster: block(index.get()),
-            },
-        )
-    };
-    Ok(members.iter().map(addition).collect())
+    reasons
 }
 
 /// Pins over names that are synced: zot does not know pins.

@@ -1,12 +1,13 @@
 //! The command line: what was asked for, and which room answers.
 //!
 //! Exit codes, of every command: 0 fine, 1 a check failed, 2 wrong usage. A configuration that is
-//! missing or wrong is a failed check.
+//! missing or wrong is a failed check; for `doctor`, whose findings are of others, it is 2.
 
 mod ask;
 mod banner;
 mod check;
 mod demo;
+mod doctor;
 mod drain;
 mod export;
 mod import;
@@ -72,6 +73,8 @@ enum Command {
     Import(import::Args),
     /// Print what another program has to know of this cluster.
     Export(export::Args),
+    /// Find out what is wrong with the running fleet, the replica and its configuration.
+    Doctor(doctor::Args),
     /// Ask a running sidecar how it is.
     Status(status::Args),
     /// Have a running sidecar take its configuration anew.
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args, config),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args, config),
+        Command::Doctor(args) => doctor::run(&args, config),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),
@@ -121,9 +125,12 @@ impl Command {
     /// Whether `--config` means anything to it.
     fn reads_configuration(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Check(_) | Self::Owner(_) | Self::Plan(_) | Self::Export(_) => {
-                true
-            }
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Owner(_)
+            | Self::Plan(_)
+            | Self::Export(_)
+            | Self::Doctor(_) => true,
             Self::Import(_)
             | Self::Status(_)
             | Self::Reload(_)

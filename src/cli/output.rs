@@ -7,12 +7,21 @@ use std::process::ExitCode;
 use super::FAILED;
 use crate::config::Problems;
 
-/// Whether messages may be coloured: on a terminal that is able to, unless told otherwise
-/// (<https://no-color.org>).
+/// Whether messages may be coloured.
 pub(super) fn colors() -> bool {
+    may_color(&io::stderr())
+}
+
+/// Whether results may be coloured.
+pub(super) fn result_colors() -> bool {
+    may_color(&io::stdout())
+}
+
+/// On a terminal that is able to, unless told otherwise (<https://no-color.org>).
+fn may_color(stream: &impl IsTerminal) -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
+    stream.is_terminal() && !set("NO_COLOR") && !dumb
 }
 
 /// Writes a result. A reader that has seen enough (`| head`) is no failure.

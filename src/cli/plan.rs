@@ -1,6 +1,6 @@
 //! `shardlet plan`: what would another configuration move?
 
-mod catalog;
+pub(super) mod catalog;
 mod chart;
 mod compare;
 mod link;

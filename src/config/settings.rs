@@ -135,6 +135,16 @@ pub enum RegistryAddress {
     Unix(PathBuf),
 }
 
+impl RegistryAddress {
+    /// What the `Host` of our own questions says.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Self::Tcp(address) => address.to_string(),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
 /// TLS towards the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryTls {

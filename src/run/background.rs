@@ -124,10 +124,7 @@ impl Background {
 
     fn watch_health(&self, tasks: &mut JoinSet<()>, generation: &Arc<Generation>) {
         let checks = Checks::new(self.state.clone(), generation.clone());
-        let host = match &generation.replica_address {
-            RegistryAddress::Tcp(address) => address.to_string(),
-            RegistryAddress::Unix(_) => "localhost".to_owned(),
-        };
+        let host = generation.replica_address.host();
         let (alarm, check) = (self.state.alarm(), checks.clone());
         tasks.spawn(async move {
             let _alarm = alarm;

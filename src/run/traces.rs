@@ -100,8 +100,8 @@ async fn send(state: &State, collector: &Collector, body: &[u8]) -> Result<(), S
             let head = head(collector, body).map_err(|error| cause(&error))?;
             let peer = HttpPeer::new(at, false, String::new());
             match state.asker.send(&peer, head, body, TIMEOUT).await {
-                Ok(status) if status.is_success() => return Ok(()),
-                Ok(status) => last = format!("it answered {status}"),
+                Ok(head) if head.status.is_success() => return Ok(()),
+                Ok(head) => last = format!("it answered {}", head.status),
                 Err(error) => last = cause(&error),
             }
         }

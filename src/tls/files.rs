@@ -130,6 +130,12 @@ impl Authority {
         self.roots.clone()
     }
 
+    /// When the first of them expires, in seconds since the Unix epoch.
+    pub fn not_after(&self) -> Option<i64> {
+        let ends = self.der.iter().map(|der| not_after(&der.as_slice().into()));
+        ends.min().flatten()
+    }
+
     /// The anchors in DER.
     pub fn der(&self) -> &[Vec<u8>] {
         &self.der

@@ -65,7 +65,7 @@ impl Asker {
         in_time(timeout, self.exchange(peer, request, None)).await
     }
 
-    /// Status of the answer to a request with a body, whose length its head has.
+    /// Head of the answer to a request with a body, whose length its head has.
     ///
     /// # Errors
     /// As [`Asker::get`].
@@ -75,9 +75,9 @@ impl Asker {
         request: RequestHeader,
         body: &[u8],
         timeout: Duration,
-    ) -> pingora::Result<StatusCode> {
+    ) -> pingora::Result<ResponseHeader> {
         let (head, _) = in_time(timeout, self.exchange(peer, request, Some(body))).await?;
-        Ok(head.status)
+        Ok(head)
     }
 
     async fn exchange(
@@ -134,6 +134,28 @@ pub(crate) fn cause(error: &Error) -> String {
         format!(": {root}")
     };
     said.trim_start().to_owned() + &root
+}
+
+/// An error in a few words: why, and where known what lies behind it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the framework has thirty kinds of error"
+)]
+pub(crate) fn brief(error: &Error) -> String {
+    match error.etype() {
+        ErrorType::ConnectRefused => "it refuses connections".into(),
+        ErrorType::ConnectTimedout => "connecting takes too long".into(),
+        ErrorType::ReadTimedout => "it does not answer in time".into(),
+        ErrorType::TLSHandshakeFailure => {
+            format!("the TLS handshake failed: {}", error.root_cause())
+        }
+        // Our own words. The framework's may quote what was received.
+        ErrorType::Custom(_) | ErrorType::CustomCode(..) => match &error.context {
+            Some(context) => context.as_str().to_owned(),
+            None => error.etype().as_str().to_owned(),
+        },
+        _ => cause(error),
+    }
 }
 
 /// The code of the system's error behind this one. The framework wraps those of connecting.

@@ -12,7 +12,7 @@ mod target;
 mod trust;
 
 pub(crate) use admission::{Admission, Permit};
-pub(crate) use ask::{Asker, cause, os_error, question};
+pub(crate) use ask::{Asker, brief, cause, os_error, question};
 pub(crate) use breaker::{Breaker, Pass};
 pub(crate) use target::{Credentials, DialError, PEER_GRACE};
 pub(crate) use trust::Trust;

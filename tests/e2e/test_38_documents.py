@@ -36,6 +36,7 @@ CARRIED_OUT = {
         "tests/e2e/test_31_certificates.py",
         "test_a_renewed_certificate_and_another_authority_cost_no_push",
     ),
+    ("docs/doctor.md", "Run it"): ("tests/e2e/test_16_doctor.py", "test_the_commands_of_the_document"),
     ("docs/install.md", "Docker Compose and the image"): (
         "tests/compose/test_91_commands.py",
         "test_what_installing_says",

@@ -190,7 +190,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
 }
 
 /// `name:password` of a file as a header.
-fn basic(file: &Path) -> Result<String, String> {
+pub(in crate::cli) fn basic(file: &Path) -> Result<String, String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let bytes = std::fs::read(file).map_err(|error| unreadable(&error))?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);

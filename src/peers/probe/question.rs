@@ -15,7 +15,7 @@ use crate::member::generation::PeerRef;
 use crate::peers::wire::{self, MemberState};
 use crate::shard::ownership::PartyId;
 use crate::shard::text;
-use crate::upstream::{Asker, cause, os_error, question};
+use crate::upstream::{Asker, brief, os_error, question};
 
 /// What came of asking a party for its state.
 pub(super) enum Heard {
@@ -356,28 +356,6 @@ fn turns_us_away(error: &Error) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// An error in a few words: why, and where known what lies behind it.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the framework has thirty kinds of error"
-)]
-fn brief(error: &Error) -> String {
-    match error.etype() {
-        ErrorType::ConnectRefused => "it refuses connections".into(),
-        ErrorType::ConnectTimedout => "connecting takes too long".into(),
-        ErrorType::ReadTimedout => "it does not answer in time".into(),
-        ErrorType::TLSHandshakeFailure => {
-            format!("the TLS handshake failed: {}", error.root_cause())
-        }
-        // Our own words. The framework's may quote what was received.
-        ErrorType::Custom(_) | ErrorType::CustomCode(..) => match &error.context {
-            Some(context) => context.as_str().to_owned(),
-            None => error.etype().as_str().to_owned(),
-        },
-        _ => cause(error),
-    }
 }
 
 #[cfg(test)]

@@ -42,12 +42,12 @@ class Authority:
         self.ca = directory / "ca.crt"
         self.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *alternatives: str) -> Pair:
+    def issue(self, name: str, *alternatives: str, valid_for: datetime.timedelta = VALID_FOR) -> Pair:
         """A certificate for `alternatives`, each a DNS name or an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         both_ends = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         cert = (
-            _builder(_name(name), self._subject, key)
+            _builder(_name(name), self._subject, key, valid_for)
             .add_extension(x509.SubjectAlternativeName(_alternatives(alternatives)), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -65,7 +65,12 @@ class Authority:
         return pair
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    valid_for: datetime.timedelta = VALID_FOR,
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -75,7 +80,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .serial_number(x509.random_serial_number())
         # A minute back, for clocks that are not quite the same.
         .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + VALID_FOR)
+        .not_valid_after(now + valid_for)
     )
 
 

@@ -1,0 +1,219 @@
+//! All that `doctor` asks: the sidecar, its replica, its peers, this machine. Nothing is written unless that is
+//! wanted.
+
+mod clock;
+mod peers;
+mod reach;
+mod store;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::UnixTime;
+
+use super::facts::{Certificate, Facts, ReplicaFile};
+use super::finding::NotChecked;
+use crate::cli::ask::Sidecar;
+use crate::cli::plan::catalog;
+use crate::config::Config;
+use crate::operate::{Status, terminal};
+use crate::shard::View;
+use crate::tls::{TlsFiles, TlsMaterial};
+use crate::upstream::{Asker, Credentials, Trust, Upstreams};
+
+/// How long anybody may take to answer one question.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked beyond the configuration.
+pub(super) struct Wanted<'a> {
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) write: bool,
+    pub(super) credentials: Option<&'a Path>,
+}
+
+/// What questions are asked with.
+struct Questions {
+    view: View,
+    asker: Asker,
+    upstreams: Upstreams,
+}
+
+/// Asks everybody.
+///
+/// # Errors
+/// Where nothing could be asked at all, why.
+pub(super) fn facts<'c>(
+    config: &'c Config,
+    replicas: Vec<ReplicaFile>,
+    wanted: &Wanted<'_>,
+) -> Result<Facts<'c>, String> {
+    let members = config.view.members();
+    let local = members.get(members.local()).id.to_string();
+    let sidecar = sidecar(config, wanted.admin);
+    if let Ok(status) = &sidecar
+        && status.member != local
+    {
+        return Err(format!(
+            "the sidecar that answers is {}, and the configuration is that of {local}: name the right one by --admin, \
+             --config or --member",
+            crate::shard::text::foreign_name(&status.member)
+        ));
+    }
+    let login = wanted.credentials.map(catalog::basic).transpose()?;
+    let mut not_checked = Vec::new();
+    let material = TlsFiles::of(config)
+        .look(UnixTime::now())
+        .material
+        .map_err(|faults| faults.to_string());
+    let mut facts = Facts {
+        config,
+        local,
+        now: now(),
+        certificates: certificates(config, &sidecar, &material, &mut not_checked),
+        sidecar,
+        replica_fault: None,
+        exposed_at: Vec::new(),
+        peers: Vec::new(),
+        replicas,
+        stores_elsewhere: Vec::new(),
+        not_checked,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(ask(&mut facts, &material, wanted.write, login))?;
+    if facts.replicas.is_empty() {
+        facts.not_checked.push(NotChecked {
+            what: "the replica's configuration".to_owned(),
+            why: "name it by --registry-config".to_owned(),
+        });
+    }
+    Ok(facts)
+}
+
+async fn ask(
+    facts: &mut Facts<'_>,
+    material: &Result<TlsMaterial, String>,
+    write: bool,
+    login: Option<String>,
+) -> Result<(), String> {
+    let config = facts.config;
+    let credentials = material.as_ref().ok().and_then(|material| {
+        let (authority, pair) = material.cluster.as_ref()?;
+        Some(Credentials::new(authority, pair))
+    });
+    let trust = Arc::new(Trust::new(credentials));
+    let members = config.view.members();
+    let registry_authority =
+        crate::tls::replica_authority(&config.registry).map_err(|error| error.to_string())?;
+    let registry = (&config.registry, registry_authority.as_ref());
+    let upstreams = Upstreams::new(registry, members, &config.timeouts, &trust, None)
+        .map_err(|error| error.to_string())?;
+    let authority = TlsFiles::of(config).cluster.map(|(ca, _, _)| ca);
+    // One that cannot be read would end the process in the framework.
+    let authority = authority.filter(|_| material.is_ok());
+    let questions = Arc::new(Questions {
+        view: config.view.clone(),
+        asker: Asker::new(authority.map(|ca| ca.display().to_string())),
+        upstreams,
+    });
+    facts.replica_fault = reach::replica_fault(&questions, &config.registry.address).await;
+    reach::look_around(&questions, facts).await;
+    match material {
+        Ok(_) => facts.peers = peers::ask_all(&questions).await,
+        Err(error) => facts.not_checked.push(NotChecked {
+            what: "peers, their views and clocks".to_owned(),
+            why: format!("they take questions by the member's certificate alone, and {error}"),
+        }),
+    }
+    store::compare(&questions, facts, write, login).await;
+    Ok(())
+}
+
+fn sidecar(config: &Config, admin: Option<SocketAddr>) -> Result<Status, String> {
+    let admin = admin.unwrap_or_else(|| reachable(config.listen.admin.address));
+    let sidecar = Sidecar { admin };
+    terminal::ask(|path| sidecar.fetch(path)).map_err(|error| format!("{admin}: {error}"))
+}
+
+/// Where this machine reaches a listener of its own.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Those that are shown, by the sidecar that shows them, else by their files; and the authority.
+fn certificates(
+    config: &Config,
+    sidecar: &Result<Status, String>,
+    material: &Result<TlsMaterial, String>,
+    not_checked: &mut Vec<NotChecked>,
+) -> Vec<Certificate> {
+    let files = TlsFiles::of(config);
+    let shown = |name: &str, file: Option<&std::path::PathBuf>| match file {
+        Some(file) => format!("{name} ({})", file.display()),
+        None => name.to_owned(),
+    };
+    let cluster = files.cluster.as_ref();
+    let named = |name: &str| match name {
+        "clients" => shown(
+            "certificate for clients",
+            files.client.as_ref().map(|(cert, _)| cert),
+        ),
+        "member" => shown(
+            "certificate of the member",
+            cluster.map(|(_, cert, _)| cert),
+        ),
+        other => format!("certificate {other}"),
+    };
+    let in_use = sidecar
+        .as_ref()
+        .map(|status| status.certificates.as_slice());
+    let mut found: Vec<Certificate> = in_use
+        .unwrap_or_default()
+        .iter()
+        .map(|certificate| Certificate {
+            name: named(&certificate.name),
+            expires: certificate.expires_unix,
+        })
+        .collect();
+    match material {
+        Err(error) => not_checked.push(NotChecked {
+            what: "the files of the certificates".to_owned(),
+            why: error.clone(),
+        }),
+        Ok(material) => {
+            let pair = |name: &str, pair: &crate::tls::KeyPair| Certificate {
+                name: named(name),
+                expires: pair.not_after(),
+            };
+            if sidecar.is_err() {
+                let clients = material.client.as_ref();
+                found.extend(clients.map(|clients| pair("clients", clients)));
+                let member = material.cluster.as_ref();
+                found.extend(member.map(|(_, member)| pair("member", member)));
+            }
+            let authority = material.cluster.as_ref().map(|(authority, _)| authority);
+            let ends = authority.and_then(crate::tls::Authority::not_after);
+            found.extend(ends.map(|expires| Certificate {
+                name: shown("authority of the members", cluster.map(|(ca, _, _)| ca)),
+                expires,
+            }));
+        }
+    }
+    found
+}
