@@ -2,7 +2,7 @@
 //! stops the start, and a request never waits for DNS.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ static LOOKUPS: Semaphore = Semaphore::const_new(16);
 /// The most addresses that one name may have. All of them are tried before somebody counts as gone,
 /// so a name has all of its addresses or none; with more it is not the name of one machine.
 const ADDRESSES: usize = 16;
+/// A port that nothing is sent to.
+const DISCARD: u16 = 9;
 
 /// Keeps the addresses of one name up to date: calls `found` with all of them whenever they are
 /// others, and `failed` for every look-up that brought none. What is known stays in use while
@@ -65,8 +67,8 @@ async fn look_up(name: Arc<str>) -> io::Result<Vec<IpAddr>> {
     let look_up = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         let addresses = (&*name, 0).to_socket_addrs()?;
-        let ips = addresses.map(|at| at.ip()).filter(is_usable);
-        Ok::<_, io::Error>(in_turns(ips.collect()))
+        let ips = in_turns(addresses.map(|at| at.ip()).collect());
+        Ok::<_, io::Error>(those_in_reach(ips, is_in_reach))
     });
     let Ok(ended) = tokio::time::timeout(LOOKUP_TIMEOUT, look_up).await else {
         let error = "the look-up takes too long";
@@ -82,17 +84,26 @@ async fn look_up(name: Arc<str>) -> io::Result<Vec<IpAddr>> {
     }
 }
 
-/// Whether anybody could listen there. A machine without IPv6 has `::1` in its /etc/hosts all the
-/// same, and what cannot even be asked for could never be taken for gone.
-fn is_usable(ip: &IpAddr) -> bool {
+/// What cannot even be asked could never be taken for gone, so it must not speak for what can. With
+/// nothing in reach all are kept: then nobody was asked, and nobody is gone.
+fn those_in_reach(ips: Vec<IpAddr>, is_in_reach: impl Fn(&IpAddr) -> bool) -> Vec<IpAddr> {
+    let reached: Vec<IpAddr> = ips.iter().copied().filter(is_in_reach).collect();
+    if reached.is_empty() { ips } else { reached }
+}
+
+/// Whether this machine speaks the address's family. One without IPv6 has `::1` in its /etc/hosts,
+/// and finds IPv6 addresses of peers, all the same.
+fn is_in_reach(ip: &IpAddr) -> bool {
     // errno(3): EAFNOSUPPORT, EADDRNOTAVAIL.
-    const NOT_THERE: [i32; 2] = [97, 99];
-    if !ip.is_loopback() {
-        return true;
-    }
-    let error = UdpSocket::bind((*ip, 0)).err();
-    let error = error.and_then(|error| error.raw_os_error());
-    error.is_none_or(|error| !NOT_THERE.contains(&error))
+    const NOT_SPOKEN: [i32; 2] = [97, 99];
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Sends nothing: it only looks for a way, and for an address of ours.
+    let way = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((*ip, DISCARD)));
+    let code = way.err().and_then(|error| error.raw_os_error());
+    code.is_none_or(|code| !NOT_SPOKEN.contains(&code))
 }
 
 /// The system's order (RFC 6724), families by turns (RFC 8305 §4): where one of them leads nowhere,
@@ -158,11 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn loopback_addresses_that_this_machine_lacks_are_left_out() {
-        assert!(is_usable(&ips(&["127.0.0.1"])[0]));
-        assert!(is_usable(&ips(&["10.255.255.1"])[0]));
+    fn addresses_of_a_family_that_this_machine_lacks_are_left_out() {
+        assert!(is_in_reach(&ips(&["127.0.0.1"])[0]));
         let has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
-        assert_eq!(is_usable(&ips(&["::1"])[0]), has_v6);
+        assert_eq!(is_in_reach(&ips(&["::1"])[0]), has_v6);
+
+        let both = || ips(&["fd00::1", "10.0.0.1"]);
+        assert_eq!(those_in_reach(both(), IpAddr::is_ipv4), ips(&["10.0.0.1"]));
+        assert_eq!(those_in_reach(both(), |_| true), both());
+        assert_eq!(those_in_reach(both(), |_| false), both());
     }
 
     #[tokio::test]

@@ -93,3 +93,25 @@ async fn a_replica_moves_to_another_address_of_its_name_as_any_replica_moves() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_replica_that_misses_probes_and_is_not_down_yet_stays_where_it_is() {
+    let probes = "interval: 100ms, timeout: 500ms, rise: 1, fall: 100";
+    let cluster = Cluster::start(Plan::of(2).set("probes", probes)).await;
+    let replica = cluster.at(0).generation().upstreams.replica().clone();
+    let (here, there) = (cluster.replica(0).address, cluster.replica(1).address);
+    assert_eq!(replica.take_addresses(vec![there, here]), None);
+
+    cluster.replica(0).answers_probes(503);
+    let before = cluster.replica(0).record().probes;
+    cluster
+        .replica(0)
+        .until("missed probes", |record| record.probes > before + 6)
+        .await;
+    assert_eq!(replica.address(), Some(here));
+    let repository = cluster.repository_of(0);
+    assert_eq!(
+        writes(&cluster, 0, &repository).await.as_deref(),
+        Some("zot-1")
+    );
+}

@@ -13,6 +13,7 @@ use super::{Checks, LOOKUPS, STOPPED};
 use crate::config::ProbePath;
 use crate::member::generation::PeerRef;
 use crate::peers::wire::{self, MemberState};
+use crate::shard::Health;
 use crate::shard::ownership::PartyId;
 use crate::shard::text;
 use crate::upstream::{Asker, brief, os_error, question};
@@ -105,29 +106,34 @@ impl ReplicaPath {
 }
 
 impl Checks {
-    /// Asks the replica whether it is alive. One that answers at another of its name's addresses is
-    /// called there from now on.
+    /// Asks the replica whether it is alive. One that is down, and answers at another of its name's
+    /// addresses, is called there from now on.
     pub(super) async fn ask_replica(
         &self,
         path: &mut ReplicaPath,
         host: &str,
     ) -> Result<(), String> {
         let upstream = self.generation.upstreams.replica();
-        let mut first = Err("its name does not resolve".to_owned());
-        for (number, target) in upstream.targets().into_iter().enumerate() {
+        let in_use = upstream.address();
+        let is_down = self.generation.replica().verdict() == Health::Down;
+        let mut first = None;
+        for target in upstream.targets() {
+            let at = Peer::address(&*target).as_inet().copied();
             let result = self.ask_replica_at(&target, path, host).await;
             if result.is_ok() {
-                let at = Peer::address(&*target).as_inet().copied();
-                if let Some(at) = at.filter(|at| upstream.address() != Some(*at)) {
+                if let Some(at) = at.filter(|at| in_use != Some(*at)) {
                     self.state.move_replica(&self.generation, at);
                 }
                 return Ok(());
             }
-            if number == 0 {
-                first = result;
+            // At another address it is another replica, for which writes wait: one slow answer is
+            // no reason to move.
+            if at == in_use && !is_down {
+                return result;
             }
+            first.get_or_insert(result);
         }
-        first
+        first.unwrap_or_else(|| Err("its name does not resolve".to_owned()))
     }
 
     async fn ask_replica_at(
