@@ -20,7 +20,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 declare -A BUILD_TOOL=([cmake]=cmake [cc]=gcc [c++]=g++ [make]=make)
 declare -A PACKAGE_OF=(
   [curl]=curl [ip]=iproute2 [iptables]=iptables [chromium]=chromium
-  [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [promtool]=prometheus
+  [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [nginx]=nginx-light [promtool]=prometheus
   [dockerd]=docker.io [docker]=docker.io [debootstrap]=debootstrap
   [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
   [shellcheck]=shellcheck [faketime]=faketime [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
@@ -145,7 +145,7 @@ install_packages() {
   done
 }
 
-# docker-registry, haproxy and prometheus come with services that would start and take ports 5000, 9090 and 9100.
+# docker-registry, haproxy, nginx and prometheus come with services that would start and take ports 80, 5000, 9090 and 9100.
 # Debian asks policy-rc.d before it starts one; ours says no while we install, then goes away.
 without_services() {
   local policy=/usr/sbin/policy-rc.d

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
 use libfuzzer_sys::fuzz_target;
 use pingora::http::RequestHeader;
 use shardlet::proxy::headers::{Downstream, drop_cookie, drop_internal, set_forwarded};
@@ -34,10 +35,12 @@ fuzz_target!(|input: (bool, bool, Vec<(u8, &[u8])>)| {
         // What is no value never comes this far.
         let _ = request.append_header(name, value);
     }
+    let networks = ["127.0.0.0/8", "10.0.0.0/8"];
+    let trusting = networks.map(|network| network.parse::<IpNet>().expect("a network"));
     let downstream = Downstream {
         address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         tls,
-        trusted,
+        trusted_proxies: if trusted { &trusting } else { &[] },
     };
     drop_internal(&mut request);
     let _ = drop_cookie(&mut request, "SHARDLET");
@@ -53,13 +56,19 @@ fuzz_target!(|input: (bool, bool, Vec<(u8, &[u8])>)| {
     let proto = one("x-forwarded-proto");
     assert!(matches!(proto.as_deref(), Some(b"http" | b"https")));
     let forwarded = one("forwarded").unwrap_or_default();
-    assert!(forwarded.starts_with(b"for=127.0.0.1;proto=http"));
+    let ours: &[u8] = if trusted { b"for=" } else { b"for=127.0.0.1;proto=http" };
+    assert!(forwarded.starts_with(ours));
     assert!(!forwarded.contains(&b','), "one hop: ours");
     let host = one("x-forwarded-host").unwrap_or_default();
     assert!(!host.iter().any(|byte| b"\",; @".contains(byte)));
     let chain = one("x-forwarded-for").unwrap_or_default();
     assert!(chain.ends_with(b"127.0.0.1"));
     assert!(trusted || chain == b"127.0.0.1");
+    let chain = String::from_utf8(chain).expect("addresses");
+    let hops: Vec<IpAddr> = chain.split(", ").map(|hop| hop.parse().expect("an address")).collect();
+    // Only the first may be a stranger.
+    let known = |hop: &IpAddr| trusting.iter().any(|network| network.contains(hop));
+    assert!(hops.iter().skip(1).all(known), "{chain}");
     for name in ["x-shardlet-view", "x-zot-cluster-hop-count"] {
         assert_eq!(one(name), None);
     }

@@ -82,6 +82,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             peer_limits,
             state,
         } = cluster::read(&root, &listen, env, &mut out)?;
+        network::introduced(&tree, &listen, &trusted_proxies, &mut out);
         network::reachable(&tree, &listen, view.members(), &mut out);
         Some(Config {
             listen,

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::duration::duration;
 use super::findings::{Findings, Wrong};
 use super::schema;
@@ -49,6 +51,7 @@ pub(super) fn listen(root: &Section<'_>, out: &mut Findings<'_>) -> Listen {
         clients: ClientListener {
             address: client_address,
             tls: key_pair(&clients, out),
+            proxy_protocol: clients.or("proxy_protocol", out, false, boolean),
         },
         peers: PeerListener {
             address: peer_address,
@@ -154,6 +157,21 @@ pub(super) fn reachable(tree: &Node, listen: &Listen, members: &Members, out: &m
     if let Some(node) = written {
         let message = "peers on other machines cannot reach a loopback address";
         out.remark(&node.mark, message.into(), None);
+    }
+}
+
+/// Without anybody who may send one, every PROXY header would be refused.
+pub(super) fn introduced(tree: &Node, listen: &Listen, trusted: &[IpNet], out: &mut Findings<'_>) {
+    let written = ["listen", "clients", "proxy_protocol"]
+        .iter()
+        .try_fold(tree, |node, key| node.get(key));
+    if let (true, true, Some(node)) = (listen.clients.proxy_protocol, trusted.is_empty(), written)
+        && !out.failed()
+    {
+        let message = "`listen.clients.proxy_protocol` is on, and there are no `trusted_proxies`";
+        let help =
+            "list the addresses of the proxies that send PROXY headers: nobody else's is taken";
+        out.problem(&node.mark, message.into(), Some(help.into()));
     }
 }
 

@@ -22,7 +22,7 @@ macro_rules! schemas {
 schemas! {
     ROOT "" ["member", "listen", "registry", "cluster", "writes", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "telemetry", "reload"];
     LISTEN "listen" ["clients", "peers", "admin"];
-    LISTEN_CLIENTS "listen.clients" ["address", "tls"];
+    LISTEN_CLIENTS "listen.clients" ["address", "tls", "proxy_protocol"];
     LISTEN_CLIENTS_TLS "listen.clients.tls" ["cert", "key"];
     LISTEN_PEERS "listen.peers" ["address"];
     LISTEN_ADMIN "listen.admin" ["address", "socket"];

@@ -46,7 +46,8 @@ pub struct Config {
     pub limits: Limits,
     /// When a member that fails is left alone for a while.
     pub circuit: CircuitLimits,
-    /// Peers of TCP connections whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    /// Who is believed about the clients before it: by `Forwarded` and `X-Forwarded-*`, and by the PROXY
+    /// protocol where `listen.clients` speaks it.
     pub trusted_proxies: Vec<IpNet>,
     /// What is logged, and how.
     pub log: Log,
@@ -83,6 +84,8 @@ pub struct ClientListener {
     pub address: SocketAddr,
     /// TLS for clients; plain HTTP without.
     pub tls: Option<KeyPairPaths>,
+    /// Whether connections from `trusted_proxies` begin with a PROXY header. Default: no.
+    pub proxy_protocol: bool,
 }
 
 /// The peer listener. Its TLS is [`ClusterTls`].

@@ -91,20 +91,30 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         &self.limits
     }
 
-    /// Serves one accepted (and, with TLS, handshaken) connection until it ends. Says so, if it
-    /// was ended for what the client did to it.
-    pub async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Cut> {
+    /// Serves one accepted (and, with TLS, handshaken) connection until it ends; its first head, or
+    /// preface, has to be there by `deadline`. Says so, if it was ended for what the client did to it.
+    pub async fn serve(
+        &self,
+        stream: Stream,
+        deadline: Instant,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Cut> {
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let gated = GatedStream::new(stream, self.limits.tempo);
         if http2 {
-            return self.serve_http2(gated, shutdown).await;
+            return self.serve_http2(gated, deadline, shutdown).await;
         }
-        self.serve_http1(gated, shutdown).await;
+        self.serve_http1(gated, deadline, shutdown).await;
         None
     }
 
-    async fn serve_http2(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) -> Option<Cut> {
-        if !self.preface_comes(&mut gated).await {
+    async fn serve_http2(
+        &self,
+        mut gated: GatedStream,
+        deadline: Instant,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Cut> {
+        if !preface_comes(&mut gated, deadline).await {
             return None;
         }
         let ending = Arc::new(Ending::default());
@@ -121,11 +131,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         None
     }
 
-    async fn serve_http1(&self, mut gated: GatedStream, shutdown: &ShutdownWatch) {
+    async fn serve_http1(
+        &self,
+        mut gated: GatedStream,
+        deadline: Instant,
+        shutdown: &ShutdownWatch,
+    ) {
         let mut served = 0;
         loop {
             let started = Instant::now();
-            let head = match self.next_head(&mut gated, served == 0, shutdown).await {
+            let first = (served == 0).then_some(deadline);
+            let head = match self.next_head(&mut gated, first, shutdown).await {
                 Next::Head(head) => head,
                 Next::Closed => return,
                 Next::Refused(failure) => return self.refuse(gated, failure, started).await,
@@ -150,27 +166,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         }
     }
 
-    /// Waits for the preface of HTTP/2 (RFC 9113 §3.4), for which its library would wait for ever.
-    async fn preface_comes(&self, gated: &mut GatedStream) -> bool {
-        let deadline = Instant::now() + self.limits.request_header;
-        while gated.held().len() < PREFACE_BYTES {
-            match timeout_at(deadline, gated.fill(HEAD_READ)).await {
-                Ok(Ok(read)) if read > 0 => {}
-                _ => return false,
-            }
-        }
-        true
-    }
-
     async fn next_head(
         &self,
         gated: &mut GatedStream,
-        first: bool,
+        first: Option<Instant>,
         shutdown: &ShutdownWatch,
     ) -> Next {
         let limits = &self.limits;
-        let mut deadline = Instant::now() + limits.request_header;
-        if !first && gated.held().is_empty() {
+        let mut deadline = first.unwrap_or_else(|| Instant::now() + limits.request_header);
+        if first.is_none() && gated.held().is_empty() {
             let mut shutdown = shutdown.clone();
             let idle_until = Instant::now() + limits.keepalive;
             let more = tokio::select! {
@@ -239,6 +243,17 @@ impl Cut {
     }
 }
 
+/// Waits for the preface of HTTP/2 (RFC 9113 §3.4), for which its library would wait for ever.
+async fn preface_comes(gated: &mut GatedStream, deadline: Instant) -> bool {
+    while gated.held().len() < PREFACE_BYTES {
+        match timeout_at(deadline, gated.fill(HEAD_READ)).await {
+            Ok(Ok(read)) if read > 0 => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Lets exactly this request through.
 fn admit(gated: &mut GatedStream, head: &head::Head) {
     let body = match head.body {
@@ -257,4 +272,61 @@ fn admit(gated: &mut GatedStream, head: &head::Head) {
 
 fn client_address(stream: &GatedStream) -> Option<std::net::SocketAddr> {
     stream.get_socket_digest()?.peer_addr()?.as_inet().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use pingora::apps::ReusedHttpStream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const HEAD_TIME: Duration = Duration::from_secs(10);
+    const LIMITS: GateLimits = GateLimits {
+        head: HeadLimits {
+            request_line: 1000,
+            bytes: 1000,
+            count: 10,
+        },
+        request_header: HEAD_TIME,
+        tempo: Tempo {
+            patience: HEAD_TIME,
+            upload_rate: None,
+            download_rate: None,
+        },
+        keepalive: HEAD_TIME,
+        requests: 1,
+    };
+
+    struct Nothing;
+
+    #[async_trait]
+    impl HttpServerApp for Nothing {
+        async fn process_new_http(
+            self: &Arc<Self>,
+            _: ServerSession,
+            _: &ShutdownWatch,
+        ) -> Option<ReusedHttpStream> {
+            None
+        }
+    }
+
+    /// The handshake before it may have taken most of the time for both.
+    #[tokio::test(start_paused = true)]
+    async fn the_first_head_has_what_is_left_of_its_time() {
+        let gate = Gate::new(Arc::new(Nothing), LIMITS, |_| {});
+        let (mut client, server) = tokio::io::duplex(4096);
+        client.write_all(b"GET /v2/ HTTP/1.1\r\n").await.unwrap();
+        let (began, left) = (Instant::now(), HEAD_TIME / 4);
+        let (_open, shutdown) = tokio::sync::watch::channel(false);
+        let serve = gate.serve(Box::new(server), began + left, &shutdown);
+        let mut first = [0; 12];
+        let (_, read) = tokio::join!(serve, async {
+            client.read_exact(&mut first).await.unwrap();
+            let after = began.elapsed();
+            drop(client);
+            after
+        });
+        assert_eq!((&first, read), (b"HTTP/1.1 408", left));
+    }
 }

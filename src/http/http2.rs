@@ -212,6 +212,16 @@ impl Http2 {
         Poll::Ready(Ok(()))
     }
 
+    /// The library lets the connection go without a word, as it does once no request has come for
+    /// long enough: the client is told that none of its requests is lost, should one be on its way.
+    pub(super) fn dropped(&mut self, line: &mut Corked) {
+        let silent = self.sent.goaway.is_none() && self.sent.framing.owes() == 0;
+        if silent && matches!(self.leaving, Leaving::No) {
+            let last = self.frames.last_stream();
+            self.hand_over(line, goaway(last, NO_ERROR, ""));
+        }
+    }
+
     /// Nothing comes from the client: ready once it has owed the rest of a header block for too
     /// long. No stream waits for it yet, so nobody else would.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {

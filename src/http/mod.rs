@@ -18,10 +18,12 @@ pub mod head;
 mod http2;
 mod pace;
 mod patience;
+pub mod proxy_protocol;
 mod refusal;
 pub mod request_id;
 pub(crate) mod respond;
 mod stream;
+pub(crate) mod via;
 
 pub use connection::{Cut, Gate, GateLimits};
 pub use frames::Abuse;

@@ -117,8 +117,8 @@ impl GatedStream {
     }
 
     /// Gives the connection up; read-ahead bytes are lost.
-    pub fn into_inner(self) -> Stream {
-        self.inner.into_inner()
+    pub fn into_inner(mut self) -> Stream {
+        std::mem::replace(&mut self.inner, Corked::closed()).into_inner()
     }
 
     /// Between requests only the end of the connection is news. Bytes are held back: they are the
@@ -211,6 +211,14 @@ impl GatedStream {
     fn flushed(&mut self, cx: &mut Context<'_>, polled: Poll<IoResult<()>>) -> Poll<IoResult<()>> {
         let polled = self.patience.watch(cx, polled);
         self.download.watch(polled, |()| 0)
+    }
+}
+
+impl Drop for GatedStream {
+    fn drop(&mut self) {
+        if let Some(http2) = &mut self.http2 {
+            http2.dropped(&mut self.inner);
+        }
     }
 }
 

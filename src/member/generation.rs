@@ -3,7 +3,7 @@
 
 mod build;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ pub struct Generation {
     pub timeouts: Timeouts,
     /// How long a write may wait for its owner.
     pub(crate) hold: Hold,
-    /// Whose forwarding headers are believed.
-    trusted_proxies: Vec<IpNet>,
+    /// Who is believed about the clients before it.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether their connections begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
     /// Bounds on what clients and peers may ask of this process.
     pub(crate) limits: Limits,
     /// Active checks.
@@ -96,9 +98,13 @@ impl Generation {
         replica_id(&self.replica_address, at)
     }
 
-    /// Whether it is one of `trusted_proxies`.
-    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    /// Whose client connections begin with a PROXY header.
+    pub(crate) fn introducers(&self) -> Vec<IpNet> {
+        if self.proxy_protocol {
+            self.trusted_proxies.clone()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The numbers that ownership works with.

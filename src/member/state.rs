@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::http::via::Via;
 use crate::member::generation::Generation;
 use crate::member::replica::replica_id;
 use crate::member::spaced::{Seldom, Spaced};
@@ -34,6 +35,8 @@ pub struct State {
     pub(crate) asker: Asker,
     /// Another one after each start.
     pub(crate) process: ProcessId,
+    /// How a request that comes back to this process is known.
+    pub(crate) via: Via,
     /// What we count.
     pub(crate) metrics: Metrics,
     /// Where requests are logged, if the operator wants it.
@@ -105,7 +108,10 @@ impl State {
     ) -> Self {
         let process = ProcessId::new(crate::http::request_id::RequestId::make().as_str());
         let (view, replica) = (generation.view.clone(), generation.replica_id());
+        let name = &view.members().get(view.members().local()).id;
+        let via = Via::new(name.as_str());
         Self {
+            via,
             writes: Writes::new(process.clone(), view, replica, generation.rules(), folder),
             transfers: Transfers::new(generation.limits.transfers),
             generations: watch::Sender::new(generation.clone()),

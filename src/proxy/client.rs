@@ -16,13 +16,8 @@ const CLOSED: [u8; 2] = [7, 8];
 pub(crate) fn whose(generation: &Generation, session: &Session) -> transfers::Client {
     let end = session.client_addr().and_then(|end| end.as_inet().copied());
     let downstream = intake::downstream(generation, session);
-    let address = if downstream.trusted {
-        headers::forwarded_client(session.req_header(), |ip| generation.trusts(ip))
-    } else {
-        downstream.address
-    };
     transfers::Client {
-        address,
+        address: headers::client(session.req_header(), &downstream),
         // Over HTTP/1 there is one at a time.
         connection: end.filter(|_| session.is_http2()),
     }

@@ -57,12 +57,14 @@ pub(crate) fn leave_time_to_read(session: &mut Session) {
 }
 
 /// Who is at the other end of a client connection.
-pub(crate) fn downstream(generation: &Generation, session: &Session) -> headers::Downstream {
-    let address = client_ip(session);
+pub(crate) fn downstream<'g>(
+    generation: &'g Generation,
+    session: &Session,
+) -> headers::Downstream<'g> {
     headers::Downstream {
-        address,
+        address: client_ip(session),
         tls: is_tls(session),
-        trusted: address.is_some_and(|ip| generation.trusts(ip)),
+        trusted_proxies: &generation.trusted_proxies,
     }
 }
 
@@ -158,6 +160,10 @@ pub(crate) fn take_in(
         if state.phase() == Phase::Closed && ctx.work.is_none() {
             return Err(Failure::Draining.into());
         }
+    }
+    // Peers send nothing on, so what went in a circle comes back as a client's.
+    if ctx.arrival == Arrival::Client && state.via.is_in(&request.headers) {
+        return Err(Failure::LoopDetected.into());
     }
     ctx.work = Some(state.work.token());
     let route = shard::parse(path).map_err(Failure::Route)?;

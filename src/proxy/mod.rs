@@ -19,6 +19,7 @@ pub mod headers;
 mod hold;
 mod intake;
 mod record;
+mod target;
 mod times;
 mod verdict;
 mod writing;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{HOST, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{HOST, SET_COOKIE, TRANSFER_ENCODING, VIA};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -164,9 +165,13 @@ impl ProxyHttp for Proxy {
         if self.arrival == Arrival::Client {
             headers::set_forwarded(request, &intake::downstream(&ctx.generation, session))?;
         }
+        request.append_header(VIA, self.state.via.line(session.req_header().version))?;
         request.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
         if let Some(trace) = &ctx.trace {
             request.insert_header(intake::TRACE_HEADER, trace.as_str())?;
+        }
+        if ctx.repository.is_some() {
+            drop_namespace(request);
         }
         let view = &ctx.generation.view;
         if verdict::upstream_of(ctx) == Upstream::Peer {
@@ -386,6 +391,19 @@ impl Proxy {
             writing::admit(&self.state, ctx)?;
         }
         Ok(taken)
+    }
+}
+
+/// Has the path alone say which repository is meant ([`target`]).
+fn drop_namespace(request: &mut RequestHeader) {
+    let Some(kept) = target::without_namespace(request.raw_path()) else {
+        return;
+    };
+    let mut parts = request.uri.clone().into_parts();
+    // A part of what was one before is one.
+    parts.path_and_query = http::uri::PathAndQuery::try_from(kept).ok();
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        request.set_uri(uri);
     }
 }
 

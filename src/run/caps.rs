@@ -26,7 +26,8 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Place {
     caps: Arc<Caps>,
-    address: IpAddr,
+    /// Whom it counts for; nobody, until a proxy has said whose it is.
+    client: Option<IpAddr>,
 }
 
 impl Caps {
@@ -50,23 +51,21 @@ impl Caps {
         open.limit_per_address = per_address;
     }
 
-    /// A place for a connection from `address`, if there is one.
-    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = customer(address);
+    /// A place for a connection from `client`, if there is one; without a client, one that is still to
+    /// be counted for somebody ([`Place::count_for`]).
+    pub(crate) fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Place> {
         let mut open = self.open();
-        let of_address = open.by_address.get(&address).copied().unwrap_or_default();
-        let full = open.total >= open.limit.get()
-            || open
-                .limit_per_address
-                .is_some_and(|limit| of_address >= limit.get());
-        if full {
+        if open.total >= open.limit.get() {
             return None;
         }
-        open.by_address.insert(address, of_address + 1);
+        let client = client.map(customer);
+        if let Some(client) = client {
+            open.count(client)?;
+        }
         open.total += 1;
         Some(Place {
             caps: self.clone(),
-            address,
+            client,
         })
     }
 
@@ -75,14 +74,41 @@ impl Caps {
     }
 }
 
+impl Open {
+    /// Counts one more for this client, if it may have one.
+    fn count(&mut self, client: IpAddr) -> Option<()> {
+        let of_client = self.by_address.get(&client).copied().unwrap_or_default();
+        if self
+            .limit_per_address
+            .is_some_and(|limit| of_client >= limit.get())
+        {
+            return None;
+        }
+        self.by_address.insert(client, of_client + 1);
+        Some(())
+    }
+}
+
+impl Place {
+    /// Counts it for this client from now on, if it may have one more.
+    pub(crate) fn count_for(&mut self, client: IpAddr) -> Option<()> {
+        let client = customer(client);
+        self.caps.open().count(client)?;
+        self.client = Some(client);
+        Some(())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.caps.open();
         open.total -= 1;
-        if let Some(of_address) = open.by_address.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                open.by_address.remove(&self.address);
+        if let Some(client) = self.client
+            && let Some(of_client) = open.by_address.get_mut(&client)
+        {
+            *of_client -= 1;
+            if *of_client == 0 {
+                open.by_address.remove(&client);
             }
         }
     }
@@ -100,45 +126,62 @@ mod tests {
     fn caps_hold_and_places_come_back() {
         let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let caps = Caps::new(number(3), Some(number(2)));
-        let first = caps.take(one).unwrap();
-        let _second = caps.take(one).unwrap();
-        assert!(caps.take(one).is_none(), "two of one address");
-        let _third = caps.take(two).unwrap();
-        assert!(caps.take(two).is_none(), "three in all");
+        let first = caps.take(Some(one)).unwrap();
+        let _second = caps.take(Some(one)).unwrap();
+        assert!(caps.take(Some(one)).is_none(), "two of one address");
+        let _third = caps.take(Some(two)).unwrap();
+        assert!(caps.take(Some(two)).is_none(), "three in all");
         drop(first);
-        assert!(caps.take(one).is_some());
+        assert!(caps.take(Some(one)).is_some());
     }
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
         let caps = Caps::new(number(10), Some(number(1)));
-        let _first = caps.take("2001:db8:0:1::1".parse().unwrap()).unwrap();
-        let same = caps.take("2001:db8:0:1:ffff::2".parse().unwrap());
+        let _first = caps.take(Some("2001:db8:0:1::1".parse().unwrap())).unwrap();
+        let same = caps.take(Some("2001:db8:0:1:ffff::2".parse().unwrap()));
         assert!(same.is_none(), "the same 64 bits");
-        let _next = caps.take("2001:db8:0:2::1".parse().unwrap()).unwrap();
-        let _v4 = caps.take("10.0.0.1".parse().unwrap()).unwrap();
-        let _v4 = caps.take("10.0.0.2".parse().unwrap()).unwrap();
-        let mapped = caps.take("::ffff:10.0.0.2".parse().unwrap());
+        let _next = caps.take(Some("2001:db8:0:2::1".parse().unwrap())).unwrap();
+        let _v4 = caps.take(Some("10.0.0.1".parse().unwrap())).unwrap();
+        let _v4 = caps.take(Some("10.0.0.2".parse().unwrap())).unwrap();
+        let mapped = caps.take(Some("::ffff:10.0.0.2".parse().unwrap()));
         assert!(mapped.is_none(), "an IPv4 address in other words");
+    }
+
+    #[test]
+    fn a_connection_may_be_counted_for_its_client_later() {
+        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let caps = Caps::new(number(4), Some(number(1)));
+        let mut first = caps.take(None).unwrap();
+        let mut second = caps.take(None).unwrap();
+        let _third = caps.take(None).unwrap();
+        first.count_for(one).unwrap();
+        assert_eq!(second.count_for(one), None, "one of one client");
+        assert!(caps.take(Some(one)).is_none());
+        second.count_for(two).unwrap();
+        drop(first);
+        let _again = caps.take(Some(one)).unwrap();
+        let _fourth = caps.take(None);
+        assert!(caps.take(None).is_none(), "four in all");
     }
 
     #[test]
     fn limits_change_while_connections_are_open() {
         let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let caps = Caps::new(number(3), None);
-        let first = caps.take(one).unwrap();
-        let second = caps.take(one).unwrap();
+        let first = caps.take(Some(one)).unwrap();
+        let second = caps.take(Some(one)).unwrap();
         caps.set(number(2), None);
-        assert!(caps.take(two).is_none(), "two are open already");
+        assert!(caps.take(Some(two)).is_none(), "two are open already");
         caps.set(number(9), Some(number(2)));
         assert!(
-            caps.take(one).is_none(),
+            caps.take(Some(one)).is_none(),
             "those from before the limit count"
         );
-        let _other = caps.take(two).unwrap();
+        let _other = caps.take(Some(two)).unwrap();
         drop((first, second));
-        let _again = caps.take(one).unwrap();
-        let _again = caps.take(one).unwrap();
-        assert!(caps.take(one).is_none());
+        let _again = caps.take(Some(one)).unwrap();
+        let _again = caps.take(Some(one)).unwrap();
+        assert!(caps.take(Some(one)).is_none());
     }
 }

@@ -1,10 +1,12 @@
-//! Accepting connections: caps first, then TLS under a deadline, then the gate.
+//! Accepting connections: caps first, then whose they are, then TLS, then the gate; the first head has
+//! to be there by one deadline, however many of these steps come before it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
@@ -17,8 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::caps::Caps;
+use super::caps::{Caps, Place};
 use super::handshakes::Handshakes;
+use super::introduction::{self, Fault};
+use crate::http::proxy_protocol::Source;
 use crate::http::respond::Failure;
 use crate::http::{Abuse, Gate};
 use crate::member::state::State;
@@ -43,6 +47,8 @@ pub(crate) struct ListenerService<A> {
     pub gate: ArcSwap<Gate<A>>,
     /// TLS, where this listener speaks it.
     pub tls: Option<Acceptor>,
+    /// Whose connections begin with a PROXY header; nobody's where it is not spoken.
+    pub introducers: ArcSwap<Vec<IpNet>>,
     /// Places for TLS handshakes under way.
     pub handshakes: Handshakes,
     /// Counts connections.
@@ -122,29 +128,83 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
                 return;
             }
         };
-        let Some(place) = self.caps.take(address.ip()) else {
-            self.state
-                .metrics
-                .connection_refused(self.listener, Refusal::Full);
-            self.state.metrics.reject(&Failure::ConnectionsFull);
-            if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
-                self.tasks.spawn(tell_full(stream, turn));
-            }
-            return;
+        let is_introduced = self.introduces(address.ip());
+        // Only the header says whom such a connection counts for.
+        let client = (!is_introduced).then(|| address.ip());
+        let Some(place) = self.caps.take(client) else {
+            return self.turn_away(stream, telling);
         };
-        let (door, shutdown) = (self.clone(), shutdown.clone());
+        let (door, telling, shutdown) = (self.clone(), telling.clone(), shutdown.clone());
         self.tasks.spawn(async move {
-            let _place = place;
             let _open = door.state.metrics.connection_opens(door.listener);
             let gate = door.gate.load_full();
             let deadline = Instant::now() + gate.limits().request_header;
+            let (mut stream, mut place, mut address) = (stream, place, address);
+            if is_introduced {
+                match door.introduction(&mut stream, address, deadline).await {
+                    Some(client) => address = client,
+                    None => return,
+                }
+                if place.count_for(address.ip()).is_none() {
+                    drop(place);
+                    return door.turn_away(stream, &telling);
+                }
+            }
+            let _place: Place = place;
             if let Some(stream) = door.handshake(stream, address, deadline).await
-                && let Some(cut) = gate.serve(stream, &shutdown).await
+                && let Some(cut) = gate.serve(stream, deadline, &shutdown).await
             {
                 door.report(&cut.abuse, address);
                 cut.close().await;
             }
         });
+    }
+
+    /// Closes a connection that there is no place for. Some of them are told why.
+    fn turn_away(&self, stream: TcpStream, telling: &Arc<Semaphore>) {
+        self.state
+            .metrics
+            .connection_refused(self.listener, Refusal::Full);
+        self.state.metrics.reject(&Failure::ConnectionsFull);
+        if let (None, Ok(turn)) = (&self.tls, telling.clone().try_acquire_owned()) {
+            self.tasks.spawn(tell_full(stream, turn));
+        }
+    }
+
+    /// Whether connections from this address begin with a PROXY header.
+    fn introduces(&self, address: IpAddr) -> bool {
+        let introducers = self.introducers.load();
+        !introducers.is_empty() && {
+            let address = address.to_canonical();
+            introducers.iter().any(|net| net.contains(&address))
+        }
+    }
+
+    /// Whose connection this is, as the proxy at its other end says; its own, if it does not know.
+    async fn introduction(
+        &self,
+        tcp: &mut TcpStream,
+        proxy: SocketAddr,
+        deadline: Instant,
+    ) -> Option<SocketAddr> {
+        let told = tokio::time::timeout_at(deadline, introduction::source(tcp)).await;
+        let fault = match told.unwrap_or(Err(Fault::Late)) {
+            Ok(Source::Client(client)) => return Some(client),
+            Ok(Source::Proxy) => return Some(proxy),
+            Err(fault) => fault,
+        };
+        // A check that only connects is no mistake.
+        if !matches!(fault, Fault::Silent) {
+            tracing::info!(
+                %proxy,
+                "connection from a trusted proxy closed: {fault}; with listen.clients.proxy_protocol \
+                 each of them begins with one"
+            );
+            self.state
+                .metrics
+                .connection_refused(self.listener, Refusal::ProxyHeader);
+        }
+        None
     }
 
     fn report(&self, abuse: &Abuse, client: SocketAddr) {

@@ -259,6 +259,10 @@ impl Listeners<'_> {
             listener,
             gate: ArcSwap::from_pointee(gate),
             tls: tls.map(Acceptor::from_server_config),
+            introducers: ArcSwap::from_pointee(match listener {
+                Listener::Clients => self.state.generation().introducers(),
+                Listener::Peers | Listener::Admin => Vec::new(),
+            }),
             handshakes: Handshakes::new(self.limits.handshakes),
             caps,
             state: self.state.clone(),
@@ -273,12 +277,13 @@ impl Listeners<'_> {
 }
 
 impl OpenListeners {
-    /// Serves new connections within the limits of the generation in force; open ones go on within
-    /// theirs.
+    /// Takes new connections as the generation in force has it; open ones go on within their limits.
     pub(super) async fn follow(self, mut generations: watch::Receiver<Arc<Generation>>) {
         while generations.changed().await.is_ok() {
             let generation = generations.borrow_and_update().clone();
             self.set_limits(&generation.limits, &generation.timeouts);
+            let introducers = Arc::new(generation.introducers());
+            self.clients.introducers.store(introducers);
         }
     }
 

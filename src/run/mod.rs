@@ -8,6 +8,7 @@ mod certificates;
 mod command_socket;
 mod fixed;
 mod handshakes;
+mod introduction;
 mod listener;
 mod listeners;
 mod observe;

@@ -92,12 +92,21 @@ async fn a_client_cannot_have_our_headers_taken_away() {
 #[tokio::test]
 async fn a_trusted_proxy_speaks_for_its_client() {
     let cluster = Cluster::start(Plan::of(3).set("trusted_proxies", "127.0.0.1/32")).await;
-    let cases: [(&[(&str, &str)], &str); 3] = [
+    let cases: [(&[(&str, &str)], &str); 4] = [
         (
             &[
                 ("X-Forwarded-For", "9.9.9.9"),
-                ("X-Forwarded-Proto", "https, http"),
-                ("X-Forwarded-Host", "public.example, inner.example"),
+                ("X-Forwarded-Proto", "https"),
+                ("X-Forwarded-Host", "public.example"),
+            ],
+            "https://public.example/v2/",
+        ),
+        // Appended to what the client has sent.
+        (
+            &[
+                ("X-Forwarded-For", "6.6.6.6, 9.9.9.9"),
+                ("X-Forwarded-Proto", "http, https"),
+                ("X-Forwarded-Host", "evil.example, public.example"),
             ],
             "https://public.example/v2/",
         ),
@@ -123,8 +132,61 @@ async fn a_trusted_proxy_speaks_for_its_client() {
             }
         }
     }
-    let (_, seen) = start_upload(&cluster, 0, &[("X-Forwarded-For", "9.9.9.9")]).await;
+    let (_, seen) = start_upload(&cluster, 0, &[("X-Forwarded-For", "6.6.6.6, 9.9.9.9")]).await;
     assert_eq!(seen.one("x-forwarded-for"), Some("9.9.9.9, 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_request_that_comes_back_is_answered_with_the_cause() {
+    let cluster = Cluster::of_three().await;
+    let target = format!("/v2/{}/tags/list", cluster.repository_of(1));
+    let sent = Request::get(&target).field("Via", "1.0 cache.example:80 (a), 1.1 zot-1");
+    assert_eq!(cluster.at(0).ask(sent).await.status, 200);
+    let seen = cluster.replica(1).requests().pop().unwrap().head;
+    let passed = seen.all("via");
+    assert_eq!(passed.len(), 3, "{seen:?}");
+    assert_eq!(passed[0], "1.0 cache.example:80 (a), 1.1 zot-1");
+    for (line, member) in [(passed[1], "zot-1"), (passed[2], "zot-2")] {
+        assert!(
+            line.starts_with(&format!("1.1 shardlet-{member}-")),
+            "{line}"
+        );
+    }
+
+    // As the replica would send it on.
+    let mut again = Request::get(&target).field("X-Zot-Cluster-Hop-Count", "1");
+    for line in &passed {
+        again = again.field("Via", line);
+    }
+    for member in [0, 1] {
+        let answer = cluster.at(member).ask(again.clone()).await;
+        assert_eq!(answer.refused(), (508, "loop_detected".into()));
+        assert!(answer.text().contains("cluster block"), "{answer:?}");
+    }
+    // It has not been there yet, and could be on a way that ends.
+    assert_eq!(cluster.at(2).ask(again.clone()).await.status, 200);
+    // Another fleet with the same names, before or behind this one.
+    let other = Cluster::of_three().await;
+    for member in 0..3 {
+        assert_eq!(other.at(member).ask(again.clone()).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn other_cookies_than_ours_arrive_byte_for_byte() {
+    let cluster = Cluster::of_three().await;
+    let target = format!("/v2/{}/tags/list", cluster.repository_of(1));
+    for sidecar in SIDECARS {
+        let sent = format!("GET {target} HTTP/1.1\r\nHost: r\r\nCookie: a=\"1\";b; SHARDLET=x");
+        let bytes = [sent.as_bytes(), b"; name=J\xfcrgen ;c=3\r\n\r\n"].concat();
+        let mut connection = cluster.at(sidecar).connect().await;
+        connection.send(bytes).await;
+        assert_eq!(connection.answer().await.status, 200);
+        let seen = cluster.replica(1).requests().pop().unwrap().head;
+        let cookies = seen.one("cookie").unwrap();
+        assert!(cookies.starts_with("a=\"1\";b; name=J"), "{cookies}");
+        assert!(cookies.ends_with("rgen ;c=3"), "{cookies}");
+    }
 }
 
 #[tokio::test]

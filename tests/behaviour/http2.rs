@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::cluster::frames::{
+    END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, block, frame,
+};
 use crate::cluster::h2_client::H2Client;
 use crate::cluster::message::sha256;
-use crate::cluster::{Cluster, Plan, Program, Request, Step, within};
+use crate::cluster::{Cluster, Gate, Plan, Program, Request, Step, within};
 
 const MIB: usize = 1024 * 1024;
 
@@ -192,4 +195,47 @@ async fn a_header_list_beyond_the_limit_is_refused() {
     // The library answers for us, without a body.
     assert_eq!(client.ask(request).await.unwrap().status, 431);
     assert_eq!(cluster.replica(0).requests().len(), 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_told_goodbye() {
+    let plan = Plan::of(1).client_tls().set("timeouts", "keepalive: 1s");
+    let cluster = Cluster::start(plan).await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(0));
+    let gate = Gate::shut();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let steps = [Step::ReadBody, Step::Wait(gate.clone()), Step::say(answer)];
+    cluster.replica(0).steps(steps);
+    let mut busy = cluster.at(0).h2().await;
+    let request = H2Client::request("GET", &target);
+    let (response, _) = busy.begin(request, true).await.unwrap();
+    cluster.replica(0).until_requests(1).await;
+
+    // One without a request, and one whose only request is done.
+    let mut silent = cluster.at(0).h2_bytes().await;
+    silent.send(beginning()).await;
+    let mut idle = cluster.at(0).h2_bytes().await;
+    idle.send(beginning()).await;
+    let headers = frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        1,
+        &block("GET", "/v2/Bad"),
+    );
+    idle.send(headers).await;
+    for (mut connection, last) in [(silent, 0), (idle, 1)] {
+        let said = connection.until_closed().await;
+        // A client may send again what comes behind the last stream.
+        let goodbye = frame(GOAWAY, 0, 0, &[0, 0, 0, last, 0, 0, 0, 0]);
+        assert!(said.ends_with(&goodbye), "{said:?}");
+    }
+    // A request under way keeps its connection, however long it takes.
+    gate.open();
+    let answer = H2Client::answer(response).await.unwrap();
+    assert_eq!((answer.status, answer.reset), (200, None));
+    busy.ended().await.unwrap();
+}
+
+fn beginning() -> Vec<u8> {
+    [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[])].concat()
 }

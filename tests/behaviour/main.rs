@@ -14,6 +14,7 @@ mod circuit;
 mod connections;
 mod cuts;
 mod drain;
+mod front;
 mod gate;
 mod headers;
 mod hold;

@@ -71,6 +71,29 @@ async fn target_bytes_are_forwarded_unchanged() {
 }
 
 #[tokio::test]
+async fn a_repository_is_what_the_path_names_whatever_a_mirrors_client_adds() {
+    let cluster = Cluster::of_three().await;
+    let repository = cluster.repository_of(1);
+    for sidecar in [0, 1] {
+        for (query, kept) in [
+            ("ns=docker.io", ""),
+            ("n=5&%6es=docker.io&last=a%2Fb", "?n=5&last=a%2Fb"),
+        ] {
+            let asked = Request::get(&format!("/v2/{repository}/tags/list?{query}"));
+            assert_eq!(cluster.at(sidecar).ask(asked).await.status, 200);
+            let seen = cluster.replica(1).requests().pop().unwrap();
+            assert_eq!(seen.target, format!("/v2/{repository}/tags/list{kept}"));
+        }
+    }
+    let push = format!("/v2/{repository}/manifests/v1?ns=docker.io");
+    let push = Request::new("PUT", &push).body("{}");
+    assert_eq!(cluster.at(0).ask(push).await.status, 201);
+    let seen = cluster.replica(1).requests().pop().unwrap();
+    assert_eq!(seen.target, format!("/v2/{repository}/manifests/v1"));
+    assert_eq!(cluster.requests_elsewhere(1), 0);
+}
+
+#[tokio::test]
 async fn registry_wide_endpoints_are_answered_by_the_local_replica() {
     let cluster = Cluster::of_three().await;
     for sidecar in 0..3 {

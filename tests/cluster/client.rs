@@ -121,6 +121,24 @@ impl Connection {
         Ok(Self::over(tls_stream(address, config).await?))
     }
 
+    /// With these bytes before anything else, and TLS, if there is any, so long after them.
+    pub async fn open_behind(
+        address: SocketAddr,
+        first: &[u8],
+        tls: Option<Arc<ClientConfig>>,
+        after: Duration,
+    ) -> Self {
+        let mut tcp = within("connect", TcpStream::connect(address))
+            .await
+            .unwrap();
+        within("send", tcp.write_all(first)).await.unwrap();
+        tokio::time::sleep(after).await;
+        match tls {
+            None => Self::over(tcp),
+            Some(config) => Self::over(tls_over(tcp, address, config).await.unwrap()),
+        }
+    }
+
     fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (reader, writer) = split(Box::new(stream) as Box<dyn Io>);
         Self {
@@ -313,6 +331,14 @@ pub(super) async fn tls_stream(
     config: Arc<ClientConfig>,
 ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let tcp = within("connect", TcpStream::connect(address)).await?;
+    tls_over(tcp, address, config).await
+}
+
+async fn tls_over(
+    tcp: TcpStream,
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let name = ServerName::IpAddress(address.ip().into());
     within("handshake", TlsConnector::from(config).connect(name, tcp)).await
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use shardlet::config::{self, Config, Environment, Files, Problems, SourceName};
@@ -133,6 +134,17 @@ impl Member {
     /// A plain connection to the client listener from another loopback address.
     pub async fn connect_from(&self, source: IpAddr) -> Connection {
         Connection::open_from(source, self.addresses().clients).await
+    }
+
+    /// A connection to the client listener as a proxy opens it, with this header first.
+    pub async fn connect_behind(&self, header: &[u8]) -> Connection {
+        self.connect_behind_after(header, Duration::ZERO).await
+    }
+
+    /// The same with a client that begins with TLS so late.
+    pub async fn connect_behind_after(&self, header: &[u8], late: Duration) -> Connection {
+        let tls = self.tls.as_ref().map(|tls| tls.http1.clone());
+        Connection::open_behind(self.addresses().clients, header, tls, late).await
     }
 
     /// An HTTP/2 connection to the client listener.

@@ -37,6 +37,7 @@ pub struct Plan {
     links: BTreeMap<Before, Option<SocketAddr>>,
     insecure: bool,
     client_tls: bool,
+    proxy_protocol: bool,
     /// By top-level key (`cluster` without the members), for all members.
     sections: BTreeMap<&'static str, String>,
     /// The same for one member.
@@ -66,6 +67,7 @@ impl Plan {
             links: BTreeMap::new(),
             insecure: false,
             client_tls: false,
+            proxy_protocol: false,
             sections: sections.map(|(key, text)| (key, text.to_owned())).into(),
             own_sections: BTreeMap::new(),
         }
@@ -80,6 +82,12 @@ impl Plan {
     /// TLS on the client listeners.
     pub fn client_tls(mut self) -> Self {
         self.client_tls = true;
+        self
+    }
+
+    /// A PROXY header before the connections of `trusted_proxies`.
+    pub fn proxy_protocol(mut self) -> Self {
+        self.proxy_protocol = true;
         self
     }
 
@@ -258,9 +266,10 @@ impl Plan {
         };
         let peers = self.peer_address(index);
         let socket = self.command_socket(index, &folder);
+        let introduced = self.proxy_protocol;
         let _ = write!(
             yaml,
-            "listen:\n  clients: {{ address: \"{ip}:0\"{tls} }}\n  \
+            "listen:\n  clients: {{ address: \"{ip}:0\"{tls}, proxy_protocol: {introduced} }}\n  \
              peers: {{ address: \"{peers}\" }}\n  admin: {{ address: \"{ip}:0\"{socket} }}\n"
         );
         let registry = match self.registry_hosts.get(&index) {

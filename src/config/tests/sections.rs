@@ -6,7 +6,7 @@ use super::*;
 use crate::shard::CircuitLimits;
 
 /// Every section, with values that are no defaults.
-const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.crt, key: /abs/a.key } }\n\
+const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.crt, key: /abs/a.key }, proxy_protocol: true }\n\
          registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
          reads: { blobs: any, owner_down: reject }\n\
          sticky: { cookie: lb, path: /ui }\n\
@@ -23,6 +23,7 @@ const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.c
 fn listeners_replica_and_reads() {
     let config = good(ALL);
     assert_eq!(config.listen.clients.address.to_string(), "[::1]:6000");
+    assert!(config.listen.clients.proxy_protocol);
     let tls = config.listen.clients.tls.expect("TLS");
     assert_eq!(tls.cert, Path::new("etc/a.crt"));
     assert_eq!(tls.key, Path::new("/abs/a.key"));

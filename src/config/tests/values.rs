@@ -127,6 +127,10 @@ fn values() {
             "bad value `10.0.0.1/8` for `trusted_proxies`: expected a network such as `10.0.0.0/8`, or an address",
         ),
         (
+            "listen: { clients: { proxy_protocol: true } }\n",
+            "`listen.clients.proxy_protocol` is on, and there are no `trusted_proxies`",
+        ),
+        (
             "trusted_proxies: 10.0.0.0/8\n",
             "bad value `10.0.0.0/8` for `trusted_proxies`: expected a list of networks, such as `10.0.0.0/8`",
         ),

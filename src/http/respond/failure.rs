@@ -18,6 +18,8 @@ pub enum Failure {
     Private,
     /// The HTTP message itself is wrong.
     BadRequest(Malformed),
+    /// The request has been through this member before: something behind us sends it back.
+    LoopDetected,
     /// `CONNECT`, `TRACE` or a method that no registry knows.
     MethodNotAllowed,
     /// The client wants to speak another protocol on this connection.

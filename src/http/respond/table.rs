@@ -66,6 +66,9 @@ const A_FEW_PROBES: Option<u32> = Some(5);
 const A_ROLLOUT: Option<u32> = Some(10);
 const NO_RETRY: Option<u32> = None;
 
+const LOOP: &str = "this request has been through this member before, so something behind it sends requests back to the \
+                    members' client listeners; take the cluster block out of the registry's configuration, or whatever else does so";
+
 impl Failure {
     /// This failure's row of the table.
     pub fn answer(&self) -> Answer {
@@ -97,12 +100,12 @@ impl Failure {
         match self {
             Self::Private => row(403, DENIED, "private", NO_RETRY, Quiet, Keep,
                 "this path is for the operators of the registry and is not served here"),
+            Self::LoopDetected => row(508, UNSUPPORTED, "loop_detected", NO_RETRY, Error, Keep, LOOP),
             Self::MethodNotAllowed => row(405, UNSUPPORTED, "method_not_allowed", NO_RETRY, Quiet, Keep,
                 "no registry endpoint takes this method"),
             Self::UpgradeRefused => row(400, UNSUPPORTED, "upgrade_refused", NO_RETRY, Quiet, Close, "protocol upgrades are not passed on; send the request without Upgrade"),
             Self::HttpVersion => row(505, UNSUPPORTED, "http_version", NO_RETRY, Quiet, Close, "this HTTP version is not spoken here; use HTTP/1.1 or HTTP/2"),
-            Self::HeaderTimeout => row(408, BAD_REQUEST, "header_timeout", NO_RETRY, Info, Close,
-                "the request head did not arrive in time"),
+            Self::HeaderTimeout => row(408, BAD_REQUEST, "header_timeout", NO_RETRY, Info, Close, "the request head did not arrive in time"),
             Self::BodyTimeout => row(408, BAD_REQUEST, "body_timeout", NO_RETRY, Info, Close,
                 "the request body stopped arriving; send the upload again"),
             Self::BodyTooSlow => row(408, BAD_REQUEST, "body_too_slow", NO_RETRY, Info, Close,
@@ -240,6 +243,7 @@ pub(crate) const REASONS: [&str; 50] = [
     "connection",
     "peer_fields",
     "private",
+    "loop_detected",
     "method_not_allowed",
     "upgrade_refused",
     "http_version",

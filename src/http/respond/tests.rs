@@ -13,6 +13,7 @@ fn every_failure() -> Vec<Failure> {
     ];
     all.extend(Malformed::ALL.map(Failure::BadRequest));
     all.extend([
+        Failure::LoopDetected,
         Failure::MethodNotAllowed,
         Failure::UpgradeRefused,
         Failure::HttpVersion,

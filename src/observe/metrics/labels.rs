@@ -118,6 +118,9 @@ label! {
         Full = "full",
         /// The TLS handshake failed or took too long.
         Tls = "tls",
+        /// A trusted proxy did not say whose connection it is, in time and in the form of the PROXY
+        /// protocol.
+        ProxyHeader = "proxy_header",
         /// The certificate names no member of the view.
         NotMember = "not_member",
         /// An HTTP/2 client did too much of what costs us more than it does the client.

@@ -17,10 +17,10 @@ fn values(request: &RequestHeader, name: &str) -> Vec<String> {
         .collect()
 }
 
-const DIRECT: Downstream = Downstream {
+const DIRECT: Downstream<'_> = Downstream {
     address: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3))),
     tls: false,
-    trusted: false,
+    trusted_proxies: &[],
 };
 
 const FORGED: &[(&str, &str)] = &[
@@ -70,83 +70,225 @@ fn nothing_forged_survives() {
     assert_eq!(seen, expected);
 }
 
-/// What a trusted proxy says, and the protocol, host and chain that follow from it.
+/// What a trusted proxy says, and the client, protocol, host and chain that follow from it.
 struct Believed {
     headers: &'static [(&'static str, &'static str)],
+    client: &'static str,
     proto: &'static str,
     host: &'static str,
     chain: &'static str,
 }
 
-#[test]
-fn a_trusted_proxy_is_believed_about_the_client() {
-    let trusted = Downstream {
-        trusted: true,
+/// The proxy that we see is 10.1.2.3; another trusted one is 10.9.9.9.
+fn check(case: &Believed) {
+    let Believed {
+        headers,
+        client,
+        proto,
+        host,
+        chain,
+    } = case;
+    let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+    let downstream = Downstream {
+        trusted_proxies: &trusted,
         ..DIRECT
     };
+    let mut request = request(headers);
+    request.append_header("host", "r").unwrap();
+    set_forwarded(&mut request, &downstream).unwrap();
+    let one = |name: &str| values(&request, name).join(" | ");
+    assert_eq!(one("x-forwarded-proto"), *proto, "{headers:?}");
+    assert_eq!(one("x-forwarded-host"), *host, "{headers:?}");
+    assert_eq!(one("x-forwarded-for"), *chain, "{headers:?}");
+    let forwarded = format!("for={client};proto={proto};host=\"{host}\"");
+    assert_eq!(one("forwarded"), forwarded, "{headers:?}");
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_about_the_client() {
     let cases = [
         Believed {
             headers: &[
-                ("host", "r"),
                 ("x-forwarded-proto", "https"),
                 ("x-forwarded-host", "hub.example"),
                 ("x-forwarded-for", "9.9.9.9"),
             ],
+            client: "9.9.9.9",
             proto: "https",
             host: "hub.example",
             chain: "9.9.9.9, 10.1.2.3",
         },
         Believed {
-            headers: &[
-                ("host", "r"),
-                ("forwarded", "for=9.9.9.9; Proto=HTTPS; host=\"hub:8443\""),
-            ],
+            headers: &[("forwarded", "for=9.9.9.9; Proto=HTTPS; host=\"hub:8443\"")],
+            client: "9.9.9.9",
             proto: "https",
             host: "hub:8443",
+            chain: "9.9.9.9, 10.1.2.3",
+        },
+        Believed {
+            headers: &[("forwarded", "for=\"[2001:db8::9]:4711\";by=x;proto=https")],
+            client: "\"[2001:db8::9]\"",
+            proto: "https",
+            host: "r",
+            chain: "2001:db8::9, 10.1.2.3",
+        },
+        // It does not know.
+        Believed {
+            headers: &[("forwarded", "for=unknown;proto=https")],
+            client: "10.1.2.3",
+            proto: "https",
+            host: "r",
             chain: "10.1.2.3",
         },
         Believed {
-            headers: &[
-                ("host", "r"),
-                ("x-forwarded-for", "6.6.6.6"),
-                ("x-forwarded-for", "203.0.113.9"),
-                ("x-forwarded-proto", "http"),
-                ("x-forwarded-proto", "https"),
-            ],
-            proto: "https",
+            headers: &[("x-forwarded-for", "203.0.113.9:4711")],
+            client: "203.0.113.9",
+            proto: "http",
             host: "r",
-            chain: "6.6.6.6, 203.0.113.9, 10.1.2.3",
+            chain: "203.0.113.9, 10.1.2.3",
         },
         Believed {
             headers: &[
-                ("host", "r"),
                 ("x-forwarded-proto", "gopher"),
                 ("x-forwarded-host", "a b\""),
             ],
+            client: "10.1.2.3",
             proto: "http",
             host: "r",
             chain: "10.1.2.3",
         },
     ];
-    for case in cases {
-        let Believed {
-            headers,
-            proto,
-            host,
-            chain,
-        } = case;
-        let mut request = request(headers);
-        set_forwarded(&mut request, &trusted).unwrap();
-        assert_eq!(
-            values(&request, "x-forwarded-proto"),
-            [proto],
-            "{headers:?}"
-        );
-        assert_eq!(values(&request, "x-forwarded-host"), [host], "{headers:?}");
-        assert_eq!(values(&request, "x-forwarded-for"), [chain], "{headers:?}");
-        let forwarded = format!("for=10.1.2.3;proto={proto};host=\"{host}\"");
-        assert_eq!(values(&request, "forwarded"), [forwarded]);
-    }
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn what_a_client_says_itself_counts_for_nothing_behind_a_trusted_proxy() {
+    let cases = [
+        // Appended in one line.
+        Believed {
+            headers: &[
+                ("x-forwarded-for", "6.6.6.6, 203.0.113.9"),
+                ("x-forwarded-proto", "http, https"),
+                ("x-forwarded-host", "evil, hub.example"),
+            ],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "hub.example",
+            chain: "203.0.113.9, 10.1.2.3",
+        },
+        // As lines of their own.
+        Believed {
+            headers: &[
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-for", "203.0.113.9"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-proto", "https"),
+            ],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "r",
+            chain: "203.0.113.9, 10.1.2.3",
+        },
+        // Names of trusted proxies do not help: the last one was not written by them.
+        Believed {
+            headers: &[("x-forwarded-for", "6.6.6.6, 10.9.9.9, 203.0.113.9")],
+            client: "203.0.113.9",
+            proto: "http",
+            host: "r",
+            chain: "203.0.113.9, 10.1.2.3",
+        },
+        Believed {
+            headers: &[("x-forwarded-for", "6.6.6.6, nonsense")],
+            client: "10.1.2.3",
+            proto: "http",
+            host: "r",
+            chain: "10.1.2.3",
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn the_same_holds_for_forwarded() {
+    let cases = [
+        Believed {
+            headers: &[(
+                "forwarded",
+                "for=6.6.6.6;proto=http;host=evil, for=203.0.113.9;proto=https;host=hub",
+            )],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "hub",
+            chain: "203.0.113.9, 10.1.2.3",
+        },
+        // An open quotation mark hides nothing.
+        Believed {
+            headers: &[("forwarded", "for=\"6.6.6.6, for=203.0.113.9;proto=https")],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "r",
+            chain: "203.0.113.9, 10.1.2.3",
+        },
+        // The proxy speaks of one kind; the other one is the client's.
+        Believed {
+            headers: &[
+                ("x-forwarded-for", "203.0.113.9"),
+                ("forwarded", "for=6.6.6.6;proto=https;host=evil"),
+            ],
+            client: "203.0.113.9",
+            proto: "http",
+            host: "r",
+            chain: "203.0.113.9, 10.1.2.3",
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn a_trusted_proxy_behind_another_is_believed_too() {
+    let cases = [
+        Believed {
+            headers: &[
+                ("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.9.9.9"),
+                ("x-forwarded-proto", "gopher, https, http"),
+                ("x-forwarded-host", "evil, hub.example, inner"),
+            ],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "hub.example",
+            chain: "203.0.113.9, 10.9.9.9, 10.1.2.3",
+        },
+        // One of them has replaced, not appended.
+        Believed {
+            headers: &[
+                ("x-forwarded-for", "203.0.113.9, 10.9.9.9"),
+                ("x-forwarded-proto", "https"),
+            ],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "r",
+            chain: "203.0.113.9, 10.9.9.9, 10.1.2.3",
+        },
+        Believed {
+            headers: &[(
+                "forwarded",
+                "for=6.6.6.6;host=evil, for=203.0.113.9;host=hub;proto=https, for=10.9.9.9;proto=http",
+            )],
+            client: "203.0.113.9",
+            proto: "https",
+            host: "hub",
+            chain: "203.0.113.9, 10.9.9.9, 10.1.2.3",
+        },
+        // The client is a trusted machine itself.
+        Believed {
+            headers: &[("x-forwarded-for", "10.9.9.9")],
+            client: "10.9.9.9",
+            proto: "http",
+            host: "r",
+            chain: "10.9.9.9, 10.1.2.3",
+        },
+    ];
+    cases.iter().for_each(check);
 }
 
 #[test]
@@ -155,7 +297,7 @@ fn tls_and_ipv6_clients_are_told_as_such() {
     let downstream = Downstream {
         address: Some("::1".parse().unwrap()),
         tls: true,
-        trusted: false,
+        trusted_proxies: &[],
     };
     set_forwarded(&mut request, &downstream).unwrap();
     assert_eq!(
@@ -173,4 +315,34 @@ fn the_sticky_cookie_stays_between_the_client_and_us() {
     let mut alone = request(&[("cookie", "SHARDLET=x")]);
     drop_cookie(&mut alone, "SHARDLET").unwrap();
     assert!(values(&alone, "cookie").is_empty());
+}
+
+#[test]
+fn other_cookies_stay_as_they_are_byte_for_byte() {
+    let cases: [(&[u8], &[u8]); 6] = [
+        (
+            b"name=J\xfcrgen; SHARDLET=x; b=\"2\"",
+            b"name=J\xfcrgen; b=\"2\"",
+        ),
+        (
+            "SHARDLET=x;name=J\u{fc}rgen ;; c".as_bytes(),
+            "name=J\u{fc}rgen ;; c".as_bytes(),
+        ),
+        (b"a=1;SHARDLET=x", b"a=1"),
+        (
+            b"SHARDLETS=1; XSHARDLET=2;  odd",
+            b"SHARDLETS=1; XSHARDLET=2;  odd",
+        ),
+        (b"a=SHARDLET=x", b"a=SHARDLET=x"),
+        (b"SHARDLET", b"SHARDLET"),
+    ];
+    for (sent, kept) in cases {
+        let mut request = request(&[]);
+        let line = HeaderValue::from_bytes(sent).unwrap();
+        request.append_header("cookie", line).unwrap();
+        drop_cookie(&mut request, "SHARDLET").unwrap();
+        let lines = request.headers.get_all("cookie").iter();
+        let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+        assert_eq!(lines, [kept], "{}", String::from_utf8_lossy(sent));
+    }
 }

@@ -1,4 +1,4 @@
-"""The commands that a document shows, as the tests run them."""
+"""The commands and samples that a document shows, as the tests run them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,12 @@ def blocks(document: Path) -> list[Block]:
 
 def commands(document: str, section: str) -> str:
     """The one block of shell commands in a section of a document of docs/."""
+    return block(document, section, SHELL)
+
+
+def block(document: str, section: str, language: str) -> str:
+    """The one block in this language in a section of a document of docs/."""
     shown = blocks(REPOSITORY / "docs" / document)
-    found = [block.text for block in shown if (block.section, block.language) == (section, SHELL)]
-    assert len(found) == 1, f"docs/{document}: {len(found)} blocks of commands in {section}"
+    found = [block.text for block in shown if (block.section, block.language) == (section, language)]
+    assert len(found) == 1, f"docs/{document}: {len(found)} blocks of {language} in {section}"
     return found[0]

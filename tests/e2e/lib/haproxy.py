@@ -38,7 +38,7 @@ backend zot-cluster
     balance roundrobin
 {servers}
 """
-# As docs/operations.md has it, but that it looks more often.
+# As docs/balancers.md has it, but that it looks more often.
 _CHECKS = """\
     option redispatch 1
     option httpchk GET /readyz
