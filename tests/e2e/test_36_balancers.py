@@ -13,7 +13,7 @@ import yaml
 from lib import document, image
 from lib.balancers import Balancer, haproxy, nginx
 from lib.certs import Authority
-from lib.client import digest_of
+from lib.client import OCI_MANIFEST, digest_of
 from lib.cluster import Cluster, Member, Shape
 from lib.deployed import DEPLOY, REPOSITORY
 from lib.image import MIB
@@ -99,7 +99,7 @@ def _get(url: str) -> httpx.Response:
     """From an address of its own, on a new connection."""
     transport = httpx.HTTPTransport(local_address=CLIENT)
     # A word of its own about itself, which must not count.
-    headers = {"X-Forwarded-For": FORGED, "X-Forwarded-Proto": "https", "Accept": "*/*"}
+    headers = {"X-Forwarded-For": FORGED, "X-Forwarded-Proto": "https", "Accept": OCI_MANIFEST}
     with httpx.Client(transport=transport, trust_env=False, timeout=60) as client:
         return client.get(url, headers=headers)
 
@@ -129,7 +129,8 @@ def test_the_ingress_sample_is_valid(tmp_path: Path) -> None:
 def test_limits_of_silence_are_longer_than_a_commit() -> None:
     text = (REPOSITORY / "docs" / DOCUMENT).read_text()
     commit = 5 * 60
-    minutes = re.findall(r"(?:timeout (?:client|server) +|(?:proxy_read|proxy_send|client_body|send)_timeout )(\d+)m", text)
+    limits = r"(?:timeout (?:client|server) +|(?:proxy_read|proxy_send|client_body|send)_timeout )"
+    minutes = re.findall(rf"{limits}(\d+)m", text)
     seconds = re.findall(r"(?:stream_idle_timeout: |proxy-(?:read|send)-timeout: \")(\d+)", text)
     assert (len(minutes), len(seconds)) == (8, 3)
     assert all(60 * int(limit) > commit for limit in minutes)
