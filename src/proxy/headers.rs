@@ -43,6 +43,11 @@ pub struct Downstream<'a> {
 }
 
 impl Downstream<'_> {
+    /// Whether it is one of those itself.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.address.is_some_and(|address| self.trusts(address))
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies
             .iter()

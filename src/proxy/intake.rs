@@ -82,7 +82,7 @@ pub(crate) fn client_ip(session: &Session) -> Option<IpAddr> {
 /// Whether its sender's word on sampling counts.
 fn is_trusted(session: &Session, ctx: &Exchange) -> bool {
     match ctx.arrival {
-        Arrival::Client => downstream(&ctx.generation, session).trusted,
+        Arrival::Client => downstream(&ctx.generation, session).is_trusted(),
         Arrival::Peer => true,
     }
 }

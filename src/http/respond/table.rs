@@ -224,7 +224,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub(crate) const REASONS: [&str; 50] = [
+pub(crate) const REASONS: [&str; 51] = [
     "route",
     "request_line",
     "tls_hello",

@@ -54,8 +54,7 @@ impl Generation {
             before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
         let peer_states = view.members().iter().map(|(index, member)| {
             let local = index == view.members().local();
-            let known =
-                before.and_then(|before| known_state(before, &registry.address, local, member));
+            let known = known_state(before, &registry.address, local, member);
             let (places, queue) = if local {
                 (registry.max_in_flight, &registry.queue)
             } else {
@@ -103,11 +102,12 @@ impl Generation {
 
 /// What the generation before knew of this member.
 fn known_state(
-    before: &Generation,
+    before: Option<&Generation>,
     replica: &RegistryAddress,
     local: bool,
     member: &Member,
 ) -> Option<Arc<PeerState>> {
+    let before = before?;
     if local {
         // Another address is another replica, of which nothing is known.
         let same = before.replica_address == *replica;
