@@ -17,6 +17,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::http::Gate;
 use crate::operate::serve::AdminApp;
@@ -110,7 +111,9 @@ impl CommandSocket {
             tokio::spawn(async move {
                 let _place = place;
                 // HTTP/1, which is not cut for abuse.
-                let _ = gate.serve(Box::new(Stream::from(stream)), &shutdown).await;
+                let deadline = Instant::now() + gate.limits().request_header;
+                let stream = Box::new(Stream::from(stream));
+                let _ = gate.serve(stream, deadline, &shutdown).await;
             });
         }
     }
