@@ -265,8 +265,7 @@ impl Plan {
             String::new()
         };
         let peers = self.peer_address(index);
-        let socket = self.command_socket(index, &folder);
-        let introduced = self.proxy_protocol;
+        let (socket, introduced) = (self.command_socket(index, &folder), self.proxy_protocol);
         let _ = write!(
             yaml,
             "listen:\n  clients: {{ address: \"{ip}:0\"{tls}, proxy_protocol: {introduced} }}\n  \
