@@ -126,15 +126,14 @@ pub fn set_forwarded(
     set_or_remove(request, X_FORWARDED_FOR, chain)
 }
 
-/// The client before all trusted proxies; none, if they name nobody else.
+/// The client before all trusted proxies, or the first of them where all are; none, if they name nobody.
 pub(crate) fn client(request: &RequestHeader, downstream: &Downstream<'_>) -> Option<IpAddr> {
     let end = downstream.address?;
     if !downstream.trusts(end) {
         return Some(end);
     }
     let told = Told::by(request, end, |hop| downstream.trusts(hop));
-    let client = told.hops.last().copied();
-    client.filter(|client| !downstream.trusts(*client))
+    told.hops.last().copied()
 }
 
 fn set_or_remove(

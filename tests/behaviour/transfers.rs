@@ -149,10 +149,10 @@ async fn a_trusted_proxys_clients_have_a_share_each() {
     let (cluster, target) = endless(plan.set("limits", "transfers: 20")).await;
     let member = cluster.at(0);
     let of = |client: &str| {
-        // What the client itself says stands first.
+        // What the client itself says stands first, and need not be text.
         Request::get(&target).field(
             "X-Forwarded-For",
-            &format!("10.0.0.{}, {client}", client.len()),
+            &format!("10.0.0.{}, \u{ff}, {client}", client.len()),
         )
     };
     let mut readers = Vec::new();

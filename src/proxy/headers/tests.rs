@@ -291,6 +291,97 @@ fn a_trusted_proxy_behind_another_is_believed_too() {
     cases.iter().for_each(check);
 }
 
+/// Lines of one field, the last trusted proxy being 10.1.2.3, and whom the request counts for.
+#[test]
+fn a_client_behind_trusted_proxies_always_counts_for_somebody() {
+    type Lines = &'static [&'static [u8]];
+    let cases: [(&str, Lines, Option<&str>); 10] = [
+        // Appended to what no text is.
+        (
+            "x-forwarded-for",
+            &[b"\xff, 203.0.113.9"],
+            Some("203.0.113.9"),
+        ),
+        (
+            "x-forwarded-for",
+            &[b"6.6.6.6", b"\xff,203.0.113.9"],
+            Some("203.0.113.9"),
+        ),
+        (
+            "x-forwarded-for",
+            &[b"\xff, 203.0.113.9, 10.9.9.9"],
+            Some("203.0.113.9"),
+        ),
+        (
+            "forwarded",
+            &[b"for=\xff, for=203.0.113.9;proto=https"],
+            Some("203.0.113.9"),
+        ),
+        (
+            "forwarded",
+            &[b"for=203.0.113.9;host=\xff"],
+            Some("203.0.113.9"),
+        ),
+        // Nothing is passed over on the way to the left.
+        (
+            "x-forwarded-for",
+            &[b"6.6.6.6", b"\xff, 10.9.9.9"],
+            Some("10.9.9.9"),
+        ),
+        ("x-forwarded-for", &[b"6.6.6.6", b"\xff"], None),
+        (
+            "forwarded",
+            &[b"for=6.6.6.6, for=\xff, for=10.9.9.9"],
+            Some("10.9.9.9"),
+        ),
+        // Clients in a trusted network.
+        (
+            "x-forwarded-for",
+            &[b"10.7.7.7, 10.9.9.9"],
+            Some("10.7.7.7"),
+        ),
+        ("x-forwarded-for", &[b"unknown"], None),
+    ];
+    let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+    let downstream = Downstream {
+        trusted_proxies: &trusted,
+        ..DIRECT
+    };
+    for (name, lines, expected) in cases {
+        let mut request = request(&[]);
+        for line in lines {
+            let line = HeaderValue::from_bytes(line).unwrap();
+            request.append_header(name, line).unwrap();
+        }
+        let expected = expected.map(|address| address.parse().unwrap());
+        let shown = &request.headers;
+        assert_eq!(client(&request, &downstream), expected, "{shown:?}");
+    }
+    assert_eq!(client(&request(&[]), &downstream), None);
+}
+
+/// Scheme and host of a list end where it is no text, as its addresses do.
+#[test]
+fn what_is_no_text_ends_a_list() {
+    let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+    let downstream = Downstream {
+        trusted_proxies: &trusted,
+        ..DIRECT
+    };
+    let mut request = request(&[("host", "r"), ("x-forwarded-for", "203.0.113.9, 10.9.9.9")]);
+    let lines: [(&str, &[u8]); 2] = [
+        ("x-forwarded-proto", b"http, \xff, https"),
+        ("x-forwarded-host", b"evil, \xff, hub.example"),
+    ];
+    for (name, line) in lines {
+        let line = HeaderValue::from_bytes(line).unwrap();
+        request.append_header(name, line).unwrap();
+    }
+    set_forwarded(&mut request, &downstream).unwrap();
+    assert_eq!(values(&request, "x-forwarded-proto"), ["https"]);
+    assert_eq!(values(&request, "x-forwarded-host"), ["hub.example"]);
+}
+
 #[test]
 fn tls_and_ipv6_clients_are_told_as_such() {
     let mut request = request(&[("host", "r")]);

@@ -42,8 +42,10 @@ impl Told {
         let lists = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
         // Who speaks of one kind of field has not seen to the other, so that may be the client's.
         if lists.iter().any(|name| request.headers.contains_key(name)) {
-            let [mut from, mut proto, mut host] =
-                [&lists[0], &lists[1], &lists[2]].map(|name| from_the_right(request, name));
+            // A member that is no text ends its list: what stands before it may be the client's.
+            let [mut from, mut proto, mut host] = [&lists[0], &lists[1], &lists[2]].map(|name| {
+                from_the_right(request, name).map_while(|member| str::from_utf8(member).ok())
+            });
             let words = std::iter::from_fn(|| {
                 let word = Word {
                     from: from.next(),
@@ -91,9 +93,10 @@ impl Told {
 
 impl<'r> Word<'r> {
     /// One element of `Forwarded` (RFC 7239 §4).
-    fn of_element(element: &'r str) -> Self {
+    fn of_element(element: &'r [u8]) -> Self {
         let mut word = Self::default();
-        for pair in element.split(';') {
+        for pair in element.split(|byte| *byte == b';') {
+            let pair = str::from_utf8(pair).unwrap_or_default();
             let Some((key, value)) = pair.trim().split_once('=') else {
                 continue;
             };
@@ -109,18 +112,17 @@ impl<'r> Word<'r> {
     }
 }
 
-/// The members of a list, over all lines of its field, from the last to the first. A quoted comma
-/// would be taken apart; none stands in what counts, and a quotation mark that a client leaves open
-/// hides nothing.
+/// The members of a list, over all lines of its field, from the last to the first. As bytes, since a
+/// proxy may append to what a client has sent in any. A quoted comma would be taken apart; none stands
+/// in what counts, and a quotation mark that a client leaves open hides nothing.
 fn from_the_right<'r>(
     request: &'r RequestHeader,
     name: &HeaderName,
-) -> impl Iterator<Item = &'r str> {
+) -> impl Iterator<Item = &'r [u8]> {
     let lines = request.headers.get_all(name).iter().rev();
     lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.rsplit(','))
-        .map(str::trim)
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())
 }
 
