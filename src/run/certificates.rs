@@ -10,8 +10,8 @@ use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::metrics::Certificate;
 use crate::shard::Members;
-use crate::tls::check::near_end;
-use crate::tls::{TlsFaults, TlsMaterial};
+use crate::tls::check::{lapsed, near_end};
+use crate::tls::{KeyPair, TlsFaults, TlsMaterial};
 use crate::upstream::{Credentials, DialError, Trust};
 
 /// What is shown on both sides of this member.
@@ -51,6 +51,17 @@ impl Certificates {
     pub(super) fn in_use(&self) -> TlsMaterial {
         let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         in_use.clone()
+    }
+
+    /// Which of them is shown although it is not valid now.
+    pub(super) fn lapsed(&self) -> Vec<String> {
+        let (in_use, now) = (self.in_use(), UnixTime::now());
+        let shown = shown(&in_use);
+        let lapsed = shown.filter_map(|(certificate, pair)| {
+            let (name, lapsed) = (certificate.as_str(), lapsed(pair, now)?);
+            Some(format!("the certificate ({name}) {lapsed}"))
+        });
+        lapsed.collect()
     }
 
     /// Has the listeners show these, and let in the members of this list.
@@ -122,22 +133,23 @@ impl Certificates {
     }
 }
 
+/// The pairs in these, by their names.
+fn shown(material: &TlsMaterial) -> impl Iterator<Item = (Certificate, &KeyPair)> {
+    let clients = material.client.iter();
+    let member = material.cluster.iter();
+    clients
+        .map(|pair| (Certificate::Clients, pair))
+        .chain(member.map(|(_, pair)| (Certificate::Member, pair)))
+}
+
 /// Says when the certificates in use expire.
 pub(super) fn report_expiry(state: &State, material: &TlsMaterial) {
     let now = UnixTime::now();
-    let client = material
-        .client
-        .iter()
-        .map(|pair| (Certificate::Clients, pair));
-    let member = material
-        .cluster
-        .iter()
-        .map(|(_, pair)| (Certificate::Member, pair));
-    let in_use = client.chain(member).map(|(certificate, pair)| {
+    let in_use = shown(material).map(|(certificate, pair)| {
         state.metrics.tls_expiry(certificate, pair.not_after());
-        if let Some(near_end) = near_end(pair.not_after(), now) {
+        if let Some(what) = lapsed(pair, now).or_else(|| near_end(pair.not_after(), now)) {
             let certificate = certificate.as_str();
-            tracing::warn!(certificate, "the certificate {near_end}");
+            tracing::warn!(certificate, "the certificate {what}");
         }
         (certificate, pair.not_after())
     });

@@ -193,6 +193,7 @@ impl Observer {
         let report = self.reloader.report.load();
         let remarks = report.shown.remarks.iter().cloned();
         remarks
+            .chain(self.reloader.certificates.lapsed())
             .chain(refused)
             .chain(starting)
             .chain(differing)

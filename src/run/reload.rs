@@ -18,7 +18,7 @@ use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
 use crate::shard::ownership::PartyId;
 use crate::tls::content_digest::{content_digest, content_digest_in_background};
-use crate::tls::{Authority, TlsFiles, TlsMaterial, replica_authority};
+use crate::tls::{Authority, Lapsed, TlsFiles, TlsMaterial, replica_authority};
 use crate::upstream::Upstreams;
 
 /// Reads the configuration anew, as at the start; may block.
@@ -202,13 +202,14 @@ impl Reloader {
                 "this member was not started from a file that can be read again".to_owned(),
             ]);
         };
+        let in_use = self.certificates.in_use();
         // Files and names may take their time.
         let read = tokio::task::spawn_blocking(move || {
             let config = loader().map_err(|problems| {
                 let each = problems.iter().map(ToString::to_string);
                 each.collect::<Vec<_>>()
             })?;
-            let look = TlsFiles::of(&config).look(UnixTime::now());
+            let look = TlsFiles::of(&config).look(UnixTime::now(), &Lapsed::InUse(in_use));
             let authority = replica_authority(&config.registry);
             match (look.material, authority) {
                 (Ok(material), Ok(authority)) => Ok((config, material, authority)),

@@ -26,7 +26,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Metrics, SpanEnd};
 use crate::observe::traces::{Told, Tracer};
 use crate::shard::ownership::Event;
-use crate::tls::{Authority, TlsFaults, TlsFiles, TlsMaterial, replica_authority};
+use crate::tls::{Authority, Lapsed, TlsFaults, TlsFiles, TlsMaterial, replica_authority};
 use crate::upstream::{Asker, DialError, Trust, Upstreams};
 
 /// Why a member cannot start.
@@ -187,7 +187,8 @@ async fn read(
     files: &TlsFiles,
     config: &Config,
 ) -> Result<(TlsMaterial, Option<Authority>), StartError> {
-    let material = files.load_in_background().await.map_err(StartError::Tls)?;
+    let material = files.load_in_background(Lapsed::ForClients).await;
+    let material = material.map_err(StartError::Tls)?;
     let registry = config.registry.clone();
     let authority = tokio::task::spawn_blocking(move || replica_authority(&registry)).await;
     let authority = authority.map_err(|error| StartError::TlsSetup(error.to_string()))?;

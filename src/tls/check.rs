@@ -27,6 +27,8 @@ const MAX_LISTED: usize = 8;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) faults: Vec<String>,
+    /// Faults that come and go with time alone: it has expired, or is not valid yet.
+    pub(crate) lapsed: Vec<String>,
     pub(crate) remarks: Vec<String>,
 }
 
@@ -36,12 +38,7 @@ pub(crate) fn for_clients(pair: &KeyPair, now: UnixTime) -> Verdict {
     let Some(leaf) = leaf(pair) else {
         return verdict;
     };
-    let (not_before, not_after) = validity(&leaf);
-    if not_after < seconds(now) {
-        verdict.faults.push(expired(not_after));
-    } else if seconds(now) < not_before {
-        verdict.faults.push(not_yet(not_before));
-    }
+    verdict.lapsed.extend(lapsed(pair, now));
     if let Ok(Some(purposes)) = leaf.extended_key_usage()
         && !purposes.value.server_auth
         && !purposes.value.any
@@ -49,7 +46,7 @@ pub(crate) fn for_clients(pair: &KeyPair, now: UnixTime) -> Verdict {
         let remark = "is not for TLS servers (extended key usage): most clients refuse it";
         verdict.remarks.push(remark.to_owned());
     }
-    verdict.remarks.extend(near_end(not_after, now));
+    verdict.remarks.extend(near_end(validity(&leaf).1, now));
     verdict
 }
 
@@ -82,13 +79,42 @@ pub(crate) fn for_peers(
         (by_listeners.err(), "clientAuth"),
         (by_callers.err(), "serverAuth"),
     ] {
-        let fault = error.map(|error| refusal(&error, &leaf, missing, now));
-        let fault = fault.filter(|fault| !verdict.faults.contains(fault));
-        verdict.faults.extend(fault);
+        let Some(error) = error else { continue };
+        let fault = refusal(&error, &leaf, missing, now);
+        let faults = if is_of_time(&error) {
+            &mut verdict.lapsed
+        } else {
+            &mut verdict.faults
+        };
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
     }
     check_names(&certificate_names(shown), whose, &mut verdict);
     verdict.remarks.extend(near_end(validity(&leaf).1, now));
     verdict
+}
+
+/// That a certificate has expired, or is not valid yet.
+pub(crate) fn lapsed(pair: &KeyPair, now: UnixTime) -> Option<String> {
+    let (not_before, not_after) = validity(&leaf(pair)?);
+    if not_after < seconds(now) {
+        return Some(expired(not_after));
+    }
+    (seconds(now) < not_before).then(|| not_yet(not_before))
+}
+
+fn is_of_time(error: &Error) -> bool {
+    use CertificateError as Fault;
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            Fault::Expired
+                | Fault::ExpiredContext { .. }
+                | Fault::NotValidYet
+                | Fault::NotValidYetContext { .. }
+        )
+    )
 }
 
 /// That a certificate will end soon, or has ended.
@@ -306,7 +332,8 @@ mod tests {
                 for_clients(&pair, now),
                 for_peers(&pair, &authority(&root), &whose, now),
             ] {
-                assert_eq!(verdict.faults.join(", "), fault, "{now:?}");
+                assert_eq!(verdict.lapsed.join(", "), fault, "{now:?}");
+                assert_eq!(verdict.faults, [""; 0], "{now:?}");
                 assert_eq!(verdict.remarks.join(", "), remark, "{now:?}");
             }
         }
@@ -424,7 +451,8 @@ mod tests {
         ] {
             let pair = pair(signer, &["zot-1"], &chain, |_| ());
             let verdict = for_peers(&pair, &authority(trusted), &whose, at(2030, 1, 1));
-            assert_eq!(verdict.faults.join(", "), fault);
+            let all = [verdict.lapsed, verdict.faults].concat();
+            assert_eq!(all.join(", "), fault);
         }
     }
 }

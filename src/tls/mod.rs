@@ -13,7 +13,7 @@ mod serving;
 
 pub(crate) use files::{Authority, KeyPair, TlsFault, TlsFaults};
 pub(crate) use members::{Knock, MemberVerifier};
-pub(crate) use reload::{RELOAD_INTERVAL, TlsFiles, TlsMaterial, replica_authority, watch};
+pub(crate) use reload::{Lapsed, RELOAD_INTERVAL, TlsFiles, TlsMaterial, replica_authority, watch};
 pub(crate) use serving::{ServingKey, client_listener, peer_listener};
 
 use std::sync::Arc;

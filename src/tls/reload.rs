@@ -44,6 +44,35 @@ pub(crate) struct Look {
     pub remarks: Vec<TlsFault>,
 }
 
+/// Which certificates are taken although they have expired, or are not valid yet.
+#[derive(Debug, Clone)]
+pub(crate) enum Lapsed {
+    /// None.
+    Refused,
+    /// That for clients: a member that does not start would also be missing to its peers.
+    ForClients,
+    /// Those of this material: they are shown anyway, whatever is said of them.
+    InUse(TlsMaterial),
+}
+
+impl Lapsed {
+    fn takes_for_clients(&self, pair: &KeyPair) -> bool {
+        match self {
+            Self::Refused => false,
+            Self::ForClients => true,
+            Self::InUse(in_use) => in_use.client.as_ref() == Some(pair),
+        }
+    }
+
+    /// With the authority, since an expiry hides what else a new one would find.
+    fn takes_for_peers(&self, pair: &(Authority, KeyPair)) -> bool {
+        match self {
+            Self::Refused | Self::ForClients => false,
+            Self::InUse(in_use) => in_use.cluster.as_ref() == Some(pair),
+        }
+    }
+}
+
 impl TlsFiles {
     /// The files that a configuration names.
     pub(crate) fn of(config: &Config) -> Self {
@@ -67,12 +96,13 @@ impl TlsFiles {
 
     /// Reads every file, and checks whether those who will be shown them would take them now. May
     /// block.
-    pub(crate) fn look(&self, now: UnixTime) -> Look {
+    pub(crate) fn look(&self, now: UnixTime, may_lapse: &Lapsed) -> Look {
         let (mut faults, mut remarks) = (Vec::new(), Vec::new());
-        let mut judge = |cert: &Path, verdict: Verdict| {
+        let mut judge = |cert: &Path, verdict: Verdict, may_lapse: bool| {
             let named = |what: Vec<String>| what.into_iter().map(|what| TlsFault::new(cert, what));
             remarks.extend(named(verdict.remarks));
-            TlsFaults(named(verdict.faults).collect())
+            let lapsed = named(verdict.lapsed).filter(|_| !may_lapse);
+            TlsFaults(lapsed.chain(named(verdict.faults)).collect())
         };
         let mut keep = |found: TlsFaults| faults.extend(found.0);
         let mut material = TlsMaterial {
@@ -82,7 +112,8 @@ impl TlsFiles {
         if let Some((cert, key)) = &self.client {
             match KeyPair::load(cert, key) {
                 Ok(pair) => {
-                    keep(judge(cert, check::for_clients(&pair, now)));
+                    let may_lapse = may_lapse.takes_for_clients(&pair);
+                    keep(judge(cert, check::for_clients(&pair, now), may_lapse));
                     material.client = Some(pair);
                 }
                 Err(found) => keep(found),
@@ -92,8 +123,9 @@ impl TlsFiles {
             match (Authority::load(ca), KeyPair::load(cert, key)) {
                 (Ok(authority), Ok(pair)) => {
                     let verdict = check::for_peers(&pair, &authority, &self.whose, now);
-                    keep(judge(cert, verdict));
-                    material.cluster = Some((authority, pair));
+                    let cluster = (authority, pair);
+                    keep(judge(cert, verdict, may_lapse.takes_for_peers(&cluster)));
+                    material.cluster = Some(cluster);
                 }
                 (authority, pair) => {
                     keep(TlsFaults(authority.err().into_iter().collect()));
@@ -113,9 +145,13 @@ impl TlsFiles {
     ///
     /// # Errors
     /// All that is wrong with them.
-    pub(crate) async fn load_in_background(&self) -> Result<TlsMaterial, TlsFaults> {
+    pub(crate) async fn load_in_background(
+        &self,
+        may_lapse: Lapsed,
+    ) -> Result<TlsMaterial, TlsFaults> {
         let files = self.clone();
-        let look = tokio::task::spawn_blocking(move || files.look(UnixTime::now()).material);
+        let look =
+            tokio::task::spawn_blocking(move || files.look(UnixTime::now(), &may_lapse).material);
         look.await.unwrap_or_else(|_| {
             let paths = self.paths().take(1);
             let fault =
@@ -166,7 +202,8 @@ pub(crate) async fn watch(
             continue;
         }
         let has_changed = seen.replace(digest) != Some(digest);
-        match files.load_in_background().await {
+        let may_lapse = Lapsed::InUse(in_use.clone());
+        match files.load_in_background(may_lapse).await {
             Ok(material) => {
                 if material != in_use || refused.is_some() {
                     apply(Ok(material.clone()));
@@ -221,6 +258,51 @@ mod tests {
             () = watching => unreachable!("it watches for ever"),
             () = listening => {}
         }
+    }
+
+    #[test]
+    fn what_is_shown_already_may_lapse_and_nothing_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["a".to_owned()]).unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        std::fs::write(path("a.crt"), authority.pem()).unwrap();
+        std::fs::write(path("a.key"), key.serialize_pem()).unwrap();
+        let pair = || (path("a.crt"), path("a.key"));
+        let clients = TlsFiles {
+            client: Some(pair()),
+            ..TlsFiles::default()
+        };
+        let member = TlsFiles {
+            cluster: Some((path("a.crt"), path("a.crt"), path("a.key"))),
+            ..TlsFiles::default()
+        };
+        let long_after = UnixTime::since_unix_epoch(Duration::from_secs(1 << 40));
+        let taken = |files: &TlsFiles, now, may_lapse: &Lapsed| {
+            let look = files.look(now, may_lapse);
+            look.material.map_err(|faults| faults.to_string())
+        };
+        let other = TlsMaterial {
+            client: None,
+            cluster: None,
+        };
+        for (files, for_clients) in [(&clients, true), (&member, false)] {
+            let in_use = taken(files, UnixTime::now(), &Lapsed::Refused).unwrap();
+            for (may_lapse, expected) in [
+                (Lapsed::Refused, false),
+                (Lapsed::ForClients, for_clients),
+                (Lapsed::InUse(in_use), true),
+                (Lapsed::InUse(other.clone()), false),
+            ] {
+                let found = taken(files, long_after, &may_lapse);
+                assert_eq!(found.is_ok(), expected, "{may_lapse:?}");
+                let said = found.err().unwrap_or_else(|| "expired on".to_owned());
+                assert!(said.contains("expired on"), "{said}");
+            }
+        }
+        std::fs::write(path("a.key"), "garbage").unwrap();
+        assert!(taken(&clients, long_after, &Lapsed::ForClients).is_err());
     }
 
     #[tokio::test]

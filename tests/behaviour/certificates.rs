@@ -121,6 +121,40 @@ async fn a_pair_that_peers_would_refuse_is_never_taken() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_for_clients_keeps_nobody_away() {
+    let mut cluster = Cluster::start(Plan::of(1).client_tls()).await;
+    let names = [cluster.plan().other_ip().to_string()];
+    let expired = &bad_pairs::all(&cluster.authority, &names)[1];
+    assert_eq!(expired.kind, "expired");
+    expired.write(cluster.folder.path(), "server");
+    eventually("the expired pair to be refused", async || {
+        cluster.at(0).warnings().contains(expired.reason)
+    })
+    .await;
+    // It is worse than the one in use, which a reload keeps too.
+    assert!(!cluster.at(0).server.reload().await.taken);
+
+    // A start has no other, and the files do not change afterwards.
+    cluster.stop(0).await;
+    cluster.restart_alone(0).await;
+    let member = cluster.at(0);
+    let warnings = member.warnings();
+    let told = format!("the certificate (clients) {}", expired.reason);
+    assert!(warnings.contains(&told), "{warnings}");
+    let reloaded = member.server.reload().await;
+    assert!(reloaded.taken, "{:?}", reloaded.problems);
+    assert!(!member.warnings().contains("not taken"));
+
+    let good = cluster.authority.sign(&names);
+    good.write(cluster.folder.path(), "server");
+    eventually("a good pair to be taken", async || {
+        member.warnings().is_empty() && member.metric(&reloads("clients", "ok")) >= 1.0
+    })
+    .await;
+    assert_eq!(member.metric(&reloads("clients", "error")), 0.0);
+}
+
+#[tokio::test]
 async fn members_move_to_a_new_authority_without_a_pause() {
     let cluster = Cluster::start(Plan::of(2)).await;
     let folder = cluster.folder.path();

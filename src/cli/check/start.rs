@@ -8,7 +8,7 @@ use rustls::pki_types::UnixTime;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Config, Location, Problem, Severity, SourceName};
-use crate::tls::{TlsFault, TlsFiles, replica_authority};
+use crate::tls::{Lapsed, TlsFault, TlsFiles, replica_authority};
 
 /// Problems first.
 pub(super) fn findings(config: &Config, source: &SourceName, elsewhere: bool) -> Vec<Problem> {
@@ -27,7 +27,7 @@ pub(super) fn findings(config: &Config, source: &SourceName, elsewhere: bool) ->
 }
 
 fn certificates(config: &Config, elsewhere: bool) -> Vec<Problem> {
-    let look = TlsFiles::of(config).look(UnixTime::now());
+    let look = TlsFiles::of(config).look(UnixTime::now(), &Lapsed::Refused);
     let faults = look.material.err().unwrap_or_default().0;
     let faults = faults
         .into_iter()

@@ -20,7 +20,7 @@ use crate::cli::plan::catalog;
 use crate::config::Config;
 use crate::operate::{Status, terminal};
 use crate::shard::View;
-use crate::tls::{TlsFiles, TlsMaterial};
+use crate::tls::{Lapsed, TlsFiles, TlsMaterial};
 use crate::upstream::{Asker, Credentials, Trust, Upstreams};
 
 /// How long anybody may take to answer one question.
@@ -64,7 +64,7 @@ pub(super) fn facts<'c>(
     let login = wanted.credentials.map(catalog::basic).transpose()?;
     let mut not_checked = Vec::new();
     let material = TlsFiles::of(config)
-        .look(UnixTime::now())
+        .look(UnixTime::now(), &Lapsed::Refused)
         .material
         .map_err(|faults| faults.to_string());
     let mut facts = Facts {
