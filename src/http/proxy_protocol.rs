@@ -7,6 +7,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use pingora::protocols::SocketDigest;
+
 /// Longest header of version 1 with its line end, in bytes; from the specification.
 const MAX_V1: usize = 107;
 /// `PROXY UNKNOWN`, the shortest one.
@@ -24,8 +26,10 @@ const MAX_V2_REST: usize = 4096;
 pub enum Source {
     /// The client's, at this address.
     Client(SocketAddr),
-    /// The proxy's own, as its checks are, or somebody's whose address it does not know.
+    /// The proxy's own, as its checks are.
     Proxy,
+    /// Somebody's whose address the proxy does not know.
+    Unknown,
 }
 
 /// How far a header has been read.
@@ -116,7 +120,7 @@ fn source_1(line: &[u8]) -> Result<Source, Wrong> {
     let family = fields.next().unwrap_or_default();
     if family == "UNKNOWN" {
         // What follows it is to be ignored.
-        return Ok(Source::Proxy);
+        return Ok(Source::Unknown);
     }
     let mut address = || {
         let text = fields.next()?;
@@ -178,7 +182,7 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Wrong> {
 fn source_2(family: u8, rest: &[u8]) -> Result<Source, Wrong> {
     match family {
         // Nothing is known of it.
-        0x00 => Ok(Source::Proxy),
+        0x00 => Ok(Source::Unknown),
         0x11 => {
             let [a, b, c, d, _, _, _, _, high, low, _, _, ..] = rest else {
                 return Err(Wrong::Address);
@@ -197,10 +201,21 @@ fn source_2(family: u8, rest: &[u8]) -> Result<Source, Wrong> {
             Ok(Source::Client(SocketAddr::new(address, port)))
         }
         // Of a client behind a Unix socket.
-        0x31 if rest.len() >= 216 => Ok(Source::Proxy),
+        0x31 if rest.len() >= 216 => Ok(Source::Unknown),
         0x31 => Err(Wrong::Address),
         _ => Err(Wrong::Family),
     }
+}
+
+/// Notes that a connection is [`Source::Unknown`], for its requests. The framework carries the address
+/// that a connection was meant for, and never asks after it: here, that the proxy does not know it.
+pub(crate) fn mark_unknown(digest: &SocketDigest) {
+    let _ = digest.original_dst.set(None);
+}
+
+/// Whether that was noted.
+pub(crate) fn is_unknown(digest: &SocketDigest) -> bool {
+    digest.original_dst.get().is_some()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::hold::{Awaited, Denied};
 use super::{Exchange, headers};
 use crate::config::Timeouts;
 use crate::http::head;
+use crate::http::proxy_protocol;
 use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::{Failure, Malformed, REQUEST_ID_HEADER};
 use crate::member::generation::Generation;
@@ -61,10 +62,19 @@ pub(crate) fn downstream<'g>(
     generation: &'g Generation,
     session: &Session,
 ) -> headers::Downstream<'g> {
+    let socket = session
+        .digest()
+        .and_then(|digest| digest.socket_digest.as_ref());
+    // Its address is the proxy's, what it says its own.
+    let is_unknown = socket.is_some_and(|socket| proxy_protocol::is_unknown(socket));
     headers::Downstream {
         address: client_ip(session),
         tls: is_tls(session),
-        trusted_proxies: &generation.trusted_proxies,
+        trusted_proxies: if is_unknown {
+            &[]
+        } else {
+            &generation.trusted_proxies
+        },
     }
 }
 

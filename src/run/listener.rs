@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::caps::{Caps, Place};
 use super::handshakes::Handshakes;
 use super::introduction::{self, Fault};
-use crate::http::proxy_protocol::Source;
+use crate::http::proxy_protocol::{self, Source};
 use crate::http::respond::Failure;
 use crate::http::{Abuse, Gate};
 use crate::member::state::State;
@@ -57,6 +57,23 @@ pub(crate) struct ListenerService<A> {
     pub state: Arc<State>,
     /// Every connection's task, for the drain.
     pub tasks: TaskTracker,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+struct End {
+    address: SocketAddr,
+    /// Whether the address is a proxy's, and the connection somebody's whom that does not know.
+    is_unknown: bool,
+}
+
+impl End {
+    fn of(address: SocketAddr) -> Self {
+        Self {
+            address,
+            is_unknown: false,
+        }
+    }
 }
 
 /// Binds a listening address with `SO_REUSEADDR`, so that a restart need not wait for old
@@ -139,22 +156,23 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
             let _open = door.state.metrics.connection_opens(door.listener);
             let gate = door.gate.load_full();
             let deadline = Instant::now() + gate.limits().request_header;
-            let (mut stream, mut place, mut address) = (stream, place, address);
+            let (mut stream, mut place) = (stream, place);
+            let mut end = End::of(address);
             if is_introduced {
                 match door.introduction(&mut stream, address, deadline).await {
-                    Some(client) => address = client,
+                    Some(introduced) => end = introduced,
                     None => return,
                 }
-                if place.count_for(address.ip()).is_none() {
+                if place.count_for(end.address.ip()).is_none() {
                     drop(place);
                     return door.turn_away(stream, &telling);
                 }
             }
             let _place: Place = place;
-            if let Some(stream) = door.handshake(stream, address, deadline).await
+            if let Some(stream) = door.handshake(stream, end, deadline).await
                 && let Some(cut) = gate.serve(stream, deadline, &shutdown).await
             {
-                door.report(&cut.abuse, address);
+                door.report(&cut.abuse, end.address);
                 cut.close().await;
             }
         });
@@ -180,17 +198,23 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
         }
     }
 
-    /// Whose connection this is, as the proxy at its other end says; its own, if it does not know.
+    /// Whose connection this is, as the proxy at its other end says.
     async fn introduction(
         &self,
         tcp: &mut TcpStream,
         proxy: SocketAddr,
         deadline: Instant,
-    ) -> Option<SocketAddr> {
+    ) -> Option<End> {
         let told = tokio::time::timeout_at(deadline, introduction::source(tcp)).await;
         let fault = match told.unwrap_or(Err(Fault::Late)) {
-            Ok(Source::Client(client)) => return Some(client),
-            Ok(Source::Proxy) => return Some(proxy),
+            Ok(Source::Client(client)) => return Some(End::of(client)),
+            Ok(Source::Proxy) => return Some(End::of(proxy)),
+            Ok(Source::Unknown) => {
+                return Some(End {
+                    is_unknown: true,
+                    ..End::of(proxy)
+                });
+            }
             Err(fault) => fault,
         };
         // A check that only connects is no mistake.
@@ -215,16 +239,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
             .connection_refused(self.listener, Refusal::Abuse);
     }
 
-    async fn handshake(
-        &self,
-        tcp: TcpStream,
-        address: SocketAddr,
-        deadline: Instant,
-    ) -> Option<Stream> {
+    async fn handshake(&self, tcp: TcpStream, client: End, deadline: Instant) -> Option<Stream> {
         // Small answers must not wait for an acknowledgement of the ones before.
         let _ = tcp.set_nodelay(true);
         let Some(acceptor) = &self.tls else {
-            return Some(Box::new(framed(tcp, address)));
+            return Some(Box::new(framed(tcp, client)));
         };
         let end = match self.listener {
             metrics::Listener::Peers => tcp.as_fd().try_clone_to_owned().ok(),
@@ -233,13 +252,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
         let shaken = tokio::time::timeout_at(deadline, async {
             // Who has not said anything yet takes no place from those who have.
             let _ = tcp.peek(&mut [0]).await;
-            let handshake = acceptor.tls_handshake(framed(tcp, address));
+            let handshake = acceptor.tls_handshake(framed(tcp, client));
             self.handshakes.shake(handshake).await
         });
         let why = match shaken.await {
             Ok(Some(Ok(stream))) => return Some(Box::new(stream)),
             Ok(Some(Err(error))) => {
-                tracing::debug!(%error, client = %address, "handshake failed");
+                tracing::debug!(%error, client = %client.address, "handshake failed");
                 let why = refusal_of(&error.to_string());
                 if let (Refusal::NotMember, Some(end)) = (why, end) {
                     leave_time_to_read(end).await;
@@ -254,9 +273,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
 }
 
 /// A connection as the framework has them.
-fn framed(tcp: TcpStream, address: SocketAddr) -> L4Stream {
+fn framed(tcp: TcpStream, client: End) -> L4Stream {
     let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-    let _ = digest.peer_addr.set(Some(address.into()));
+    let _ = digest.peer_addr.set(Some(client.address.into()));
+    if client.is_unknown {
+        proxy_protocol::mark_unknown(&digest);
+    }
     let mut stream = L4Stream::from(tcp);
     stream.set_socket_digest(digest);
     stream

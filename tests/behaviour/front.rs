@@ -92,19 +92,55 @@ async fn the_header_comes_before_tls() {
 async fn a_proxy_may_speak_for_itself() {
     let cluster = Cluster::start(introduced(1)).await;
     let target = format!("/v2/{}/tags/list", cluster.repository_of(0));
+    let mut connection = cluster.at(0).connect_behind(&second(0, 0, &[])).await;
+    // It is trusted, and so are its fields.
+    let request = Request::get(&target).field("X-Forwarded-For", "203.0.113.9");
+    assert_eq!(connection.ask(&request).await.status, 200);
+    let seen = cluster.replica(0).requests().pop().unwrap().head;
+    assert_eq!(seen.one("x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn nobody_is_believed_whom_the_proxy_does_not_know() {
     let headers = [
         b"PROXY UNKNOWN\r\n".to_vec(),
-        second(0, 0, &[]),
         second(1, 0, &[]),
+        second(1, 0x31, &[0; 216]),
     ];
-    for header in headers {
-        let mut connection = cluster.at(0).connect_behind(&header).await;
-        // It is trusted, and so are its fields.
-        let request = Request::get(&target).field("X-Forwarded-For", "203.0.113.9");
-        assert_eq!(connection.ask(&request).await.status, 200);
-        let seen = cluster.replica(0).requests().pop().unwrap().head;
-        assert_eq!(seen.one("x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"));
+    for plan in [introduced(1), introduced(1).client_tls()] {
+        let cluster = Cluster::start(plan).await;
+        let target = format!("/v2/{}/tags/list", cluster.repository_of(0));
+        for (number, header) in headers.iter().enumerate() {
+            let id = format!("unknown-{number}");
+            let mut connection = cluster.at(0).connect_behind(header).await;
+            let request = Request::get(&target)
+                .field("X-Request-Id", &id)
+                .field("X-Forwarded-For", "203.0.113.9")
+                .field("X-Forwarded-Host", "evil");
+            assert_eq!(connection.ask(&request).await.status, 200);
+            let seen = cluster.replica(0).requests().pop().unwrap().head;
+            assert_eq!(seen.one("x-forwarded-for"), Some("127.0.0.1"));
+            assert_ne!(seen.one("x-forwarded-host"), Some("evil"));
+            // In the log it is the proxy's.
+            let line = cluster.at(0).log.of_request(&id).await;
+            let client = line["client"].as_str().unwrap();
+            assert!(client.starts_with("127.0.0.1:"), "{line}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_behind_another_that_sends_a_header_is_believed() {
+    let plan = Plan::of(1).proxy_protocol();
+    let plan = plan.set("trusted_proxies", "127.0.0.1/32, 203.0.113.9/32");
+    let cluster = Cluster::start(plan).await;
+    let target = format!("/v2/{}/tags/list", cluster.repository_of(0));
+    let mut connection = cluster.at(0).connect_behind(CLIENT.as_bytes()).await;
+    let request = Request::get(&target).field("X-Forwarded-For", "198.51.100.7");
+    assert_eq!(connection.ask(&request).await.status, 200);
+    let seen = cluster.replica(0).requests().pop().unwrap().head;
+    let chain = Some("198.51.100.7, 203.0.113.9");
+    assert_eq!(seen.one("x-forwarded-for"), chain);
 }
 
 /// Status and reason of the answer that a connection has got, if it has got one.
