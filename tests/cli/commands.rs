@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread::{JoinHandle, spawn};
 
-use super::run;
+use super::{SMALL, run, write};
 
 /// An admin listener that gives these answers, each on a connection of its own, and goes. Commands
 /// are answered first, at a socket.
@@ -259,4 +259,28 @@ fn what_is_wrong_is_said() {
         err.contains("no answer of a shardlet admin listener"),
         "{err}"
     );
+}
+
+#[test]
+fn a_doctor_takes_no_password_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let login = write(folder.path(), "login.txt", "name:secret\n");
+    let doctor = |config: &str, more: &[&str]| {
+        let file = write(folder.path(), "proxy.yaml", config);
+        let arguments = ["doctor", "-c", file.to_str().unwrap(), "--member", "a"];
+        let login = ["--write", "--credentials", login.to_str().unwrap()];
+        run(&[&arguments[..], &login, more].concat())
+    };
+    let refused = |at: &str| format!("{at} is no address of this machine");
+    // An address for documents: nobody has it.
+    let (code, out, err) = doctor(SMALL, &["--admin", "192.0.2.1:9"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains(&refused("192.0.2.1:9")), "{err}");
+    // Another machine's configuration.
+    let copied = format!("{SMALL}listen: {{ clients: {{ address: '192.0.2.1:443' }} }}\n");
+    let (code, _, err) = doctor(&copied, &["--admin", "127.0.0.1:9"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains(&refused("192.0.2.1:443")), "{err}");
+    let (_, _, err) = doctor(SMALL, &["--admin", "127.0.0.1:9"]);
+    assert!(!err.contains("is no address of this machine"), "{err}");
 }

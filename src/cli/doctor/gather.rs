@@ -51,7 +51,20 @@ pub(super) fn facts<'c>(
 ) -> Result<Facts<'c>, String> {
     let members = config.view.members();
     let local = members.get(members.local()).id.to_string();
-    let sidecar = sidecar(config, wanted.admin);
+    let admin = wanted.admin.unwrap_or(config.listen.admin.address);
+    let admin = reachable(admin);
+    if wanted.credentials.is_some() {
+        // The password goes to the clients' listener, whose certificate is not verified.
+        for at in [admin, reachable(config.listen.clients.address)] {
+            if !is_on_this_machine(at.ip()) {
+                return Err(format!(
+                    "{at} is no address of this machine, and the password of --credentials goes to its own sidecar \
+                     alone: run it beside the member"
+                ));
+            }
+        }
+    }
+    let sidecar = sidecar(admin);
     if let Ok(status) = &sidecar
         && status.member != local
     {
@@ -133,8 +146,13 @@ async fn ask(
     Ok(())
 }
 
-fn sidecar(config: &Config, admin: Option<SocketAddr>) -> Result<Status, String> {
-    let admin = admin.unwrap_or_else(|| reachable(config.listen.admin.address));
+fn is_on_this_machine(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let mut ours = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    ip.is_loopback() || ours.any(|interface| interface.ip() == ip)
+}
+
+fn sidecar(admin: SocketAddr) -> Result<Status, String> {
     let sidecar = Sidecar { admin };
     terminal::ask(|path| sidecar.fetch(path)).map_err(|error| format!("{admin}: {error}"))
 }

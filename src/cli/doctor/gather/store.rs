@@ -1,6 +1,7 @@
 //! Whether the replicas share one storage: a small blob is pushed through each peer, as any client would, and read
 //! from the local replica. Nothing is pushed past an owner.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -35,7 +36,11 @@ pub(super) async fn compare(
     if questions.view.members().len() == 1 {
         return;
     }
-    if let Some(why) = obstacle(questions, facts, write) {
+    // The very address that is sent to.
+    let replica = questions.upstreams.replica().address();
+    let tls = facts.config.registry.tls.is_some();
+    let in_the_clear = login.is_some() && is_in_the_clear(tls, replica);
+    if let Some(why) = obstacle(questions, facts, write, in_the_clear) {
         facts.not_checked.push(NotChecked {
             what: "whether all replicas share one storage".to_owned(),
             why: why.to_owned(),
@@ -66,7 +71,12 @@ pub(super) async fn compare(
 }
 
 /// Why nothing can be pushed, or nothing be learnt by it.
-fn obstacle(questions: &Questions, facts: &Facts<'_>, write: bool) -> Option<&'static str> {
+fn obstacle(
+    questions: &Questions,
+    facts: &Facts<'_>,
+    write: bool,
+    in_the_clear: bool,
+) -> Option<&'static str> {
     let file = questions.view.fingerprint().to_string();
     match &facts.sidecar {
         _ if !write => Some("that takes a push: --write"),
@@ -75,8 +85,17 @@ fn obstacle(questions: &Questions, facts: &Facts<'_>, write: bool) -> Option<&'s
             Some("the sidecar does not run with this configuration")
         }
         Ok(_) if facts.replica_fault.is_some() => Some("the local replica does not answer"),
+        Ok(_) if in_the_clear => Some(
+            "the password would go to the replica over a network without TLS: give it `registry.tls`, or an address on \
+             loopback",
+        ),
         Ok(_) => None,
     }
+}
+
+/// Whether others could read what is sent to a replica; a socket has no address.
+fn is_in_the_clear(tls: bool, at: Option<SocketAddr>) -> bool {
+    !tls && at.is_some_and(|at| !at.ip().to_canonical().is_loopback())
 }
 
 /// What pushes and reads go by.
@@ -208,4 +227,26 @@ fn owned(view: &View, member: MemberIndex) -> Option<String> {
         Repository::parse(name).is_ok_and(|repository| view.owner(&repository) == member)
     });
     owned.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_crosses_no_network_without_tls() {
+        for (at, tls, expected) in [
+            (None, false, false),
+            (Some("127.0.0.1:5000"), false, false),
+            (Some("127.9.9.9:5000"), false, false),
+            (Some("[::1]:5000"), false, false),
+            (Some("[::ffff:127.0.0.1]:5000"), false, false),
+            (Some("10.0.0.1:5000"), false, true),
+            (Some("[fd00::1]:5000"), false, true),
+            (Some("10.0.0.1:5000"), true, false),
+        ] {
+            let parsed = at.map(|at| at.parse().unwrap());
+            assert_eq!(is_in_the_clear(tls, parsed), expected, "{at:?} {tls}");
+        }
+    }
 }
