@@ -2,10 +2,11 @@
 //! wherever they come from. An address tells nothing of the kind: meshes and port forwarding make
 //! strangers look local.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fmt::Display;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ const CONNECTIONS: usize = 32;
 /// After a failed accept others get this long to finish.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const IN_USE: &str = "another process listens there";
+
 /// A bound socket; its file goes with it.
 pub(super) struct CommandSocket {
     listener: UnixListener,
@@ -43,6 +46,8 @@ struct SocketFile {
     path: PathBuf,
     inode: u64,
     owner: u32,
+    /// Let go last.
+    _lock: File,
 }
 
 impl CommandSocket {
@@ -53,6 +58,7 @@ impl CommandSocket {
     pub(super) fn at(path: &Path) -> Result<Self> {
         // It is told to others, who may be in another folder.
         let path = std::path::absolute(path)?;
+        let lock = lock(&path)?;
         remove_stale(&path)?;
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(SOCKET_MODE))?;
@@ -61,6 +67,7 @@ impl CommandSocket {
             path,
             inode: found.ino(),
             owner: found.uid(),
+            _lock: lock,
         };
         Ok(Self { listener, file })
     }
@@ -137,6 +144,27 @@ impl Drop for SocketFile {
     }
 }
 
+/// Makes the path ours for as long as the file is open: of two processes that both find the socket of
+/// one that is gone, the later would remove the other's. The file itself stays: whoever removed it
+/// could remove another's.
+fn lock(socket: &Path) -> Result<File> {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false);
+    let named = |kind, what: &dyn Display| {
+        let path = Path::new(&path).display();
+        Error::new(kind, format!("{what} ({path})"))
+    };
+    let file = options.mode(SOCKET_MODE).open(&path);
+    let file = file.map_err(|error| named(error.kind(), &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(named(ErrorKind::AddrInUse, &IN_USE)),
+        Err(TryLockError::Error(error)) => Err(named(error.kind(), &error)),
+    }
+}
+
 /// Removes the socket of a process that is gone.
 fn remove_stale(path: &Path) -> Result<()> {
     let found = match fs::symlink_metadata(path) {
@@ -153,10 +181,7 @@ fn remove_stale(path: &Path) -> Result<()> {
     match BlockingStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
-        Ok(_) => Err(Error::new(
-            ErrorKind::AddrInUse,
-            "another process listens there",
-        )),
+        Ok(_) => Err(Error::new(ErrorKind::AddrInUse, IN_USE)),
     }
 }
 
@@ -194,6 +219,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_process_between_its_look_and_its_socket_is_not_overtaken() {
+        let folder = folder("race");
+        let path = folder.join("admin.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        // As far as the first has come: the stale socket is seen, nothing is bound.
+        let first = lock(&path).unwrap();
+        let refused = CommandSocket::at(&path).err().unwrap();
+        let lock_file = folder.join("admin.sock.lock");
+        assert_eq!(
+            refused.to_string(),
+            format!("{IN_USE} ({})", lock_file.display())
+        );
+        assert!(path.exists(), "it removed nothing");
+        drop(first);
+        drop(CommandSocket::at(&path).unwrap());
+        assert!(!path.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
     async fn a_stale_socket_is_replaced_and_nothing_else() {
         let folder = folder("stale");
         let path = folder.join("admin.sock");
@@ -201,10 +246,11 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let socket = CommandSocket::at(&path).unwrap();
         let refused = CommandSocket::at(&path).err().unwrap();
-        assert_eq!(refused.to_string(), "another process listens there");
+        assert!(refused.to_string().starts_with(IN_USE), "{refused}");
         assert!(path.exists());
         // The next process's file is not removed with the one before.
         fs::remove_file(&path).unwrap();
+        fs::remove_file(folder.join("admin.sock.lock")).unwrap();
         let next = CommandSocket::at(&path).unwrap();
         drop(socket);
         assert!(path.exists());
