@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{FAILED, output, source};
@@ -44,31 +45,59 @@ impl Args {
 /// Starts the sidecar, and ends with it.
 pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let Args { member } = args;
-    let source = source(config);
-    let config = match load(&source, member.as_deref(), Identity::Awaited) {
-        Ok(config) => config,
-        Err(problems) => return output::rejected(&problems),
+    start(&source(config), member.clone()).unwrap_or_else(|message| {
+        output::message(&format!("shardlet: {message}\n"));
+        ExitCode::from(FAILED)
+    })
+}
+
+fn start(source: &SourceName, member: Option<String>) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let awaited = {
+        let (source, member) = (source.clone(), member.clone());
+        move || load(&source, member.as_deref(), Identity::Awaited)
     };
-    let loader = match &source {
+    let loaded = runtime.block_on(async {
+        // Before anything waits for names: process 1 of a container ends by no signal of its own accord.
+        let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
+        tokio::select! {
+            config = tokio::task::spawn_blocking(awaited) => match config {
+                Ok(config) => Ok(Some((config, signals))),
+                Err(error) => Err(error.to_string()),
+            },
+            _ = signals.next() => Ok(None),
+        }
+    });
+    let Some((config, signals)) = loaded? else {
+        // What still waits is left behind.
+        runtime.shutdown_background();
+        return Ok(ExitCode::SUCCESS);
+    };
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => return Ok(output::rejected(&problems)),
+    };
+    let loader = match source {
         SourceName::File(_) => {
-            let (source, member) = (source.clone(), member.clone());
+            let source = source.clone();
             let again = move || load(&source, member.as_deref(), Identity::Needed);
             Some(Arc::new(again) as Loader)
         }
         // What has been read from standard input is gone.
         SourceName::Stdin => None,
     };
-    serve(config, loader).unwrap_or_else(|message| {
-        output::message(&format!("shardlet: {message}\n"));
-        ExitCode::from(FAILED)
-    })
+    serve(runtime, signals, config, loader)
 }
 
-fn serve(config: Config, loader: Option<Loader>) -> Result<ExitCode, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
+fn serve(
+    runtime: Runtime,
+    signals: Signals,
+    config: Config,
+    loader: Option<Loader>,
+) -> Result<ExitCode, String> {
     let events = format(config.log.format, &std::io::stderr());
     let members = config.view.members();
     let member = members.get(members.local()).id.to_string();
@@ -80,7 +109,7 @@ fn serve(config: Config, loader: Option<Loader>) -> Result<ExitCode, String> {
         requests.sender(),
         format(config.log.format, &std::io::stdout()),
     );
-    let served = runtime.block_on(until_told(config, log, events, loader));
+    let served = runtime.block_on(until_told(signals, config, log, events, loader));
     if let (Err(message), Format::Json) = (&served, events) {
         tracing::error!("{message}");
     }
@@ -96,13 +125,13 @@ fn serve(config: Config, loader: Option<Loader>) -> Result<ExitCode, String> {
 }
 
 async fn until_told(
+    mut signals: Signals,
     config: Config,
     log: LogOutput,
     events: Format,
     loader: Option<Loader>,
 ) -> Result<(), String> {
     // Before anything listens: a signal during the start must not be lost.
-    let mut signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
     let mut hangups =
         signal(SignalKind::hangup()).map_err(|error| format!("no signal handler: {error}"))?;
     let server = Server::start(config, Some(log), loader)
