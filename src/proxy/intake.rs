@@ -1,5 +1,6 @@
 //! From the head of a request to its plan.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use http::uri::Authority;
 use pingora::proxy::Session;
 
 use super::hold::{Awaited, Denied};
-use super::{Exchange, headers};
+use super::{Exchange, headers, verdict};
 use crate::config::Timeouts;
 use crate::http::head;
 use crate::http::proxy_protocol;
@@ -17,6 +18,7 @@ use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::{Failure, Malformed, REQUEST_ID_HEADER};
 use crate::member::generation::Generation;
 use crate::member::state::{Phase, State};
+use crate::observe::metrics::Upstream;
 use crate::peers::{answer, wire};
 use crate::shard::{self, Access, Arrival, Plan, Reject, Request, Route};
 
@@ -95,6 +97,25 @@ fn is_trusted(session: &Session, ctx: &Exchange) -> bool {
         Arrival::Client => downstream(&ctx.generation, session).is_trusted(),
         Arrival::Peer => true,
     }
+}
+
+/// The trace as it is sent on. A peer believes us, and without a tracer nothing has decided: what a
+/// client says that is not trusted ends here.
+pub(crate) fn trace_for_upstream<'e>(
+    state: &State,
+    session: &Session,
+    ctx: &'e Exchange,
+) -> Option<Cow<'e, TraceParent>> {
+    let trace = ctx.trace.as_ref()?;
+    let is_told_on = state.tracer.is_some()
+        || verdict::upstream_of(ctx) != Upstream::Peer
+        || !trace.is_sampled()
+        || is_trusted(session, ctx);
+    Some(if is_told_on {
+        Cow::Borrowed(trace)
+    } else {
+        Cow::Owned(trace.unsampled())
+    })
 }
 
 /// What a request turned out to be.

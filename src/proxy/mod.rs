@@ -167,7 +167,7 @@ impl ProxyHttp for Proxy {
         }
         request.append_header(VIA, self.state.via.line(session.req_header().version))?;
         request.insert_header(REQUEST_ID_HEADER, ctx.request_id.as_str())?;
-        if let Some(trace) = &ctx.trace {
+        if let Some(trace) = intake::trace_for_upstream(&self.state, session, ctx) {
             request.insert_header(intake::TRACE_HEADER, trace.as_str())?;
         }
         if ctx.repository.is_some() {

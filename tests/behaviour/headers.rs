@@ -236,7 +236,7 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
 
 #[tokio::test]
 async fn request_ids_and_traces_are_kept_or_made() {
-    const TRACE: &str = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
+    const TRACE: &str = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00";
     let cluster = Cluster::of_three().await;
     for sidecar in SIDECARS {
         let kept = [("X-Request-Id", "build-42.step_7"), ("traceparent", TRACE)];

@@ -112,6 +112,27 @@ async fn who_is_not_trusted_does_not_decide_what_is_traced() {
     assert_eq!(spans.len(), 2, "{spans:?}");
 }
 
+/// A member without a collector decides nothing, so it may not have its peers believe a client either.
+#[tokio::test]
+async fn a_member_that_does_not_trace_passes_no_clients_word_to_a_peer() {
+    let collector = Collector::start().await;
+    for (trusted, flags) in [("192.0.2.0/24", "00"), ("127.0.0.0/8", "01")] {
+        let plan = Plan::of(2).set("trusted_proxies", trusted).set_at(
+            1,
+            "telemetry",
+            &collector.telemetry(0.0),
+        );
+        let cluster = Cluster::start(plan).await;
+        let target = format!("/v2/{}/tags/list", cluster.repository_of(1));
+        cluster.at(0).ask(traced("GET", &target, "01")).await;
+        let told = told_to_replica(&cluster, 1);
+        assert!(told.starts_with(&format!("00-{TRACE}-")), "{told}");
+        assert!(told.ends_with(&format!("-{flags}")), "{told}, {trusted}");
+        let expected = usize::from(flags == "01");
+        assert_eq!(collector.until(expected).await.len(), expected);
+    }
+}
+
 #[tokio::test]
 async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     // Nobody listens there.
