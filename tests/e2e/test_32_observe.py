@@ -18,8 +18,6 @@ from lib.prometheus import Prometheus
 
 OBSERVE = DEPLOY / "observe"
 WATCHED_SECONDS = 30.0
-# What a healthy fleet of the tests is warned of: its certificates are made for a day.
-SHORT_LIVED = {"ShardletCertificateExpires", "ShardletCertificateExpiresTomorrow"}
 # What Prometheus itself knows of a target.
 OF_PROMETHEUS = {"up": {"instance", "job"}}
 _NAME = re.compile(r"\b(?:shardlet|process)_[a-z_]+\b|\bup\b")
@@ -103,7 +101,7 @@ def test_prometheus_can_read_the_dashboard(dashboard: dict[str, Any], tmp_path: 
 def test_prometheus_watches_a_fleet(
     fast_cluster: Cluster, dashboard: dict[str, Any], ports: Ports, tmp_path: Path
 ) -> None:
-    """A real one, by the configuration of compose/observe: every rule is judged, every panel answered."""
+    """A real one, by the configuration of compose/observe: every rule is judged, none fires, panels show something."""
     sidecars = [member.sidecar for member in fast_cluster.members]
     prometheus = Prometheus([f"{sidecar.place.host}:{sidecar.place.admin}" for sidecar in sidecars], ports, tmp_path)
     try:
@@ -111,7 +109,7 @@ def test_prometheus_watches_a_fleet(
         wait_until("all members to be watched", lambda: len(prometheus.values(up)) == len(sidecars), WATCHED_SECONDS)
         wait_until("all rules to be judged", lambda: set(prometheus.rules().values()) == {"ok"}, WATCHED_SECONDS)
         assert len(prometheus.rules()) > 10
-        wait_until("the alerts to fire that should", lambda: set(prometheus.firing()) == SHORT_LIVED, WATCHED_SECONDS)
+        assert not prometheus.firing()
         queries = _queries(dashboard)
         # Rates need two scrapes; what counts failures has nothing to show.
         wait_until(
