@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -142,7 +143,9 @@ def test_members_come_and_go_while_clients_push(fleet: Fleet, ports: Ports, figu
         fleet.give(fleet.members, fleet.listed)
 
     def another_machine() -> None:
+        kills.append(time.monotonic())
         fleet.started[-1].process.kill()
+        kills.append(time.monotonic())
         fleet.place_fourth("127.0.0.15", ports)
         add()
 
@@ -151,6 +154,9 @@ def test_members_come_and_go_while_clients_push(fleet: Fleet, ports: Ports, figu
         heavy = [{**member, "weight": 1000} for member in fleet.listed]
         fleet.give([*fleet.members, fourth], [*heavy, fleet.fourth])
         fleet.settle([*fleet.members, fourth])
+        # A push that was under way there is told of by name, and is waited for if its member dies before it tells the end.
+        with pushes.during():
+            pass
         drain(fourth)
         fleet.give(fleet.members, fleet.listed)
         fleet.settle(fleet.members)
@@ -168,6 +174,7 @@ def test_members_come_and_go_while_clients_push(fleet: Fleet, ports: Ports, figu
         another: another_machine,
     }
     took: dict[str, dict[str, float]] = {}
+    kills: list[float] = []
     with Pushes([one.base, two.base], [moves, stays]) as pushes:
         for name, step in steps.items():
             with pushes.during() as pushed:
@@ -178,7 +185,10 @@ def test_members_come_and_go_while_clients_push(fleet: Fleet, ports: Ports, figu
     lost = pushes.lost(one.base)
     figures.append(f"{len(pushes.done)} pushes meanwhile, {len(pushes.failed())} failed, {len(lost)} lost")
     assert not lost, lost[:5]
-    assert not pushes.failed(), pushes.failed()[:5]
+    killed, dead = kills
+    # What is under way at the moment that its owner dies fails, as README says.
+    cut = [push for push in pushes.failed() if push.repository == moves and push.began < dead and push.ended > killed]
+    assert len(cut) <= 1 and pushes.failed() == cut, pushes.failed()[:5]
     slow = {name for name in steps if took[name][stays] > AT_ONCE_SECONDS}
     assert slow <= {early}, took
     slow = {name for name in steps if took[name][moves] > AT_ONCE_SECONDS}
