@@ -192,8 +192,10 @@ def test_members_come_and_go_while_clients_push(fleet: Fleet, ports: Ports, figu
     slow = {name for name in steps if took[name][stays] > AT_ONCE_SECONDS}
     assert slow <= {early}, took
     slow = {name for name in steps if took[name][moves] > AT_ONCE_SECONDS}
-    # Whether its last process is waited for when it is added again depends on how long ago that ended.
-    assert plain in slow and slow <= {early, plain, again}, took
+    # Whether its last process is waited for when it is added again depends on how long ago that ended; and the quiet way
+    # spares the wait as a rule, not always, as the page says. None may take longer than one wait.
+    assert plain in slow and slow <= {early, plain, again, light}, took
+    assert all(times[moves] < 2 * AFTERMATH_SECONDS for times in took.values()), took
 
 
 def shell(script: str, folder: Path, member: Sidecar) -> str:
