@@ -197,12 +197,17 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         ended: bool,
         ctx: &mut Exchange,
     ) -> pingora::Result<()> {
         if ended {
             ctx.times.body_ended();
+            // The framework writes an empty last piece, as HTTP/2 has them, as a chunk, which ends a
+            // chunked body, and then its end once more: that would begin the next request.
+            if body.as_ref().is_some_and(Bytes::is_empty) {
+                *body = None;
+            }
         }
         Ok(())
     }

@@ -10,6 +10,9 @@ use crate::cluster::message::sha256;
 use crate::cluster::{Cluster, Gate, Plan, Program, Request, Step, within};
 
 const MIB: usize = 1024 * 1024;
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// What is left behind is found by those that come after it.
+const ROUNDS: usize = 4;
 
 async fn over_tls() -> Cluster {
     Cluster::start(Plan::of(3).client_tls()).await
@@ -85,6 +88,64 @@ async fn an_upload_larger_than_every_window_goes_through() {
     let answer = client.ask(get).await.unwrap();
     assert_eq!((answer.status, answer.reset), (200, None));
     assert!(answer.body == blob);
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_an_empty_frame_leaves_nothing_behind() {
+    let cluster = over_tls().await;
+    let target = watched(&cluster, [Step::ReadBody, Step::say(OK)]);
+    for sidecar in [0, 1] {
+        let mut client = cluster.at(sidecar).h2().await;
+        for body in ["", "abc"].repeat(ROUNDS) {
+            let patch = H2Client::request("PATCH", &target);
+            let answer = client.upload(patch, body.into()).await.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"ok"[..]));
+            // With this length the framework does not wait for the end.
+            let none = H2Client::request("PATCH", &target).header("content-length", 0);
+            let answer = client.upload(none, "".into()).await.unwrap();
+            assert_eq!(answer.status, 200);
+        }
+    }
+    only_whole_requests(&cluster, &target, 8 * ROUNDS);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_a_body_leaves_nothing_behind() {
+    let cluster = over_tls().await;
+    let target = watched(&cluster, [Step::say(OK), Step::ReadBody]);
+    for sidecar in [0, 1] {
+        let mut client = cluster.at(sidecar).h2().await;
+        for rest in [Some(""), Some("def"), None].repeat(ROUNDS) {
+            let patch = H2Client::request("PATCH", &target);
+            let (response, mut stream) = client.begin(patch, false).await.unwrap();
+            stream.send_data("abc".into(), false).unwrap();
+            let answer = H2Client::answer(response).await.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"ok"[..]));
+            match rest {
+                Some(rest) => stream.send_data(rest.into(), true).unwrap(),
+                None => stream.send_reset(h2::Reason::CANCEL),
+            }
+        }
+    }
+    only_whole_requests(&cluster, &target, 6 * ROUNDS);
+}
+
+/// A target whose owner, the second member, has a replica that goes so.
+fn watched(cluster: &Cluster, steps: [Step; 2]) -> String {
+    cluster.replica(1).steps(steps);
+    format!("/v2/{}/blobs/uploads/id", cluster.repository_of(1))
+}
+
+/// So many requests have reached the owner's replica, and nothing that it would take for another;
+/// nor has such a thing reached the owner on its way.
+fn only_whole_requests(cluster: &Cluster, target: &str, count: usize) {
+    let seen = cluster.replica(1).requests();
+    for one in &seen {
+        assert_eq!((&one.method[..], &one.target[..]), ("PATCH", target));
+    }
+    assert_eq!(seen.len(), count);
+    let log = cluster.at(1).log.text();
+    assert!(!log.contains(r#""ended":"request_line""#), "{log}");
 }
 
 #[tokio::test]

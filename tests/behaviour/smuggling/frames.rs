@@ -18,8 +18,8 @@ pub fn request(lines: &[String], target: &str) -> Vec<u8> {
     let (mut block, mut bodies) = (Vec::new(), Vec::new());
     for line in lines {
         let line = line.replace("{target}", target);
-        if let Some(body) = line.strip_prefix("DATA ") {
-            bodies.push(super::unescaped(body));
+        if let Some(body) = line.strip_prefix("DATA") {
+            bodies.push(super::unescaped(body.strip_prefix(' ').unwrap_or(body)));
             continue;
         }
         // The colon of a pseudo-field is part of its name.
