@@ -4,6 +4,7 @@
 mod paths;
 mod placing;
 mod planning;
+mod scale;
 
 use proptest::collection::btree_map;
 use proptest::prelude::*;

@@ -14,6 +14,11 @@ def resident(pid: int) -> int:
     return _field(pid, "VmRSS")
 
 
+def own(pid: int) -> int:
+    """The same without what files are mapped, such as the program itself."""
+    return _field(pid, "RssAnon")
+
+
 def peak(pid: int) -> int:
     """The most bytes that were resident since the start, or since `reset_peak`."""
     return _field(pid, "VmHWM")
