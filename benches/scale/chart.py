@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 66, 186, 50, 52
+WIDTH, HEIGHT = 760, 410
+LEFT, RIGHT, TOP, BOTTOM = 66, 186, 70, 52
 # Names at the ends of lines are at least so far apart.
 LINE_HEIGHT = 16
 COLOURS = 5
@@ -95,7 +95,7 @@ class Chart:
             shown = escape(self.x.shown(tick))
             parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 18}" text-anchor="middle">{shown}</text>')
         parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 12}" text-anchor="middle">{escape(self.x.name)}</text>')
-        parts.append(f'<text class="tick" x="{LEFT - 50}" y="{TOP - 8}">{escape(self.y.name)}</text>')
+        parts.append(f'<text class="tick" x="{LEFT - 50}" y="{TOP - 16}">{escape(self.y.name)}</text>')
         return parts
 
     def _line(self, line: Line) -> list[str]:
@@ -116,7 +116,7 @@ class Chart:
         for height, number in ends:
             heights[number] = least = max(height, least + LINE_HEIGHT)
         # Those that were pushed below the floor push the others up.
-        most = HEIGHT - BOTTOM + 4.0
+        most = HEIGHT - BOTTOM - 4.0
         for height, number in sorted(((height, number) for number, height in heights.items()), reverse=True):
             heights[number] = most = min(height, most)
             most -= LINE_HEIGHT

@@ -33,13 +33,16 @@ def tables(figures: Figures) -> dict[str, str]:
 
 def charts(figures: Figures) -> dict[str, Chart]:
     """By the name of its file."""
-    return {
+    drawn = {
         "repositories": _repositories_chart(figures),
         "requests": _requests_chart(figures),
         "resize": _resize_chart(figures),
         "lookup": _lookup_chart(figures),
         "probes": _probes_chart(figures),
     }
+    if figures.get("crowds"):
+        drawn["memory"] = _memory_chart(figures)
+    return drawn
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -266,9 +269,17 @@ def _probes_chart(figures: Figures) -> Chart:
     # Measured is what connections carry, so packets are left out of what is computed too.
     carried = [(row["members"], 2 * row["questions"] * row["exchange"] / KIB) for row in figures["traffic"]]
     lines = [Line("computed", carried, 0)]
-    for name, kind, colour in (("measured, real fleet", "fleets", 1), ("one in a crowd", "crowds", 2)):
+    for name, kind, colour in (("● a real fleet", "fleets", 1), ("● one in a crowd", "crowds", 2)):
         if measured := figures.get(kind):
             points = [(one["members"], one["bytes_per_second"] / KIB) for one in measured]
             lines.append(Line(name, points, colour, dots=True))
     ticks = Axis("KiB/s, in and out", [1, 2, 5, 10, 20, 50, 100, 200])
     return Chart("What one member says and hears while nothing changes", _MEMBERS, ticks, lines)
+
+
+def _memory_chart(figures: Figures) -> Chart:
+    lines = [
+        Line(name, [(one["members"], one[kind] / MIB) for one in figures["crowds"]], colour)
+        for colour, (name, kind) in enumerate({"resident": "resident", "of which its own": "own"}.items())
+    ]
+    return Chart("Memory of a member at rest", _MEMBERS, Axis("MiB", [5, 10, 20, 50, 100, 200, 500]), lines)

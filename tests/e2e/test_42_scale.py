@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +23,10 @@ import pytest
 from lib.certs import Authority
 from lib.client import Registry, manifest_of
 from lib.crowd import Crowd, pause_seconds
+from lib.deployed import REPOSITORY
 from lib.many import SETTINGS, Many, addresses, connections, entry, places, resting, seen_up
 from lib.memory import MIB
-from lib.process import Ports, wait_until
+from lib.process import Ports, run, wait_until
 from lib.pushes import Pushes
 from lib.sidecar import Settings, Sidecar, Trust
 from lib.stand_in import StandIn
@@ -39,8 +42,8 @@ CROWD_SECONDS = 120.0
 # What a member may take alone, and for each other member: two connections with TLS, and what is known of it.
 ALONE_BYTES, MEMBER_BYTES = 16 * MIB, 256 * 1024
 NAMES = [f"scale/{number}" for number in range(64 * MEMBERS)]
-# What the members of a fleet say to each other at rest: each asks each once a second.
-QUESTION_BYTES = range(300, 2_000)
+# What a question and its answer take, as connections carry them.
+QUESTION_BYTES = range(550, 1_100)
 _MANIFEST = manifest_of(b"{}", [b"layer"])
 
 
@@ -212,6 +215,18 @@ def test_a_member_of_a_large_fleet_stays_small(
     assert rest.own < len(others) * MEMBER_BYTES + ALONE_BYTES, rest
     assert rest.cpu_percent < 20.0, rest
     keep("crowds", took)
+
+
+def test_the_document_has_the_figures_that_are_kept(tmp_path: Path) -> None:
+    docs = REPOSITORY / "docs"
+    shutil.copy(docs / "scale.md", tmp_path)
+    shutil.copytree(docs / "scale", tmp_path / "scale")
+    run([sys.executable, "-B", REPOSITORY / "benches" / "scale", "--docs", tmp_path])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > len(["scale.md", "figures.json"])
+    for path in written:
+        kept = docs / path.relative_to(tmp_path)
+        assert kept.read_text() == path.read_text(), f"{kept}: bash benches/scale.sh --write"
 
 
 class Between:
