@@ -35,7 +35,9 @@ MEMBERS = int(os.environ.get("SHARDLET_SCALE_MEMBERS") or 30)
 CROWD = int(os.environ.get("SHARDLET_SCALE_CROWD") or 200)
 FIGURES = os.environ.get("SHARDLET_SCALE_FIGURES")
 KILLED = 3
-HOLD_SECONDS = 12.0
+# A push may wait for a member that is taken away, on a machine that is late with everything; what has no owner for as
+# long as the test likes is refused sooner.
+HOLD_SECONDS, SHORT_HOLD_SECONDS = 30.0, 5.0
 REST_SECONDS = 6.0
 NOTICE_SECONDS = 60.0
 CROWD_SECONDS = 120.0
@@ -149,6 +151,8 @@ def test_three_that_are_killed_cost_what_they_own_and_no_more(
     not_theirs = [next(name for name in NAMES if owners[name] == member) for member in sorted(alive)]
     for name in theirs:
         assert pushed(others[:1], name)[0] == 201
+    listed = [entry(member.place) for member in fleet.members]
+    fleet.give(fleet.members, listed, {"writes": {"hold": f"{SHORT_HOLD_SECONDS:.0f}s"}})
     for member in killed:
         member.process.kill()
 
@@ -167,7 +171,7 @@ def test_three_that_are_killed_cost_what_they_own_and_no_more(
         assert [pushed(others, name)[0] for name in not_theirs] == [201] * len(alive)
         answers = [answer.result() for answer in refused]
     assert [status for status, _, _ in answers] == [503] * KILLED, answers
-    assert all(after and seconds >= HOLD_SECONDS - 1 for _, after, seconds in answers), answers
+    assert all(after and seconds >= SHORT_HOLD_SECONDS - 1 for _, after, seconds in answers), answers
 
     for member in killed:
         member.start_again()

@@ -21,7 +21,6 @@ SETTLE_SECONDS = 120.0
 SETTINGS: Settings = {
     "probes": {"timeout": "3s"},
     "timeouts": {"aftermath": "5s", "drain": "5s"},
-    "writes": {"hold": "12s"},
     "log": {"requests": False},
     # A member takes another list when it is told to.
     "reload": {"watch": False},
@@ -51,10 +50,10 @@ class Many:
         self.members += started
         return started
 
-    def give(self, members: Sequence[Sidecar], listed: Sequence[Settings]) -> None:
+    def give(self, members: Sequence[Sidecar], listed: Sequence[Settings], settings: Settings | None = None) -> None:
         """One right after the other, as docs/resize.md has it."""
         for member in members:
-            member.configure({"cluster": {"members": list(listed)}})
+            member.configure(merged({"cluster": {"members": list(listed)}}, settings or {}))
         for member in members:
             reloaded = member.reload()
             assert reloaded.taken, reloaded.text
