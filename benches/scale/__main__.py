@@ -39,7 +39,8 @@ def main() -> None:
             if found := [line for line in lines if line["kind"] == kind]:
                 figures[kind] = sorted(found, key=lambda one: one["members"])
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(rounded(figures), indent=1, sort_keys=True) + "\n")
+    kept = [f"{json.dumps(name)}: {json.dumps(rounded(figures[name]), sort_keys=True)}" for name in sorted(figures)]
+    file.write_text("{\n" + ",\n".join(kept) + "\n}\n")
     write(json.loads(file.read_text()), options.docs)
 
 

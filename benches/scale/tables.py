@@ -189,7 +189,7 @@ def _fleets(figures: Figures) -> str:
         ("longest push meanwhile; to a repository that stays", lambda one: _pushes(one, "take_away_light")),
         ("one less, just so: until all agree", lambda one: f"{one['take_away_seconds']:.1f} s"),
         ("longest push meanwhile; to a repository that stays", lambda one: _pushes(one, "take_away")),
-        ("pushes during the three; failed; lost", lambda one: f"{one['pushes']:.0f}; 0; 0"),
+        ("pushes during the three; failed; lost", lambda one: f"{one['pushes']}; {one['failed']}; {one['lost']}"),
         ("three killed: until all others know", lambda one: f"{one['notice_seconds']:.1f} s"),
         ("started again: until all agree", lambda one: f"{one['back_seconds']:.1f} s"),
     ]

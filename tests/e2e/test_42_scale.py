@@ -134,8 +134,8 @@ def test_members_come_and_go_and_no_push_fails(fleet: Many, took: dict[str, floa
                 f"{MEMBERS} members, {name}: {took[f'{name}_seconds']:.1f} s, longest push "
                 f"{took[f'{name}_longest']:.1f} s, elsewhere {took[f'{name}_elsewhere']:.1f} s"
             )
-    took["pushes"] = len(pushes.done)
     lost = pushes.lost(one.base)
+    took |= {"pushes": len(pushes.done), "failed": len(pushes.failed()), "lost": len(lost)}
     figures.append(f"{len(pushes.done)} pushes meanwhile, {len(pushes.failed())} failed, {len(lost)} lost")
     assert pushes.failed() == [] and lost == []
     assert took["add_elsewhere"] < HOLD_SECONDS / 2, took
