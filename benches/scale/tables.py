@@ -278,8 +278,9 @@ def _probes_chart(figures: Figures) -> Chart:
 
 
 def _memory_chart(figures: Figures) -> Chart:
+    measured = sorted([*figures.get("fleets", []), *figures["crowds"]], key=lambda one: one["members"])
     lines = [
-        Line(name, [(one["members"], one[kind] / MIB) for one in figures["crowds"]], colour)
+        Line(name, [(one["members"], one[kind] / MIB) for one in measured], colour)
         for colour, (name, kind) in enumerate({"resident": "resident", "of which its own": "own"}.items())
     ]
-    return Chart("Memory of a member at rest", _MEMBERS, Axis("MiB", [5, 10, 20, 50, 100, 200, 500]), lines)
+    return Chart("Memory of a member at rest", _MEMBERS, Axis("MiB", [2, 5, 10, 20, 50, 100, 200]), lines)
