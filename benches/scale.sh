@@ -2,7 +2,7 @@
 # What a fleet of 3 to 1,000 members is like: writes the tables and plots of docs/scale.md, and docs/scale/.
 #
 #   bash benches/scale.sh            simulates up to 10 million repositories: four minutes on two cores, without a network
-#   bash benches/scale.sh --fleet    the same, and measures real sidecars on this machine: ten minutes
+#   bash benches/scale.sh --fleet    the same, and measures real sidecars on this machine: five minutes more
 #   bash benches/scale.sh --quick    a small simulation, printed as JSON: seconds, and no document is written
 #   bash benches/scale.sh --write    only writes the document again, out of docs/scale/figures.json
 #
