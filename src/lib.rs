@@ -32,7 +32,7 @@ pub mod config;
 pub(crate) mod demo;
 pub mod http;
 pub mod member;
-pub(crate) mod observe;
+pub mod observe;
 pub(crate) mod operate;
 pub(crate) mod peers;
 pub mod proxy;

@@ -3,6 +3,7 @@
 //! JSON for machines, aligned text for people. Secrets are masked on the way in, and a slow
 //! output never makes a request wait (see [`LineSender`]).
 
+mod json;
 mod mask;
 #[cfg(test)]
 mod tests;
@@ -10,20 +11,19 @@ mod tests;
 pub(crate) use mask::shortened;
 
 use crate::http::respond::{Failure, Severity};
-use crate::observe::human::{Bytes, push_rfc3339};
+use crate::observe::human::{Bytes, rfc3339_bytes};
 use crate::observe::metrics::{PlanKind, arrival_text};
 use crate::observe::telemetry::{Format, LineSender};
 use crate::observe::waits::Waits;
 use crate::shard::plan::Arrival;
 use crate::shard::route::Operation;
 use crate::shard::text::shown;
+use json::Json;
 use prometheus::IntCounter;
-use serde::Serialize;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Longest user agent and method that is written, in bytes.
@@ -81,9 +81,15 @@ pub(crate) struct AccessRecord<'a> {
 /// The access log of one member; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AccessLog {
-    output: Option<(LineSender, Format)>,
-    member: Arc<str>,
+    output: Option<(LineSender, Look)>,
     dropped: IntCounter,
+}
+
+/// How lines look.
+#[derive(Clone)]
+enum Look {
+    Text,
+    Json(Json),
 }
 
 impl AccessLog {
@@ -94,9 +100,12 @@ impl AccessLog {
         member: &str,
         dropped: IntCounter,
     ) -> Self {
+        let look = match format {
+            Format::Text => Look::Text,
+            Format::Json => Look::Json(Json::of(member)),
+        };
         Self {
-            output: Some((sender, format)),
-            member: member.into(),
+            output: Some((sender, look)),
             dropped,
         }
     }
@@ -105,151 +114,68 @@ impl AccessLog {
     pub(crate) fn off(dropped: IntCounter) -> Self {
         Self {
             output: None,
-            member: "".into(),
             dropped,
         }
     }
 
     /// Writes one line; never waits.
     pub(crate) fn write(&self, record: &AccessRecord<'_>) {
-        let Some((sender, format)) = &self.output else {
+        let Some((sender, look)) = &self.output else {
             return;
         };
-        thread_local! {
-            static LINE: RefCell<(String, Vec<u8>)> = const { RefCell::new((String::new(), Vec::new())) };
-        }
-        LINE.with_borrow_mut(|(scratch, line)| {
-            line.clear();
-            match format {
-                Format::Json => json_line(&self.member, record, scratch, line),
-                Format::Text => text_line(record, scratch, line),
-            }
-            if !sender.send(line) {
-                self.dropped.inc();
-            }
+        let taken = sender.make(|lines| match look {
+            Look::Text => text_line(record, lines),
+            Look::Json(json) => json.push(record, lines),
         });
+        if !taken {
+            self.dropped.inc();
+        }
     }
-}
-
-/// The JSON line. Every key is always there; names and order are pinned by a test. It begins with what an
-/// event's line begins with (`telemetry::json`).
-#[derive(Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    level: &'static str,
-    kind: &'static str,
-    member: &'a str,
-    message: Cow<'static, str>,
-    request_id: &'a str,
-    trace_id: Option<&'a str>,
-    arrival: &'static str,
-    client: Option<SocketAddr>,
-    method: &'a str,
-    path: &'a str,
-    repository: Option<&'a str>,
-    operation: &'static str,
-    owner: Option<&'a str>,
-    plan: &'static str,
-    upstream: Option<&'a str>,
-    status: u16,
-    received_bytes: u64,
-    sent_bytes: u64,
-    total_ms: f64,
-    queue_ms: f64,
-    hold_ms: f64,
-    connect_ms: f64,
-    client_ms: f64,
-    replica_ms: f64,
-    retries: u32,
-    ended: &'static str,
-    http: &'a str,
-    tls: Option<&'a str>,
-    user_agent: Option<&'a str>,
-}
-
-fn json_line(member: &str, record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>) {
-    scratch.clear();
-    push_rfc3339(record.time, scratch);
-    let time_end = scratch.len();
-    mask::mask_target(record.target, scratch);
-    let (time, path) = scratch.split_at(time_end);
-    let (level, message) = said(record.failure);
-    let fields = Line {
-        time,
-        level,
-        kind: "request",
-        member,
-        message,
-        request_id: record.request_id,
-        trace_id: record.trace_id,
-        arrival: arrival_text(record.arrival),
-        client: record.client,
-        method: mask::shortened(record.method, MAX_TEXT),
-        path,
-        repository: record.repository,
-        operation: record.operation.as_str(),
-        owner: record.owner,
-        plan: record.plan.as_str(),
-        upstream: record.upstream,
-        status: record.status,
-        received_bytes: record.received_bytes,
-        sent_bytes: record.sent_bytes,
-        total_ms: milliseconds(record.total),
-        queue_ms: milliseconds(record.waits.queue),
-        hold_ms: milliseconds(record.waits.hold),
-        connect_ms: milliseconds(record.waits.connect),
-        client_ms: milliseconds(record.waits.client),
-        replica_ms: milliseconds(record.waits.replica),
-        retries: record.retries,
-        ended: ended(record),
-        http: record.http,
-        tls: record.tls,
-        user_agent: record
-            .user_agent
-            .map(|agent| mask::shortened(agent, MAX_TEXT)),
-    };
-    // Serialising strings and numbers into memory cannot fail.
-    let _ = serde_json::to_writer(&mut *line, &fields);
-    line.push(b'\n');
 }
 
 /// For a terminal: the result first, then what and where, then how much and how long.
-fn text_line(record: &AccessRecord<'_>, scratch: &mut String, line: &mut Vec<u8>) {
-    scratch.clear();
-    push_rfc3339(record.time, scratch);
-    let _ = write!(scratch, " {} ", record.status);
-    scratch.push_str(mask::shortened(record.method, MAX_TEXT));
-    scratch.push(' ');
-    mask::mask_target(record.target, scratch);
-    let _ = write!(scratch, " {}", record.plan.as_str());
-    if let Some(upstream) = record.upstream.filter(|_| record.plan == PlanKind::Forward) {
-        let _ = write!(scratch, " {upstream}");
-    } else if let Some(owner) = record.owner.filter(|_| record.plan != PlanKind::Local) {
-        let _ = write!(scratch, " (owner {owner})");
+fn text_line(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
+    thread_local! {
+        static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
     }
-    let _ = write!(scratch, " {:.1} ms", milliseconds(record.total));
-    push_waits(&record.waits, scratch);
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        push_words(record, text);
+        let mut utf8 = [0; 4];
+        for character in text.chars() {
+            line.extend_from_slice(shown(character).encode_utf8(&mut utf8).as_bytes());
+        }
+        line.push(b'\n');
+    });
+}
+
+fn push_words(record: &AccessRecord<'_>, text: &mut String) {
+    text.extend(rfc3339_bytes(record.time).map(char::from));
+    let _ = write!(text, " {} ", record.status);
+    text.push_str(mask::shortened(record.method, MAX_TEXT));
+    text.push(' ');
+    mask::mask_target(record.target, text);
+    let _ = write!(text, " {}", record.plan.as_str());
+    if let Some(upstream) = record.upstream.filter(|_| record.plan == PlanKind::Forward) {
+        let _ = write!(text, " {upstream}");
+    } else if let Some(owner) = record.owner.filter(|_| record.plan != PlanKind::Local) {
+        let _ = write!(text, " (owner {owner})");
+    }
+    let _ = write!(text, " {:.1} ms", milliseconds(record.total));
+    push_waits(&record.waits, text);
     let (received, sent) = (Bytes(record.received_bytes), Bytes(record.sent_bytes));
-    let _ = write!(
-        scratch,
-        " in {received} out {sent} {}",
-        arrival_text(record.arrival)
-    );
+    let arrival = arrival_text(record.arrival);
+    let _ = write!(text, " in {received} out {sent} {arrival}");
     if let Some(client) = record.client {
-        let _ = write!(scratch, " {client}");
+        let _ = write!(text, " {client}");
     }
     if record.retries > 0 {
-        let _ = write!(scratch, " retries {}", record.retries);
+        let _ = write!(text, " retries {}", record.retries);
     }
     if record.failure.is_some() {
-        let _ = write!(scratch, " ended {}", ended(record));
+        let _ = write!(text, " ended {}", ended(record));
     }
-    let _ = write!(scratch, " id {}", record.request_id);
-    let mut utf8 = [0; 4];
-    for character in scratch.chars() {
-        line.extend_from_slice(shown(character).encode_utf8(&mut utf8).as_bytes());
-    }
-    line.push(b'\n');
+    let _ = write!(text, " id {}", record.request_id);
 }
 
 /// How loud a line is, and in words how the request ended.

@@ -2,7 +2,7 @@
 
 mod time;
 
-pub(crate) use time::{day, push_rfc3339, rfc3339};
+pub(crate) use time::{day, rfc3339, rfc3339_bytes};
 
 use std::fmt::{self, Display, Formatter};
 

@@ -31,6 +31,13 @@ const NAMED: [&str; 8] = [
 const MASK: &str = "***";
 /// Longest path or value that is written out, in bytes.
 const MAX_SHOWN: usize = 1024;
+
+/// Whether this target is written as it came: a short path of plain characters and no more, as most are.
+pub(super) fn is_shown_as_it_is(target: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-~:@%+".contains(byte);
+    target.first() == Some(&b'/') && target.len() <= MAX_SHOWN && target.iter().all(plain)
+}
+
 /// Appends the request target, with everything masked that may be a secret.
 pub(super) fn mask_target(target: &[u8], out: &mut String) {
     let target = String::from_utf8_lossy(target);

@@ -1,4 +1,7 @@
+mod oracle;
+
 use super::*;
+use crate::observe::human::rfc3339;
 use crate::observe::telemetry::lines::tests::Kept;
 use crate::observe::telemetry::{BASE, LineWriter};
 use std::time::UNIX_EPOCH;
