@@ -4,7 +4,9 @@
 //! A thread has a number of its own as long as it lives, and with it a lane in each [`Lanes`]. Threads beyond the
 //! number of lanes share the last one.
 
+use std::marker::PhantomData;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
@@ -33,6 +35,8 @@ pub(crate) struct Mine<'l, T> {
     pub(crate) lane: &'l Arc<Lane<T>>,
     /// No other thread has this lane.
     pub(crate) alone: bool,
+    /// It must not go to another thread.
+    stays: PhantomData<Rc<()>>,
 }
 
 impl<T: Default> Lanes<T> {
@@ -44,6 +48,7 @@ impl<T: Default> Lanes<T> {
         Mine {
             lane: lane.get_or_init(Arc::default),
             alone: number < shared,
+            stays: PhantomData,
         }
     }
 

@@ -9,6 +9,7 @@ mod groups;
 mod labels;
 mod members;
 mod process;
+mod summed;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub(crate) use members::MemberMetrics;
 pub(crate) use process::library_warned;
 #[cfg(test)]
 pub(crate) use process::library_warnings;
+pub(crate) use summed::Held;
 
 use crate::http::respond::{Failure, REASONS};
 use crate::observe::recent::Recent;
@@ -28,9 +30,9 @@ use crate::shard::plan::Arrival;
 use crate::shard::route::{Access, Operation};
 use crate::shard::view::View;
 use cells::{Maker, series};
-use groups::{Own, Replica, Sockets, Traffic, request_index};
+use groups::{Own, Replica, Sockets, Traffic, pair_index, request_index, seconds_index};
 use members::Cluster;
-use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{IntCounter, Registry, TextEncoder};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -78,24 +80,6 @@ pub(crate) struct Totals {
     pub fallbacks: u64,
     /// Second attempts.
     pub retries: u64,
-}
-
-/// Counts itself as long as it lives: a request in flight, a connection, a place in the queue.
-#[derive(Debug)]
-#[must_use = "the gauge falls again when this is dropped"]
-pub(crate) struct Held(IntGauge);
-
-impl Held {
-    fn hold(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 impl Metrics {
@@ -151,12 +135,12 @@ impl Metrics {
 
     /// A request has begun; hold the result until it ends.
     pub(crate) fn request_begins(&self, arrival: Arrival) -> Held {
-        Held::hold(&self.traffic.in_flight[arrival as usize])
+        self.traffic.in_flight[arrival as usize].hold()
     }
 
     /// A body begins to be passed on; hold the result until it ends.
     pub(crate) fn transfer_begins(&self, arrival: Arrival) -> Held {
-        Held::hold(&self.traffic.transfers[arrival as usize])
+        self.traffic.transfers[arrival as usize].hold()
     }
 
     /// `limits.transfers` is so many.
@@ -176,25 +160,17 @@ impl Metrics {
             received,
             sent,
         } = *end;
-        let class = StatusClass::of(status);
-        let labels = || {
-            [
-                arrival_text(arrival),
-                operation.as_str(),
-                plan.as_str(),
-                class.as_str(),
-            ]
-        };
-        let index = request_index(arrival, operation, plan, class);
-        if let Some(requests) = self.traffic.requests.at(index, labels) {
-            requests.inc();
-        }
-        self.traffic.seconds[arrival as usize][plan as usize].observe(total.as_secs_f64());
-        let bytes = &self.traffic.downstream_bytes[arrival as usize];
-        bytes[Direction::Received as usize].inc_by(received);
-        bytes[Direction::Sent as usize].inc_by(sent);
+        let traffic = &self.traffic;
+        let index = request_index(arrival, operation, plan, StatusClass::of(status));
+        traffic.requests.add(index, 1);
+        traffic.seconds.observe(seconds_index(arrival, plan), total);
+        let index = |direction| pair_index(arrival as usize, direction as usize);
+        traffic.downstream_bytes.add_each([
+            (index(Direction::Received), received),
+            (index(Direction::Sent), sent),
+        ]);
         if matches!(plan, PlanKind::Fallback | PlanKind::PeerFallback) {
-            self.traffic.fallbacks.inc();
+            traffic.fallbacks.inc();
         }
     }
 
@@ -213,18 +189,20 @@ impl Metrics {
 
     /// Body bytes passed between us and an upstream.
     pub(crate) fn upstream_bytes(&self, upstream: Upstream, direction: Direction, bytes: u64) {
-        self.traffic.upstream_bytes[upstream as usize][direction as usize].inc_by(bytes);
+        let index = pair_index(upstream as usize, direction as usize);
+        self.traffic.upstream_bytes.add(index, bytes);
     }
 
     /// A request got its upstream connection.
     pub(crate) fn upstream_connection(&self, upstream: Upstream, reused: bool) {
-        self.sockets.upstream[upstream as usize][usize::from(reused)].inc();
+        let index = pair_index(upstream as usize, usize::from(reused));
+        self.sockets.upstream.add(index, 1);
     }
 
     /// A connection was accepted; hold the result until it closes.
     pub(crate) fn connection_opens(&self, listener: Listener) -> Held {
         self.sockets.accepted[listener as usize].inc();
-        Held::hold(&self.sockets.open[listener as usize])
+        self.sockets.open[listener as usize].hold()
     }
 
     /// A connection was closed before its first request.
@@ -234,18 +212,13 @@ impl Metrics {
 
     /// Connections that are open on a listener.
     pub(crate) fn connections_open(&self, listener: Listener) -> u64 {
-        u64::try_from(self.sockets.open[listener as usize].get()).unwrap_or(0)
+        self.sockets.open[listener as usize].held()
     }
 
     /// Requests that have begun and not ended, over both arrivals.
     pub(crate) fn in_flight(&self) -> u64 {
-        let sum = self
-            .traffic
-            .in_flight
-            .iter()
-            .map(IntGauge::get)
-            .sum::<i64>();
-        u64::try_from(sum).unwrap_or(0)
+        let held = self.traffic.in_flight.iter().map(|arrival| arrival.held());
+        held.sum()
     }
 
     /// Sums for the status page.
@@ -253,12 +226,7 @@ impl Metrics {
         let sum = |counters: &[IntCounter]| counters.iter().map(IntCounter::get).sum();
         let traffic = &self.traffic;
         Totals {
-            ended: traffic
-                .seconds
-                .iter()
-                .flatten()
-                .map(Histogram::get_sample_count)
-                .sum(),
+            ended: traffic.ended(),
             rejected: sum(&traffic.rejects),
             fallbacks: traffic.fallbacks.get(),
             retries: sum(&traffic.retries),
@@ -272,12 +240,12 @@ impl Metrics {
 
     /// The local replica works on a request; hold the result until it is done.
     pub(crate) fn replica_works(&self, access: Access) -> Held {
-        Held::hold(&self.replica.in_flight[access as usize])
+        self.replica.in_flight[access as usize].hold()
     }
 
     /// A request waits for the local replica; hold the result while it does.
     pub(crate) fn queued(&self, access: Access) -> Held {
-        Held::hold(&self.replica.depth[access as usize])
+        self.replica.depth[access as usize].hold()
     }
 
     /// A changed certificate was taken into use, or could not be.
@@ -299,7 +267,7 @@ impl Metrics {
 
     /// A request waits for its owner; hold the result while it does.
     pub(crate) fn request_held(&self) -> Held {
-        Held::hold(&self.own.held)
+        self.own.held.hold()
     }
 
     /// A request has waited for its owner.
@@ -314,7 +282,7 @@ impl Metrics {
 
     /// Requests that wait for their owner.
     pub(crate) fn held(&self) -> u64 {
-        u64::try_from(self.own.held.get()).unwrap_or(0)
+        self.own.held.held()
     }
 
     /// Whether this member takes new work.

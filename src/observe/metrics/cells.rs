@@ -1,46 +1,13 @@
-//! Registered metrics with their label values resolved once, so that a request costs an index and
-//! an atomic add instead of hashing label strings.
+//! Metrics made by their row of the table, and registered.
 
+use super::summed::{Summed, Take};
 use super::table::{Kind, SECONDS, Spec};
-use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::core::{Collector, Describer, MetricVec, MetricVecBuilder};
+use prometheus::proto::MetricType;
 use prometheus::{
-    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec,
-    Opts, Registry, Result,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Result,
 };
-use std::sync::OnceLock;
-
-/// A counter with a large but fixed number of series, each made when it is first used: a series
-/// that never happens is not exported.
-pub(super) struct Cells {
-    vec: IntCounterVec,
-    cells: Box<[OnceLock<IntCounter>]>,
-}
-
-impl Cells {
-    /// Room for `len` series.
-    pub(super) fn new(vec: IntCounterVec, len: usize) -> Self {
-        Self {
-            vec,
-            cells: (0..len).map(|_| OnceLock::new()).collect(),
-        }
-    }
-
-    /// The series at `index`, whose label values are `values`.
-    ///
-    /// `None` only if the index or the number of labels is wrong, which the tests rule out.
-    pub(super) fn at<const N: usize>(
-        &self,
-        index: usize,
-        values: impl FnOnce() -> [&'static str; N],
-    ) -> Option<&IntCounter> {
-        let cell = self.cells.get(index)?;
-        if let Some(metric) = cell.get() {
-            return Some(metric);
-        }
-        let metric = self.vec.get_metric_with_label_values(&values()).ok()?;
-        Some(cell.get_or_init(|| metric))
-    }
-}
 
 /// Makes metrics by their row of the table and registers them.
 pub(super) struct Maker<'r>(pub(super) &'r Registry);
@@ -67,13 +34,32 @@ impl Maker<'_> {
     }
 
     pub(super) fn histogram(&self, spec: Spec) -> Result<HistogramVec> {
-        self.histogram_of(spec, &SECONDS)
+        debug_assert_eq!(spec.kind, Kind::Histogram);
+        let opts = HistogramOpts::new(spec.name, spec.help).buckets(SECONDS.to_vec());
+        self.keep(HistogramVec::new(opts, spec.labels)?)
     }
 
-    pub(super) fn histogram_of(&self, spec: Spec, bounds: &[f64]) -> Result<HistogramVec> {
-        debug_assert_eq!(spec.kind, Kind::Histogram);
-        let opts = HistogramOpts::new(spec.name, spec.help).buckets(bounds.to_vec());
-        self.keep(HistogramVec::new(opts, spec.labels)?)
+    /// A metric that is kept elsewhere: it is told when it is asked for.
+    pub(super) fn summed(
+        &self,
+        spec: Spec,
+        read: impl Fn(&mut Take<'_>) + Send + Sync + 'static,
+    ) -> Result<()> {
+        let desc = opts(spec).variable_labels(
+            spec.labels
+                .iter()
+                .map(|label| (*label).to_owned())
+                .collect(),
+        );
+        self.0.register(Box::new(Summed {
+            desc: desc.describe()?,
+            kind: match spec.kind {
+                Kind::Counter => MetricType::COUNTER,
+                Kind::Gauge => MetricType::GAUGE,
+                Kind::Histogram => MetricType::HISTOGRAM,
+            },
+            read,
+        }))
     }
 
     fn keep<M: Collector + Clone + 'static>(&self, metric: M) -> Result<M> {

@@ -3,19 +3,17 @@
 //! Series belong to ids, handles to a view. A handle of an old view goes on counting for members
 //! that stayed, and counts nowhere for members that are gone.
 
-use super::Held;
 use super::cells::{Maker, series};
 use super::labels::WaitFor;
-use super::table::{self, COARSE_SECONDS};
+use super::summed::{Held, Holders, Take, Times, Value, times_width};
+use super::table::{self, COARSE_SECONDS, Spec};
 use crate::observe::recent::Traffic;
 use crate::observe::waits::Waits;
 use crate::shard::members::MemberIndex;
 use crate::shard::route::Operation;
 use crate::shard::view::View;
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{
-    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result,
-};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,35 +30,37 @@ pub(crate) struct MemberMetrics {
 /// What is counted for one member from the start, so that an alert sees the step from 0 to 1.
 struct Series {
     id: String,
-    traffic: Arc<Traffic>,
+    requests: Arc<Requests>,
     circuit_open: IntGauge,
     circuit_opened: IntCounter,
-    /// By operation and what for; each made when it is first used.
-    waits: OnceLock<Box<[OnceLock<Histogram>]>>,
-    /// None for the local member.
-    peer: Option<PeerSeries>,
+    /// None for the local member, whose replica has metrics of its own.
+    resolve_errors: Option<IntCounter>,
 }
 
-struct PeerSeries {
-    in_flight: IntGauge,
-    queue_depth: IntGauge,
-    resolve_errors: IntCounter,
+/// What requests to one member touch; a member that stays keeps it.
+#[derive(Default)]
+struct Requests {
+    traffic: Traffic,
+    in_flight: Holders,
+    queue_depth: Holders,
+    /// By operation; each made when it is first used.
+    waits: OnceLock<Box<[OnceLock<OperationWaits>]>>,
 }
+
+/// By what for.
+type OperationWaits = Box<Times<{ WaitFor::ALL.len() * times_width(&COARSE_SECONDS) }>>;
 
 /// Members and the view, as registered.
 pub(super) struct Cluster {
     /// Whose series there are now.
-    present: Mutex<Present>,
+    present: Arc<Mutex<Present>>,
     // Facts that would be wrong as 0 wait for their first value.
     up: IntGaugeVec,
     view_same: IntGaugeVec,
     draining: IntGaugeVec,
-    in_flight: IntGaugeVec,
-    queue_depth: IntGaugeVec,
     resolve_errors: IntCounterVec,
     circuit_open: IntGaugeVec,
     circuit_opened: IntCounterVec,
-    waits: HistogramVec,
     info: IntGaugeVec,
     fingerprint: IntGauge,
     count: IntGauge,
@@ -69,17 +69,15 @@ pub(super) struct Cluster {
 
 #[derive(Default)]
 struct Present {
-    members: BTreeSet<String>,
+    members: BTreeMap<String, Arc<Requests>>,
     peers: BTreeSet<String>,
     placement: Option<&'static str>,
-    /// Of members that stay it goes on.
-    traffic: BTreeMap<String, Arc<Traffic>>,
 }
 
 impl MemberMetrics {
     /// What a member did lately, and its id.
     pub(crate) fn traffic(&self, member: MemberIndex) -> Option<&Traffic> {
-        Some(&*self.series(member)?.traffic)
+        Some(&self.series(member)?.requests.traffic)
     }
 
     /// A peer's verdict changed.
@@ -99,20 +97,20 @@ impl MemberMetrics {
 
     /// A peer's host name did not resolve.
     pub(crate) fn resolve_error(&self, peer: MemberIndex) {
-        if let Some(peer) = self.peer(peer) {
-            peer.resolve_errors.inc();
+        if let Some(Some(errors)) = self.series(peer).map(|series| &series.resolve_errors) {
+            errors.inc();
         }
     }
 
     /// A peer works on a request of ours; hold the result until it is done. `None` for the local
     /// member, whose replica has metrics of its own.
     pub(crate) fn peer_works(&self, peer: MemberIndex) -> Option<Held> {
-        Some(Held::hold(&self.peer(peer)?.in_flight))
+        Some(self.peer(peer)?.in_flight.hold())
     }
 
     /// A request waits for a place at a peer; hold the result while it does.
     pub(crate) fn peer_queued(&self, peer: MemberIndex) -> Option<Held> {
-        Some(Held::hold(&self.peer(peer)?.queue_depth))
+        Some(self.peer(peer)?.queue_depth.hold())
     }
 
     /// A circuit is no longer closed; the local member's is that of its replica.
@@ -137,43 +135,20 @@ impl MemberMetrics {
         };
         for (what, time) in waits.each() {
             if !time.is_zero()
-                && let Some(histogram) = self.wait_histogram(series, operation, what)
+                && let Some(histograms) = series.requests.waits_of(operation)
             {
-                histogram.observe(time.as_secs_f64());
+                histograms.observe(what as usize, time);
             }
         }
-    }
-
-    fn wait_histogram<'s>(
-        &self,
-        of: &'s Series,
-        operation: Operation,
-        what: WaitFor,
-    ) -> Option<&'s Histogram> {
-        let cells = of
-            .waits
-            .get_or_init(|| every_wait().map(|_| OnceLock::new()).collect());
-        let cell = cells.get(operation as usize * WaitFor::ALL.len() + what as usize)?;
-        if let Some(histogram) = cell.get() {
-            return Some(histogram);
-        }
-        // As in `tell`: a request of an old view must not bring back a member that is gone.
-        let present = self.cluster.present();
-        if !present.members.contains(&of.id) {
-            return None;
-        }
-        let labels = [of.id.as_str(), operation.as_str(), what.as_str()];
-        let histogram = series(&self.cluster.waits, labels).ok()?;
-        drop(present);
-        Some(cell.get_or_init(|| histogram))
     }
 
     fn series(&self, member: MemberIndex) -> Option<&Series> {
         self.members.get(member.get())?.as_ref()
     }
 
-    fn peer(&self, peer: MemberIndex) -> Option<&PeerSeries> {
-        self.series(peer)?.peer.as_ref()
+    fn peer(&self, peer: MemberIndex) -> Option<&Requests> {
+        let series = self.series(peer)?;
+        series.resolve_errors.as_ref().map(|_| &*series.requests)
     }
 
     fn tell(&self, peer: MemberIndex, vec: &IntGaugeVec, value: bool) {
@@ -190,19 +165,59 @@ impl MemberMetrics {
     }
 }
 
+impl Requests {
+    fn waits_of(&self, operation: Operation) -> Option<&OperationWaits> {
+        let all = || Operation::ALL.iter().map(|_| OnceLock::new()).collect();
+        let of = self.waits.get_or_init(all).get(operation as usize)?;
+        Some(of.get_or_init(|| Box::new(Times::new(&COARSE_SECONDS))))
+    }
+
+    /// Tells those that there were.
+    fn tell_waits(&self, id: &str, take: &mut Take<'_>) {
+        let cells = self.waits.get().into_iter().flatten();
+        for (cell, operation) in cells.zip(Operation::ALL) {
+            let Some(times) = cell.get() else {
+                continue;
+            };
+            for what in WaitFor::ALL {
+                if times.count(*what as usize) > 0 {
+                    let labels = [id, operation.as_str(), what.as_str()];
+                    take(&labels, times.value(*what as usize));
+                }
+            }
+        }
+    }
+}
+
 impl Cluster {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
+        let present: Arc<Mutex<Present>> = Arc::default();
+        let of_peers = |spec: Spec, gauge: fn(&Requests) -> &Holders| {
+            let present = present.clone();
+            make.summed(spec, move |take| {
+                let present = locked(&present);
+                let peers = present.members.iter();
+                for (id, requests) in peers.filter(|(id, _)| present.peers.contains(*id)) {
+                    take(&[id], Value::Gauge(gauge(requests).held()));
+                }
+            })
+        };
+        of_peers(table::PEER_IN_FLIGHT, |peer| &peer.in_flight)?;
+        of_peers(table::PEER_QUEUE_DEPTH, |peer| &peer.queue_depth)?;
+        let of_waits = present.clone();
+        make.summed(table::WAIT_SECONDS, move |take| {
+            for (id, requests) in &locked(&of_waits).members {
+                requests.tell_waits(id, take);
+            }
+        })?;
         Ok(Self {
-            present: Mutex::default(),
+            present,
             up: make.int_gauge(table::PEER_UP)?,
             view_same: make.int_gauge(table::PEER_VIEW_SAME)?,
             draining: make.int_gauge(table::PEER_DRAINING)?,
-            in_flight: make.int_gauge(table::PEER_IN_FLIGHT)?,
-            queue_depth: make.int_gauge(table::PEER_QUEUE_DEPTH)?,
             resolve_errors: make.int_counter(table::RESOLVE_ERRORS)?,
             circuit_open: make.int_gauge(table::CIRCUIT_OPEN)?,
             circuit_opened: make.int_counter(table::CIRCUIT_OPENED)?,
-            waits: make.histogram_of(table::WAIT_SECONDS, &COARSE_SECONDS)?,
             info: make.int_gauge(table::VIEW_INFO)?,
             fingerprint: series(&make.int_gauge(table::VIEW_FINGERPRINT)?, NONE)?,
             count: series(&make.int_gauge(table::VIEW_MEMBERS)?, NONE)?,
@@ -214,37 +229,30 @@ impl Cluster {
     pub(super) fn show(self: &Arc<Self>, view: &View) -> MemberMetrics {
         let members = view.members();
         let local = members.local();
+        let mut before = self.present();
+        let kept = |id: String| {
+            let requests = before.members.get(&id).cloned().unwrap_or_default();
+            (id, requests)
+        };
         let present = Present {
             members: members
                 .iter()
-                .map(|(_, member)| member.id.to_string())
+                .map(|(_, member)| kept(member.id.to_string()))
                 .collect(),
             peers: members
                 .peers()
                 .map(|(_, peer)| peer.id.to_string())
                 .collect(),
             placement: Some(view.placement().as_str()),
-            traffic: BTreeMap::new(),
         };
-        let mut before = self.present();
-        let mut known = std::mem::take(&mut before.traffic);
         self.show_view(view);
-        for gone in before.members.difference(&present.members) {
+        let stays = |id: &&String| present.members.contains_key(*id);
+        for gone in before.members.keys().filter(|id| !stays(id)) {
             forget(&self.circuit_open, gone);
             forget(&self.circuit_opened, gone);
-            for (operation, what) in every_wait() {
-                let labels = [gone, operation.as_str(), what.as_str()];
-                let _ = self.waits.remove_label_values(&labels);
-            }
         }
         for gone in before.peers.difference(&present.peers) {
-            for gauge in [
-                &self.up,
-                &self.view_same,
-                &self.draining,
-                &self.in_flight,
-                &self.queue_depth,
-            ] {
+            for gauge in [&self.up, &self.view_same, &self.draining] {
                 forget(gauge, gone);
             }
             forget(&self.resolve_errors, gone);
@@ -261,9 +269,8 @@ impl Cluster {
             .iter()
             .map(|(index, member)| {
                 let id = member.id.to_string();
-                let traffic = known.remove(&id).unwrap_or_default();
-                before.traffic.insert(id.clone(), traffic.clone());
-                self.series_of(id, traffic, index == local).ok()
+                let requests = before.members.get(&id)?.clone();
+                self.series_of(id, requests, index == local).ok()
             })
             .collect();
         drop(before);
@@ -286,36 +293,25 @@ impl Cluster {
         self.share.set(local.map_or(0.0, |(_, share)| share));
     }
 
-    fn series_of(&self, id: String, traffic: Arc<Traffic>, local: bool) -> Result<Series> {
+    fn series_of(&self, id: String, requests: Arc<Requests>, local: bool) -> Result<Series> {
         let label = [id.as_str()];
-        let peer = if local {
-            None
-        } else {
-            Some(PeerSeries {
-                in_flight: series(&self.in_flight, label)?,
-                queue_depth: series(&self.queue_depth, label)?,
-                resolve_errors: series(&self.resolve_errors, label)?,
-            })
-        };
+        let resolve_errors = (!local).then(|| series(&self.resolve_errors, label));
         Ok(Series {
             circuit_open: series(&self.circuit_open, label)?,
             circuit_opened: series(&self.circuit_opened, label)?,
-            waits: OnceLock::new(),
-            peer,
-            traffic,
+            resolve_errors: resolve_errors.transpose()?,
+            requests,
             id,
         })
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.present)
     }
 }
 
-/// Every operation with everything that is waited for, in the order of their index.
-fn every_wait() -> impl Iterator<Item = (Operation, WaitFor)> {
-    let whats = |operation| WaitFor::ALL.iter().map(move |what| (operation, *what));
-    Operation::ALL.iter().copied().flat_map(whats)
+fn locked(present: &Mutex<Present>) -> MutexGuard<'_, Present> {
+    present.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes one series out of the export; most often it is there.

@@ -1,4 +1,5 @@
 mod members;
+mod summed;
 
 use super::table::{TABLE, markdown};
 use super::*;

@@ -1,24 +1,26 @@
-//! The repositories that are asked for most, in bounded memory: a space-saving sketch (Metwally,
-//! Agrawal, El Abbadi 2005) whose counts fade.
+//! The repositories that are asked for most, in bounded memory: space-saving sketches (Metwally,
+//! Agrawal, El Abbadi 2005) whose counts fade, one for each thread. Who looks adds them up.
 
 use super::traffic::Sample;
+use crate::observe::lanes::Lanes;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Repositories that are counted at a time.
+/// Repositories that a thread counts at a time.
 const COUNTERS: usize = 64;
 /// How often counts fade, in seconds, and in what time by a factor of e: a steady rate shows as so
 /// many seconds of it.
 const FADE: u64 = 5;
 const MEMORY: f64 = 60.0;
 
-/// Counts by repository. A request that would have to wait for another's count is not counted.
+/// Counts by repository. A request that would have to wait, because somebody looks, is not counted.
 #[derive(Default)]
 pub(crate) struct Busiest {
     /// Of this process alone: nobody can choose names that fall together.
     random: RandomState,
-    sketch: Mutex<Sketch>,
+    threads: Lanes<Mutex<Sketch>>,
 }
 
 /// One repository and its rates.
@@ -50,7 +52,7 @@ struct Counter {
 impl Busiest {
     pub(super) fn count(&self, now: Duration, repository: &Arc<str>, sample: &Sample) {
         let hash = self.random.hash_one(repository);
-        let Ok(mut sketch) = self.sketch.try_lock() else {
+        let Ok(mut sketch) = self.threads.mine().lane.try_lock() else {
             return;
         };
         sketch.fade(now);
@@ -64,28 +66,36 @@ impl Busiest {
 
     /// The busiest ones, busiest first.
     pub(crate) fn shown(&self, now: Duration, most: usize) -> Vec<Busy> {
-        let mut sketch = self
-            .sketch
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        sketch.fade(now);
-        let own = |counter: &Counter| (counter.requests - counter.inherited).max(0.0);
-        let mut shown: Vec<Busy> = sketch
-            .counters
-            .iter()
-            .map(|counter| Busy {
-                repository: counter.repository.clone(),
-                requests_per_second: own(counter) / MEMORY,
-                errors_per_second: counter.errors / MEMORY,
-                bytes_per_second: counter.bytes / MEMORY,
-            })
-            // Less than one request in ten minutes is no rate.
-            .filter(|busy| busy.requests_per_second > 1.0 / 600.0)
-            .collect();
-        drop(sketch);
+        let mut sums: BTreeMap<Arc<str>, Busy> = BTreeMap::new();
+        for thread in self.threads.each() {
+            let mut sketch = thread.lock().unwrap_or_else(PoisonError::into_inner);
+            sketch.fade(now);
+            for counter in &sketch.counters {
+                let name = counter.repository.clone();
+                let sum = sums.entry(name).or_insert_with_key(Busy::none);
+                let own = (counter.requests - counter.inherited).max(0.0);
+                sum.requests_per_second += own / MEMORY;
+                sum.errors_per_second += counter.errors / MEMORY;
+                sum.bytes_per_second += counter.bytes / MEMORY;
+            }
+        }
+        // Less than one request in ten minutes is no rate.
+        let is_rate = |busy: &Busy| busy.requests_per_second > 1.0 / 600.0;
+        let mut shown: Vec<Busy> = sums.into_values().filter(is_rate).collect();
         shown.sort_by(|a, b| b.requests_per_second.total_cmp(&a.requests_per_second));
         shown.truncate(most);
         shown
+    }
+}
+
+impl Busy {
+    fn none(repository: &Arc<str>) -> Self {
+        Self {
+            repository: repository.clone(),
+            requests_per_second: 0.0,
+            errors_per_second: 0.0,
+            bytes_per_second: 0.0,
+        }
     }
 }
 
@@ -166,7 +176,41 @@ mod tests {
         let rate = shown[0].requests_per_second;
         assert!((18.0..22.0).contains(&rate), "{rate}");
         assert!(shown.len() <= 10);
-        assert!(busiest.sketch.lock().unwrap().counters.len() <= COUNTERS);
+        let kept = |sketch: &Mutex<Sketch>| sketch.lock().unwrap().counters.len();
+        assert!(
+            busiest
+                .threads
+                .each()
+                .all(|thread| kept(thread) <= COUNTERS)
+        );
+    }
+
+    #[test]
+    fn what_several_threads_have_counted_is_added_up() {
+        let busiest = Busiest::default();
+        let names: Vec<Arc<str>> = (0..200).map(|n| format!("team/app-{n}").into()).collect();
+        let busy: Arc<str> = "library/busy".into();
+        // One after the other, so that none leaves a count out.
+        let turn = Mutex::new(());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let (_turn, now) = (turn.lock().unwrap(), Duration::from_secs(1));
+                    for nth in 0..1_500 {
+                        busiest.count(now, &busy, &OK);
+                        busiest.count(now, &names[nth % names.len()], &OK);
+                    }
+                });
+            }
+        });
+        let shown = busiest.shown(Duration::from_secs(2), 10);
+        let first = &shown[0];
+        assert_eq!(&*first.repository, "library/busy");
+        assert!(
+            (first.requests_per_second - 100.0).abs() < 0.01,
+            "{first:?}"
+        );
+        assert!((first.bytes_per_second - 1_000.0).abs() < 0.1, "{first:?}");
     }
 
     #[test]

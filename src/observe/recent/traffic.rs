@@ -1,7 +1,10 @@
-//! Requests to one member, in slots of five seconds. Atomics in a ring: no lock, no allocation.
+//! Requests to one member, in slots of five seconds: each thread counts its own of the slot that goes on, and adds
+//! them to the past when another begins, or when somebody looks.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::observe::lanes::Lanes;
 
 /// How long a slot is, in seconds.
 const SLOT: u64 = 5;
@@ -32,11 +35,12 @@ pub(crate) struct Sample {
     pub(crate) latency: Option<Duration>,
 }
 
-/// What one member did lately. A count may be lost when two requests begin a slot at once.
-#[derive(Debug)]
+/// What one member did lately.
+#[derive(Default)]
 pub(crate) struct Traffic {
-    counts: Box<[Counts; COUNTS]>,
-    latencies: Box<[Latencies; LATENCIES]>,
+    /// Of each thread the slot that it counts in. Locked before `past`, where both are.
+    threads: Lanes<Mutex<Slot>>,
+    past: Mutex<Past>,
 }
 
 /// The same, to be shown.
@@ -51,109 +55,155 @@ pub(crate) struct TrafficShown {
     pub(crate) curve: Vec<(u64, u64)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Default)]
 struct Counts {
-    /// Which slot since the start this is, from 1 on; 0: none yet.
-    turn: AtomicU64,
-    requests: AtomicU64,
-    errors: AtomicU64,
-    bytes: AtomicU64,
+    requests: u64,
+    errors: u64,
+    bytes: u64,
 }
 
-#[derive(Debug)]
-struct Latencies {
-    turn: AtomicU64,
-    buckets: [AtomicU32; BUCKETS],
+/// One slot.
+struct Slot {
+    /// Which one since the start this is, from 1 on; 0: none yet.
+    turn: u64,
+    counts: Counts,
+    latencies: [u32; BUCKETS],
 }
 
-impl Default for Traffic {
-    fn default() -> Self {
-        let latencies = || Latencies {
-            turn: AtomicU64::new(0),
-            buckets: [const { AtomicU32::new(0) }; BUCKETS],
-        };
-        Self {
-            counts: Box::new(std::array::from_fn(|_| Counts::default())),
-            latencies: Box::new(std::array::from_fn(|_| latencies())),
-        }
-    }
+/// All slots that can be shown, each with its turn.
+struct Past {
+    counts: Box<[(u64, Counts); COUNTS]>,
+    latencies: Box<[(u64, [u32; BUCKETS]); LATENCIES]>,
 }
 
 impl Traffic {
     /// Counts a request that ended at this time since the start.
     pub(super) fn count(&self, now: Duration, sample: &Sample) {
         let turn = turn_of(now);
-        let counts = &self.counts[turn as usize % COUNTS];
-        if counts.turn.load(Relaxed) != turn && counts.turn.swap(turn, Relaxed) != turn {
-            counts.requests.store(0, Relaxed);
-            counts.errors.store(0, Relaxed);
-            counts.bytes.store(0, Relaxed);
+        let mut slot = locked(self.threads.mine().lane);
+        if slot.turn != turn {
+            locked(&self.past).add(&slot);
+            *slot = Slot {
+                turn,
+                ..Slot::default()
+            };
         }
-        counts.requests.fetch_add(1, Relaxed);
-        counts.errors.fetch_add(u64::from(sample.failed), Relaxed);
-        counts.bytes.fetch_add(sample.bytes, Relaxed);
-        let Some(latency) = sample.latency else {
-            return;
-        };
-        let latencies = &self.latencies[turn as usize % LATENCIES];
-        if latencies.turn.load(Relaxed) != turn && latencies.turn.swap(turn, Relaxed) != turn {
-            latencies
-                .buckets
-                .iter()
-                .for_each(|bucket| bucket.store(0, Relaxed));
+        slot.counts.add(&Counts {
+            requests: 1,
+            errors: sample.failed.into(),
+            bytes: sample.bytes,
+        });
+        if let Some(latency) = sample.latency {
+            slot.latencies[bucket_of(latency)] += 1;
         }
-        latencies.buckets[bucket_of(latency)].fetch_add(1, Relaxed);
     }
 
     /// The last minute and the curve, as seen at this time since the start.
     pub(crate) fn shown(&self, now: Duration) -> TrafficShown {
+        for thread in self.threads.each() {
+            let mut slot = locked(thread);
+            locked(&self.past).add(&slot);
+            *slot = Slot::default();
+        }
+        let past = locked(&self.past);
         let turn = turn_of(now);
         let curve: Vec<(u64, u64)> = (0..CURVE)
             .rev()
-            .map(|ago| self.counts_at(turn, ago).map_or((0, 0), |at| (at.0, at.1)))
+            .map(|ago| past.counts_at(turn, ago))
+            .map(|at| (at.requests, at.errors))
             .collect();
-        let minute = (0..=MINUTE).filter_map(|ago| self.counts_at(turn, ago));
-        let (requests, errors, bytes) = minute.fold((0, 0, 0), |sum, at| {
-            (sum.0 + at.0, sum.1 + at.1, sum.2 + at.2)
-        });
+        let mut minute = Counts::default();
+        (0..=MINUTE).for_each(|ago| minute.add(&past.counts_at(turn, ago)));
         let begun = now.as_secs_f64() % SLOT as f64;
         let seconds = (begun + (MINUTE * SLOT) as f64).min(now.as_secs_f64().max(1.0));
-        let latencies = self.latencies_of_the_minute(turn);
+        let latencies = past.latencies_of_the_minute(turn);
         TrafficShown {
-            requests_per_second: requests as f64 / seconds,
-            errors_per_second: errors as f64 / seconds,
-            bytes_per_second: bytes as f64 / seconds,
+            requests_per_second: minute.requests as f64 / seconds,
+            errors_per_second: minute.errors as f64 / seconds,
+            bytes_per_second: minute.bytes as f64 / seconds,
             p50: quantile(&latencies, 0.5),
             p99: quantile(&latencies, 0.99),
             curve,
         }
     }
+}
 
-    fn counts_at(&self, turn: u64, ago: u64) -> Option<(u64, u64, u64)> {
-        let turn = turn.checked_sub(ago)?;
-        let at = &self.counts[turn as usize % COUNTS];
-        (turn > 0 && at.turn.load(Relaxed) == turn).then(|| {
-            (
-                at.requests.load(Relaxed),
-                at.errors.load(Relaxed),
-                at.bytes.load(Relaxed),
-            )
-        })
+impl Past {
+    /// Adds what a thread has counted. A thread that has slept for longer than is shown adds nothing.
+    fn add(&mut self, slot: &Slot) {
+        let turn = slot.turn;
+        let (of, counts) = &mut self.counts[turn as usize % COUNTS];
+        if *of < turn {
+            (*of, *counts) = (turn, Counts::default());
+        }
+        if *of == turn {
+            counts.add(&slot.counts);
+        }
+        let (of, latencies) = &mut self.latencies[turn as usize % LATENCIES];
+        if *of < turn {
+            (*of, *latencies) = (turn, [0; BUCKETS]);
+        }
+        if *of == turn {
+            for (total, bucket) in latencies.iter_mut().zip(&slot.latencies) {
+                *total += bucket;
+            }
+        }
+    }
+
+    fn counts_at(&self, turn: u64, ago: u64) -> Counts {
+        let turn = turn.saturating_sub(ago);
+        let (of, counts) = self.counts[turn as usize % COUNTS];
+        if turn > 0 && of == turn {
+            counts
+        } else {
+            Counts::default()
+        }
     }
 
     fn latencies_of_the_minute(&self, turn: u64) -> [u64; BUCKETS] {
         let mut sum = [0; BUCKETS];
-        let turns = (0..=MINUTE).filter_map(|ago| turn.checked_sub(ago));
-        for turn in turns.filter(|turn| *turn > 0) {
-            let at = &self.latencies[turn as usize % LATENCIES];
-            if at.turn.load(Relaxed) == turn {
-                for (total, bucket) in sum.iter_mut().zip(&at.buckets) {
-                    *total += u64::from(bucket.load(Relaxed));
+        for turn in turn.saturating_sub(MINUTE).max(1)..=turn {
+            let (of, latencies) = &self.latencies[turn as usize % LATENCIES];
+            if *of == turn {
+                for (total, bucket) in sum.iter_mut().zip(latencies) {
+                    *total += u64::from(*bucket);
                 }
             }
         }
         sum
     }
+}
+
+impl Counts {
+    fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.errors += more.errors;
+        self.bytes += more.bytes;
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            turn: 0,
+            counts: Counts::default(),
+            latencies: [0; BUCKETS],
+        }
+    }
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        Self {
+            counts: Box::new([(0, Counts::default()); COUNTS]),
+            latencies: Box::new([(0, [0; BUCKETS]); LATENCIES]),
+        }
+    }
+}
+
+/// Waits for nobody but one who looks, and for threads without a lane of their own.
+fn locked<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn turn_of(now: Duration) -> u64 {
@@ -260,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn many_threads_count_nearly_all() {
+    fn many_threads_count_all() {
         let traffic = Traffic::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -271,7 +321,22 @@ mod tests {
                 });
             }
         });
-        let counted = traffic.shown(Duration::from_secs(7)).curve[59].0;
-        assert!((39_000..=40_000).contains(&counted), "{counted}");
+        let look = || traffic.shown(Duration::from_secs(7)).curve[59];
+        assert_eq!([look(), look()], [(40_000, 0); 2]);
+    }
+
+    #[test]
+    fn what_a_thread_has_not_added_yet_is_shown_where_it_belongs() {
+        let traffic = Traffic::default();
+        let count = |second| traffic.count(Duration::from_secs(second), &sample(true, 1, 5));
+        // One that has slept since, and one that goes on.
+        std::thread::scope(|scope| scope.spawn(|| count(3)).join().unwrap());
+        (4..=602).for_each(count);
+        let shown = traffic.shown(Duration::from_secs(602));
+        assert!(
+            shown.curve[..59].iter().all(|slot| *slot == (5, 5)),
+            "{shown:?}"
+        );
+        assert_eq!(shown.curve[59], (3, 3));
     }
 }
