@@ -19,6 +19,8 @@ use shardlet::shard::{Member, Members, Pins, Placement, View, Weight};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+type Part = fn(&Costs);
+
 fn view() -> View {
     let member = |n: usize| Member {
         id: format!("registry-{n}").parse().unwrap(),
@@ -54,7 +56,7 @@ fn on_threads(threads: usize, times: u64, work: impl Fn() + Sync) -> Duration {
 
 fn one_request(c: &mut Criterion) {
     let costs = Costs::new(&view()).unwrap();
-    let parts: [(&str, fn(&Costs)); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("line", Costs::line),
         ("counts", Costs::counts),
         ("counts at its end", Costs::ends),

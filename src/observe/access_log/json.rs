@@ -60,52 +60,54 @@ impl Json {
         let (level, message) = said(failure);
         line.extend_from_slice(br#"{"time":""#);
         line.extend_from_slice(&rfc3339_bytes(time));
-        push_name(r#"","level":""#, level, line);
+        push_name(br#"","level":""#, level, line);
         line.extend_from_slice(self.middle.as_bytes());
         push_text(&message, line);
-        push_key(r#","request_id":"#, request_id, line);
-        push_optional(r#","trace_id":"#, trace_id, line);
-        push_name(r#","arrival":""#, arrival_text(arrival), line);
+        push_key(br#","request_id":"#, request_id, line);
+        push_optional(br#","trace_id":"#, trace_id, line);
+        push_name(br#","arrival":""#, arrival_text(arrival), line);
         push_client(client, line);
-        push_key(r#","method":"#, mask::shortened(method, MAX_TEXT), line);
+        push_key(br#","method":"#, mask::shortened(method, MAX_TEXT), line);
         push_target(target, line);
-        push_optional(r#","repository":"#, repository, line);
-        push_name(r#","operation":""#, operation.as_str(), line);
-        push_optional(r#"","owner":"#, owner, line);
-        push_name(r#","plan":""#, plan.as_str(), line);
-        push_optional(r#"","upstream":"#, upstream, line);
-        push_number(r#","status":"#, status.into(), line);
-        push_number(r#","received_bytes":"#, received_bytes, line);
-        push_number(r#","sent_bytes":"#, sent_bytes, line);
-        push_milliseconds(r#","total_ms":"#, total, line);
-        push_milliseconds(r#","queue_ms":"#, waits.queue, line);
-        push_milliseconds(r#","hold_ms":"#, waits.hold, line);
-        push_milliseconds(r#","connect_ms":"#, waits.connect, line);
-        push_milliseconds(r#","client_ms":"#, waits.client, line);
-        push_milliseconds(r#","replica_ms":"#, waits.replica, line);
-        push_number(r#","retries":"#, retries.into(), line);
-        push_name(r#","ended":""#, ended(record), line);
-        push_key(r#"","http":"#, http, line);
-        push_optional(r#","tls":"#, tls, line);
+        push_optional(br#","repository":"#, repository, line);
+        push_name(br#","operation":""#, operation.as_str(), line);
+        push_optional(br#"","owner":"#, owner, line);
+        push_name(br#","plan":""#, plan.as_str(), line);
+        push_optional(br#"","upstream":"#, upstream, line);
+        push_number(br#","status":"#, status.into(), line);
+        push_number(br#","received_bytes":"#, received_bytes, line);
+        push_number(br#","sent_bytes":"#, sent_bytes, line);
+        push_milliseconds(br#","total_ms":"#, total, line);
+        push_milliseconds(br#","queue_ms":"#, waits.queue, line);
+        push_milliseconds(br#","hold_ms":"#, waits.hold, line);
+        push_milliseconds(br#","connect_ms":"#, waits.connect, line);
+        push_milliseconds(br#","client_ms":"#, waits.client, line);
+        push_milliseconds(br#","replica_ms":"#, waits.replica, line);
+        push_number(br#","retries":"#, retries.into(), line);
+        push_name(br#","ended":""#, ended(record), line);
+        push_key(br#"","http":"#, http, line);
+        push_optional(br#","tls":"#, tls, line);
         let agent = user_agent.map(|agent| mask::shortened(agent, MAX_TEXT));
-        push_optional(r#","user_agent":"#, agent, line);
+        push_optional(br#","user_agent":"#, agent, line);
         line.extend_from_slice(b"}\n");
     }
 }
 
+// Keys are arrays, so that each is copied by a few instructions of its own instead of a call.
+
 /// A text of our own, which needs no escapes; its key opens the quotation, and the next one closes it.
-fn push_name(key: &str, name: &'static str, line: &mut Vec<u8>) {
-    line.extend_from_slice(key.as_bytes());
+fn push_name<const N: usize>(key: &[u8; N], name: &'static str, line: &mut Vec<u8>) {
+    line.extend_from_slice(key);
     line.extend_from_slice(name.as_bytes());
 }
 
-fn push_key(key: &str, text: &str, line: &mut Vec<u8>) {
-    line.extend_from_slice(key.as_bytes());
+fn push_key<const N: usize>(key: &[u8; N], text: &str, line: &mut Vec<u8>) {
+    line.extend_from_slice(key);
     push_text(text, line);
 }
 
-fn push_optional(key: &str, text: Option<&str>, line: &mut Vec<u8>) {
-    line.extend_from_slice(key.as_bytes());
+fn push_optional<const N: usize>(key: &[u8; N], text: Option<&str>, line: &mut Vec<u8>) {
+    line.extend_from_slice(key);
     match text {
         Some(text) => push_text(text, line),
         None => line.extend_from_slice(b"null"),
@@ -154,8 +156,7 @@ fn push_target(target: &[u8], line: &mut Vec<u8>) {
 fn push_text(text: &str, line: &mut Vec<u8>) {
     line.push(b'"');
     let mut rest = text.as_bytes();
-    // All of it is looked at without a branch: most texts have nothing to escape.
-    if rest.iter().fold(false, |any, byte| any | is_escaped(*byte)) {
+    if has_escapes(rest) {
         while let Some(at) = rest.iter().position(|byte| is_escaped(*byte)) {
             line.extend_from_slice(&rest[..at]);
             push_escape(rest[at], line);
@@ -167,7 +168,28 @@ fn push_text(text: &str, line: &mut Vec<u8>) {
 }
 
 fn is_escaped(byte: u8) -> bool {
-    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Whether any byte is to be escaped, looked at by eight: most texts have none.
+fn has_escapes(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk::<8>() else {
+        return text.iter().any(|byte| is_escaped(*byte));
+    };
+    let eights = text.as_chunks::<8>().0.iter();
+    eights.fold(escapes(*last), |found, eight| found | escapes(*eight)) != 0
+}
+
+/// Not 0 if one of these bytes is to be escaped.
+fn escapes(eight: [u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let word = u64::from_ne_bytes(eight);
+    // The high bit of a byte that is less than the limit, which is at most 0x80. A borrow can set that of the byte
+    // above too, but begins at one that is.
+    let below = |word: u64, limit: u64| word.wrapping_sub(limit * EACH) & !word;
+    let is = |byte: u8| below(word ^ (u64::from(byte) * EACH), 1);
+    (below(word, b' '.into()) | is(b'"') | is(b'\\')) & HIGH
 }
 
 fn push_escape(byte: u8, line: &mut Vec<u8>) {
@@ -188,8 +210,8 @@ fn push_escape(byte: u8, line: &mut Vec<u8>) {
     line.extend_from_slice(&[b'\\', short]);
 }
 
-fn push_number(key: &str, number: u64, line: &mut Vec<u8>) {
-    line.extend_from_slice(key.as_bytes());
+fn push_number<const N: usize>(key: &[u8; N], number: u64, line: &mut Vec<u8>) {
+    line.extend_from_slice(key);
     push_digits(number, line);
 }
 
@@ -208,8 +230,8 @@ fn push_digits(mut number: u64, line: &mut Vec<u8>) {
 }
 
 /// Milliseconds as a number with one to three decimals: microseconds are the best that a clock tells.
-fn push_milliseconds(key: &str, time: Duration, line: &mut Vec<u8>) {
-    line.extend_from_slice(key.as_bytes());
+fn push_milliseconds<const N: usize>(key: &[u8; N], time: Duration, line: &mut Vec<u8>) {
+    line.extend_from_slice(key);
     if time.is_zero() {
         return line.extend_from_slice(b"0.0");
     }

@@ -34,7 +34,20 @@ const MAX_SHOWN: usize = 1024;
 
 /// Whether this target is written as it came: a short path of plain characters and no more, as most are.
 pub(super) fn is_shown_as_it_is(target: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-~:@%+".contains(byte);
+    const PLAIN: [bool; 256] = {
+        let mut plain = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            plain[byte] = (byte as u8).is_ascii_alphanumeric()
+                || matches!(
+                    byte as u8,
+                    b'/' | b'.' | b'_' | b'-' | b'~' | b':' | b'@' | b'%' | b'+'
+                );
+            byte += 1;
+        }
+        plain
+    };
+    let plain = |byte: &u8| PLAIN[usize::from(*byte)];
     target.first() == Some(&b'/') && target.len() <= MAX_SHOWN && target.iter().all(plain)
 }
 
