@@ -6,22 +6,24 @@
 //!
 //! ```text
 //! main → cli (demo)   what was asked for: run, check, owner, plan, import, status …
-//! run                 composition root: start, listeners, reload, drain, certificates
+//! run                 composition root: start, workers, listeners, reload, drain, certificates
 //! operate             admin listener: health, status, page, commands
-//! proxy               one request: route, plan, writer or not, attempts, end
+//! proxy               one request: plan, writer or not, place, attempt, bodies, record
 //! peers               what members say to each other: probes, answers
 //! member              one member at run time: its generation and how its peers stand
-//! upstream → tls      whom we call and how; certificates, reloaded from disk
+//! upstream → tls      whom we call and how, with the connections kept; certificates, reloaded from disk
 //! observe             metrics, log lines, traces
-//! http                request heads checked strictly and in time; our own answers, one table
+//! http                connections, heads read once and checked strictly, bodies; our own answers
 //! config              proxy.yaml → a value that cannot be wrong                       (pure)
 //! shard               route · members · placement · pins · view · plan · health       (pure)
 //! ```
 //!
-//! A request's way: listener → `http` (the head, whole and in time) → `shard::route` (raw path →
-//! Route) → placement (→ owner) → `shard::plan` (arrival × route × owner × health → Plan) →
-//! upstream → response, or an answer of our own. No step goes back up. The words are explained in
-//! `docs/architecture.md`; what single-writer safety rests on is told in [`shard`].
+//! A request's way: listener → worker thread → `http` (the head, whole and in time, read in place) →
+//! `shard::route` (raw path → Route) → placement (→ owner) → `shard::plan` (arrival × route × owner ×
+//! health → Plan) → place → upstream → bodies both ways → record, or an answer of our own. `proxy` tells
+//! it as one function; no step goes back up. HTTP/2 is framed by the framework and goes the same way from
+//! its head on. The words are explained in `docs/architecture.md`; what single-writer safety rests on is
+//! told in [`shard`].
 
 // What nothing outside needs is `pub(crate)`, so that the compiler sees what is dead.
 #![warn(unreachable_pub)]
@@ -30,12 +32,14 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
-pub mod http;
+#[doc(hidden)]
+pub mod fuzzing;
+pub(crate) mod http;
 pub mod member;
 pub mod observe;
 pub(crate) mod operate;
 pub(crate) mod peers;
-pub mod proxy;
+pub(crate) mod proxy;
 pub mod run;
 pub mod shard;
 pub(crate) mod tls;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// A small request makes a hundred small allocations, on whichever thread has time for it.
+/// A small request makes a hundred small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

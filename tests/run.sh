@@ -87,6 +87,7 @@ main() {
   # Each waits for other processes most of the time. The faults measure, so they are alone.
   beside "the compose file" compose
   step "end to end" end_to_end
+  step "the comparison's own tests" comparison
   join
   step "faults" faults
   summary "cargo test, end to end, the compose file and faults passed" "$started"
@@ -112,6 +113,7 @@ prepare_tools() {
 
 end_to_end() { "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"; }
 compose() { "$VENV/bin/python" -m pytest tests/compose --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"; }
+comparison() { "$VENV/bin/python" -m pytest -p no:cacheprovider benches/compare; }
 faults() { "$VENV/bin/python" -m pytest tests/faults --timeout="$FAULT_TIMEOUT_SECONDS" "$@"; }
 
 # Only what is missing is installed, so a second run neither needs the network nor root.

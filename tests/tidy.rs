@@ -127,7 +127,7 @@ fn every_room_is_listed() {
         .iter()
         .filter_map(|(path, _)| path.strip_prefix("src").unwrap().components().next())
         .map(|part| part.as_os_str().to_str().unwrap().to_owned())
-        .filter(|room| room != "lib.rs" && room != "main.rs")
+        .filter(|room| !["lib.rs", "main.rs", "fuzzing.rs"].contains(&&**room))
         .collect();
     found.dedup();
     let mut listed = ROOMS.to_vec();

@@ -1,198 +1,123 @@
-"""Runs the contestants against the same upstreams and prints what each costs; see docs/performance.md.
-
-Rounds go over all contestants in turn, so that a machine that is busy for a while is busy for all of them.
-"""
+"""Runs the contestants against the same upstream and shows what each costs; see docs/performance.md."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-import load
-import usage
-from contestants import Contestant, Running, Setting, all_contestants
+import machine
+from contestants import Contestant, Setting, all_contestants
+from document import Results
+from load import MIB, Load, Upstream
 from processes import Process
-from upstreams import Sink, Stub
+from works import FULL, QUICK, Comparison, Effort
+from zots import Zots, zot_binary
 
-MIB = 1 << 20
-BLOB_BYTES = 64 * MIB
-IDLE_CONNECTIONS = 1000
-WARM_UP_SECONDS = 1
-# No round is begun later than this, so that the whole run stays below five minutes on a busy machine too.
-LAST_BEGIN_SECONDS = 220
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "performance.md"
+WORKS = ("idle", "start", "gets", "one get", "open loop", "bodies", "bodies down", "pull", "churn")
+# No round is begun later than this, so that a whole run stays below twenty minutes on a busy machine too.
+LAST_BEGIN_SECONDS = 840
+# Others at work on the machine are seen in every figure.
+BUSY_LOAD = 0.5
 FAILED = 1
-
-Samples = dict[str, dict[str, list[float]]]
-
-
-class Run:
-    """One comparison: the samples so far, by contestant and metric."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.samples: Samples = defaultdict(lambda: defaultdict(list))
-        self.errors: list[str] = []
-        self._began = time.monotonic()
-
-    def compare(self, contestants: list[Contestant]) -> None:
-        with tempfile.TemporaryDirectory(prefix="shardlet-compare-") as name, ExitStack() as ending:
-            directory = Path(name)
-            ending.callback(Process.end_all)
-            stub = Stub(directory / "stub", BLOB_BYTES)
-            self._act(contestants, stub.port, directory / "gets", self._idle, self._small, self._down)
-            sink = Sink(directory / "sink")
-            self._act(contestants, sink.port, directory / "puts", None, self._up)
-
-    def _act(
-        self,
-        contestants: list[Contestant],
-        upstream: int,
-        directory: Path,
-        first: Callable[[Running], None] | None,
-        *measures: Callable[[Running], None],
-    ) -> None:
-        """All contestants before one upstream: `first` while nothing else has touched them, then round by round."""
-        directory.mkdir()
-        with ExitStack() as ending:
-            all_running = []
-            for number, contestant in enumerate(contestants):
-                place = directory / str(number)
-                place.mkdir()
-                running = contestant.start(contestant.name, Setting(self.options.threads, upstream, place))
-                ending.callback(running.end)
-                all_running.append(running)
-                if first:
-                    self._try(first, running)
-            for measure in measures:
-                for _ in range(self.options.rounds):
-                    if time.monotonic() - self._began > LAST_BEGIN_SECONDS:
-                        print("compare: out of time, fewer rounds than asked for", file=sys.stderr)
-                        break
-                    for running in all_running:
-                        self._try(measure, running)
-            for running in all_running:
-                if running.pids:
-                    self.samples[running.name]["peak"].append(usage.peak_bytes(running.pids) / MIB)
-
-    def _try(self, measure: Callable[[Running], None], running: Running) -> None:
-        try:
-            measure(running)
-        except (load.LoadError, RuntimeError) as error:
-            self.errors.append(f"{running.name}: {error}")
-
-    def _idle(self, running: Running) -> None:
-        if not running.pids:
-            return
-        before = usage.resident_bytes(running.pids)
-        self.samples[running.name]["idle"].append(before / MIB)
-        with load.idle_connections(running.port, IDLE_CONNECTIONS):
-            more = usage.resident_bytes(running.pids) - before
-        self.samples[running.name]["connection"].append(more / 1024 / IDLE_CONNECTIONS)
-
-    def _small(self, running: Running) -> None:
-        load.small_gets(running.port, WARM_UP_SECONDS)
-        before = usage.cpu_seconds(running.pids)
-        seen = load.small_gets(running.port, self.options.seconds)
-        spent = usage.cpu_seconds(running.pids) - before
-        samples = self.samples[running.name]
-        samples["rate"].append(seen.per_second)
-        samples["p50"].append(seen.p50_ms)
-        samples["p99"].append(seen.p99_ms)
-        if running.pids:
-            samples["small"].append(spent / seen.requests * 100_000)
-
-    def _down(self, running: Running) -> None:
-        self._bodies(running, "down", load.download)
-
-    def _up(self, running: Running) -> None:
-        self._bodies(running, "up", load.upload)
-
-    def _bodies(self, running: Running, metric: str, move: Callable[[int, int, int], None]) -> None:
-        gib = load.STREAMS * BLOB_BYTES * self.options.blobs / (1 << 30)
-        before, began = usage.cpu_seconds(running.pids), time.monotonic()
-        move(running.port, BLOB_BYTES, self.options.blobs)
-        seconds = time.monotonic() - began
-        samples = self.samples[running.name]
-        samples[f"{metric} rate"].append(gib * 1024 / seconds)
-        if running.pids:
-            samples[metric].append((usage.cpu_seconds(running.pids) - before) / gib)
-
-
-# Metric, heading, how a number is written.
-COLUMNS = [
-    ("rate", "small GETs/s", "{:,.0f}"),
-    ("p50", "p50 ms", "{:.2f}"),
-    ("p99", "p99 ms", "{:.2f}"),
-    ("small", "CPU s per 100k GETs", "{:.2f}"),
-    ("down", "CPU s per GiB down", "{:.2f}"),
-    ("up", "CPU s per GiB up", "{:.2f}"),
-    ("down rate", "MiB/s down", "{:,.0f}"),
-    ("up rate", "MiB/s up", "{:,.0f}"),
-    ("idle", "MiB idle", "{:.1f}"),
-    ("peak", "MiB peak", "{:.1f}"),
-    ("connection", "KiB per idle connection", "{:.1f}"),
-]
 
 
 def main() -> int:
     options = arguments()
-    contestants = all_contestants(options.binary, options.against)
-    if options.only:
-        contestants = [one for one in contestants if any(part in one.name for part in options.only)]
-    busy = os.getloadavg()[0]
-    run = Run(options)
-    run.compare(contestants)
-    print(table(run.samples, [one.name for one in contestants]))
-    print(
-        f"\n{os.cpu_count()} cores, load {busy:.1f} before, {options.threads} worker threads each, "
-        f"medians of {options.rounds} rounds (spread of CPU figures: ±{spread(run.samples):.0%}); shardlet's access log "
-        "goes to /dev/null where it is not off; wrk with "
-        f"{load.CONNECTIONS} connections for {options.seconds} s, {load.STREAMS} streams of {BLOB_BYTES // MIB} MiB blobs."
-    )
-    for error in run.errors:
+    if options.again:
+        results, errors = Results.load(options.again), []
+    else:
+        results, errors = measured(options)
+        results.save(options.save)
+    print(results.markdown())
+    for error in errors:
         print(f"compare: {error}", file=sys.stderr)
-    return FAILED if run.errors else 0
+    if errors:
+        return FAILED
+    if options.write:
+        results.write_into(DOCUMENT)
+    return 0
 
 
-def table(samples: Samples, names: list[str]) -> str:
-    lines = ["| | " + " | ".join(heading for _, heading, _ in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name in names:
-        cells = [
-            # What happens once has one number, and of two peaks the higher one counts.
-            shape.format((max if metric == "peak" else statistics.median)(values)) if values else "–"
-            for metric, _, shape in COLUMNS
-            for values in [samples[name][metric]]
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def measured(options: argparse.Namespace) -> tuple[Results, list[str]]:
+    busy = os.getloadavg()[0]
+    if busy > BUSY_LOAD:
+        print(f"compare: this machine is busy (load {busy:.1f}): the figures will be of little use", file=sys.stderr)
+    cpus, others = machine.pin()
+    began = time.monotonic()
+    effort = replace(QUICK if options.quick else FULL, **({"rounds": options.rounds} if options.rounds else {}))
+    works = [work for work in WORKS if not options.work or any(part in work for part in options.work)]
+    comparison = Comparison(Load(options.load), effort)
+    chosen = picked(all_contestants(options.binary, options.against), options.only)
+    zot, zot_names = zot_binary(), []
+
+    def in_time() -> bool:
+        return time.monotonic() - began < LAST_BEGIN_SECONDS
+
+    with tempfile.TemporaryDirectory(prefix="shardlet-compare-") as name, ExitStack() as ending:
+        ending.callback(Process.end_all)
+        directory = Path(name)
+        if chosen:
+            upstream = Upstream(options.load, directory / "upstream", effort.blob_bytes, others)
+            place = directory / "stub"
+            place.mkdir()
+            setting = Setting(upstream.port, upstream.socket, upstream.paths, cpus, place)
+            comparison.compare(chosen, setting, works, in_time)
+        if zot:
+            zots = Zots(zot, options.binary, directory / "zots", effort.blob_bytes, cpus)
+            beside = picked(zots.contestants(), options.only)
+            zot_names = [one.name for one in beside]
+            comparison.compare(beside, zots.setting(cpus, directory / "before-zots"), works, in_time)
+    about = (
+        f"{machine.described()}; {machine.versions(options.binary, zot)}. {told(effort)} "
+        f"Load average before the run: {busy:.1f}. It took {(time.monotonic() - began) / 60:.0f} minutes."
+    )
+    return Results(about, [one.name for one in chosen], zot_names, comparison.samples), comparison.errors
 
 
-def spread(samples: Samples) -> float:
-    """How far, at worst, a CPU figure lies from the median of its rounds."""
-    rounds = [of_one[metric] for of_one in samples.values() for metric in ("small", "down", "up") if of_one[metric]]
-    return max((abs(value / statistics.median(values) - 1) for values in rounds for value in values), default=0)
+def picked(contestants: list[Contestant], only: list[str] | None) -> list[Contestant]:
+    return [one for one in contestants if not only or any(part in one.name for part in only)]
+
+
+def told(effort: Effort) -> str:
+    rounds = f"Medians of {effort.rounds} rounds" if effort.rounds > 1 else "One round"
+    return (
+        f"{rounds}; ± is half the way from the least to the most. {effort.seconds:g} s for each figure of small "
+        f"requests and pulls, {effort.blobs * effort.blob_bytes // MIB} MiB for each of bodies (half of it on one stream)."
+    )
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benches/compare.sh", description=__doc__)
-    parser.add_argument("--binary", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--against", type=Path, help="another shardlet binary to measure in the same run")
+    parser.add_argument("--binary", type=program, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--load", type=program, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--against", type=program, help="another shardlet binary to measure in the same run")
     parser.add_argument("--only", action="append", metavar="TEXT", help="only contestants whose name contains this")
-    parser.add_argument("--threads", type=int, default=2, help="worker threads of each proxy (default: 2)")
+    parser.add_argument("--work", action="append", metavar="TEXT", help=f"only some of: {', '.join(WORKS)}")
+    parser.add_argument("--rounds", type=int, help=f"rounds (default: {FULL.rounds})")
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--write", action="store_true", help="put the tables and plots into docs/performance.md")
+    parser.add_argument("--save", type=Path, default=ROOT / "target/compare.json", help="where the figures are kept")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="show figures that were kept; nothing is measured")
     options = parser.parse_args()
-    options.rounds, options.seconds, options.blobs = (1, 1, 1) if options.quick else (3, 3, 2)
-    options.binary = Path(shutil.which(options.binary) or parser.error(f"no program {options.binary}")).resolve()
+    if options.write and (options.quick or options.only or options.work):
+        parser.error("--write is for a whole run")
     return options
+
+
+def program(name: str) -> Path:
+    found = shutil.which(name)
+    if not found:
+        raise argparse.ArgumentTypeError(f"no program {name}")
+    return Path(found).resolve()
 
 
 if __name__ == "__main__":

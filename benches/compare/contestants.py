@@ -5,81 +5,132 @@ All keep connections to both sides open, stream bodies both ways and say who ask
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import load
+import usage
+from load import Door, Paths, answers
 from processes import Process, free_ports
-from upstreams import NGINX_HEAD, nginx_user
 
 # Owners to choose from. All are the one upstream, so that the choice costs what it costs and nothing else differs.
 OWNERS = 3
-OPTIONS_OF_LOG = {True: "log: { requests: true }", False: "log: { requests: false }"}
+# More than are opened here, and no reason to close one of them.
+CONNECTIONS = 6000
+REQUESTS = 1_000_000_000
 
-
-@dataclass
-class Running:
-    """A contestant that serves."""
-
-    name: str
-    port: int
-    processes: list[Process] = field(default_factory=list)
-
-    @property
-    def pids(self) -> list[int]:
-        return [process.pid for process in self.processes]
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.end()
+GETS = frozenset({"gets", "one get"})
+BODIES = frozenset({"bodies"})
+ALL = GETS | BODIES | {"pull", "idle"}
 
 
 @dataclass(frozen=True)
 class Setting:
     """What all contestants of one run share."""
 
-    threads: int
     upstream: int
+    socket: Path
+    paths: Paths
+    cpus: set[int]
     directory: Path
+
+
+@dataclass
+class Running:
+    """A contestant that serves."""
+
+    port: int
+    paths: Paths
+    # Whose work counts, the one that clients see first. Anything else is there, but has no part in it.
+    processes: list[Process] = field(default_factory=list)
+    others: list[Process] = field(default_factory=list)
+    authority: Path | None = None
+    # Where it says that it is ready, if it does.
+    admin: int | None = None
+    ready_ms: float | None = None
+
+    def door(self) -> Door:
+        watch = tuple(sorted(usage.family(process.pid for process in self.processes)))
+        return Door(self.port, self.authority, watch, self.paths)
+
+    def wait(self) -> Running:
+        """For the first answer to a client, and for the first write to be taken."""
+        first, door = self.processes[0], self.door()
+        ready = first.wait_until(lambda: answers(door))
+        self.ready_ms = first.wait_until(lambda: says_ready(self.admin)) if self.admin else ready
+        if self.paths.upload:
+            first.wait_until(lambda: answers(door, "PATCH", self.paths.upload))
+        return self
+
+    def end(self) -> None:
+        for process in (*self.processes, *self.others):
+            process.end()
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name for the table, and how to start it."""
+    """A name for the tables, how to start it, and what it takes part in."""
 
     name: str
-    start: Callable[[str, Setting], Running]
+    start: Callable[[Setting], Running]
+    works: frozenset[str]
 
 
 def all_contestants(binary: Path, against: Path | None) -> list[Contestant]:
+    tls = GETS | BODIES | {"pull", "idle", "churn"}
+    one_hop = ALL | {"open loop", "start"}
     contestants = [
-        Contestant("no proxy", lambda name, setting: Running(name, setting.upstream)),
-        Contestant("nginx", start_nginx),
-        Contestant("HAProxy", start_haproxy),
-        Contestant("shardlet, local", Shardlet(binary, owner="a").start),
-        Contestant("shardlet, local, log off", Shardlet(binary, owner="a", log=False).start),
-        Contestant("shardlet, forward mTLS", Shardlet(binary, owner="b", tls=True).start),
-        Contestant("shardlet, forward plain", Shardlet(binary, owner="b").start),
+        Contestant("no proxy", lambda setting: Running(setting.upstream, setting.paths), ALL | {"open loop"}),
+        Contestant("nginx", start_nginx, one_hop),
+        Contestant("HAProxy", HAProxy().start, one_hop),
+        Contestant("HAProxy, splice", HAProxy(splice=True).start, BODIES),
+        Contestant("HAProxy, two hops mTLS", HAProxy(hop=True).start, GETS | BODIES | {"pull"}),
+        Contestant("shardlet, local", Shardlet(binary).start, one_hop),
+        Contestant("shardlet, local, log off", Shardlet(binary, log=False).start, GETS),
+        Contestant("shardlet, local, Unix socket", Shardlet(binary, unix=True).start, GETS | BODIES),
+        Contestant("shardlet, hop plain", Shardlet(binary, owner="b").start, GETS | BODIES | {"pull"}),
+        Contestant("shardlet, hop mTLS", Shardlet(binary, owner="b", mtls=True).start, GETS | BODIES | {"pull"}),
+        Contestant("nginx, TLS client", lambda setting: start_nginx(setting, tls=True), tls),
+        Contestant("HAProxy, TLS client", HAProxy(tls=True).start, tls),
+        Contestant("shardlet, TLS client", Shardlet(binary, tls=True).start, tls),
     ]
     if against:
-        contestants.append(Contestant(f"{against.name} (other), local", Shardlet(against, owner="a").start))
+        other = f"{against.name} (other)"
+        contestants += [
+            Contestant(f"{other}, local", Shardlet(against).start, one_hop),
+            Contestant(f"{other}, hop mTLS", Shardlet(against, owner="b", mtls=True).start, GETS | BODIES | {"pull"}),
+            Contestant(f"{other}, TLS client", Shardlet(against, tls=True).start, tls),
+        ]
     return contestants
 
 
-def start_nginx(name: str, setting: Setting) -> Running:
+def start_nginx(setting: Setting, *, tls: bool = False) -> Running:
     (port,) = free_ports(1)
+    running = Running(port, setting.paths)
+    secure = ""
+    if tls:
+        running.authority = certificates(setting.directory, "nginx")
+        secure = "ssl_certificate nginx.crt; ssl_certificate_key nginx.key; ssl_session_cache shared:s:4m;"
     config = setting.directory / "nginx.conf"
     servers = " ".join(f"server 127.0.0.1:{setting.upstream} weight={1 + owner};" for owner in range(OWNERS))
+    # Workers of a master that is root would become somebody who cannot read the temporary directory. The temporary
+    # paths must be writable, and the default ones need not be.
+    user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(
-        NGINX_HEAD.format(workers=setting.threads, user=nginx_user())
-        + f"""
+        f"""
+daemon off; {user} pid nginx.pid; worker_processes {len(setting.cpus)}; worker_rlimit_nofile 16384;
+events {{ worker_connections {2 * CONNECTIONS}; }}
+http {{
+  access_log off; keepalive_requests {REQUESTS}; client_max_body_size 0; tcp_nodelay on; keepalive_timeout 600s;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
   map $uri $repository {{ "~^(?<name>.*)/(blobs|manifests|tags|referrers)/" $name; default $uri; }}
-  upstream replicas {{ hash $repository consistent; {servers} keepalive 64; keepalive_requests 1000000000; }}
+  upstream replicas {{ hash $repository consistent; {servers} keepalive 64; keepalive_requests {REQUESTS}; }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} backlog=4096 {"ssl" if tls else ""};
+    {secure}
     location / {{
       proxy_pass http://replicas;
       proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
@@ -91,112 +142,185 @@ def start_nginx(name: str, setting: Setting) -> Running:
 }}
 """
     )
-    process = Process(["nginx", "-p", setting.directory, "-e", "stderr", "-c", config], setting.directory / "log")
-    process.wait_until(lambda: load.answers(port))
-    return Running(name, port, [process])
+    command = ["nginx", "-p", setting.directory, "-e", "stderr", "-c", config]
+    running.processes.append(Process(command, setting.directory / "log", setting.cpus))
+    return running.wait()
 
 
-def start_haproxy(name: str, setting: Setting) -> Running:
-    (port,) = free_ports(1)
-    config = setting.directory / "haproxy.cfg"
-    servers = "\n".join(f"  server r{owner} 127.0.0.1:{setting.upstream} check" for owner in range(OWNERS))
-    config.write_text(
-        f"""
+class HAProxy:
+    """With `hop` two of them: the first chooses the owner, the second stands before it."""
+
+    def __init__(self, *, splice: bool = False, hop: bool = False, tls: bool = False) -> None:
+        self._splice = splice
+        self._hop = hop
+        self._tls = tls
+
+    def start(self, setting: Setting) -> Running:
+        port, second = free_ports(2)
+        running = Running(port, setting.paths)
+        directory = setting.directory
+        bind, server, upstream = "", "", setting.upstream
+        if self._hop or self._tls:
+            authority = certificates(directory, "first", "second")
+        if self._tls:
+            running.authority = authority
+            bind = f"ssl crt {directory}/first.pem"
+        if self._hop:
+            mutual = f"ca-file {authority} verify required"
+            last = self._frontend(second, f"ssl crt {directory}/second.pem {mutual}") + self._backend(upstream, 1, "")
+            running.processes.append(self._process(setting, "second", last))
+            upstream, server = second, f"ssl crt {directory}/first.pem {mutual}"
+        chosen = self._frontend(port, bind, CHOICE) + self._backend(upstream, OWNERS, server, HASH)
+        running.processes.insert(0, self._process(setting, "first", chosen))
+        return running.wait()
+
+    def _process(self, setting: Setting, name: str, config: str) -> Process:
+        file = setting.directory / f"{name}.cfg"
+        splice = "option splice-request\n  option splice-response" if self._splice else ""
+        file.write_text(
+            f"""
 global
-  nbthread {setting.threads}
-  maxconn 8000
+  nbthread {len(setting.cpus)}
+  maxconn {CONNECTIONS}
 defaults
   mode http
   timeout connect 2s
-  timeout client 75s
+  timeout client 600s
   timeout server 75s
+  {splice}
+{config}"""
+        )
+        return Process(["haproxy", "-db", "-f", file], setting.directory / f"{name}.log", setting.cpus)
+
+    @staticmethod
+    def _frontend(port: int, bind: str, choice: str = "") -> str:
+        return f"""
 frontend clients
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096 {bind}
+  default_backend replicas
+{choice}"""
+
+    @staticmethod
+    def _backend(upstream: int, owners: int, options: str, choice: str = "") -> str:
+        servers = "\n".join(f"  server r{owner} 127.0.0.1:{upstream} check {options}" for owner in range(owners))
+        return f"""
+backend replicas
+  option httpchk GET /v2/
+  http-reuse always
+{choice}
+{servers}
+"""
+
+
+CHOICE = """
   http-request set-var(txn.repo) 'path,regsub("/(blobs|manifests|tags|referrers)/.*$","/")'
-  unique-id-format %{{+X}}o%ci%cp%Ts%rt
+  unique-id-format %{+X}o%ci%cp%Ts%rt
   http-request set-header X-Request-Id %[unique-id]
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  default_backend replicas
-backend replicas
+"""
+HASH = """
   option forwardfor
-  option httpchk GET /v2/
   balance hash var(txn.repo)
   hash-type consistent sdbm avalanche
-  http-reuse always
-{servers}
 """
-    )
-    process = Process(["haproxy", "-db", "-f", config], setting.directory / "log")
-    process.wait_until(lambda: load.answers(port))
-    return Running(name, port, [process])
 
 
 class Shardlet:
-    """Two members before one upstream; `a` is asked, `owner` serves."""
+    """Two members, each before a replica; `a` is asked, `owner` serves."""
 
-    def __init__(self, binary: Path, owner: str, *, tls: bool = False, log: bool = True) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        owner: str = "a",
+        *,
+        mtls: bool = False,
+        tls: bool = False,
+        unix: bool = False,
+        log: bool = True,
+    ) -> None:
         self._binary = binary
         self._owner = owner
+        self._mtls = mtls
         self._tls = tls
+        self._unix = unix
         self._log = log
 
-    def start(self, name: str, setting: Setting) -> Running:
+    def start(self, setting: Setting, replicas: dict[str, Process] | None = None) -> Running:
         members = dict(zip("ab", (free_ports(3), free_ports(3)), strict=True))
         directory = setting.directory
-        if self._tls:
-            certificates(directory, "ab")
+        running = Running(members["a"][0], setting.paths, admin=members["a"][2])
+        if self._mtls or self._tls:
+            authority = certificates(directory, "a", "b")
+            running.authority = authority if self._tls else None
         # A copy of its own: contestants that share a program's pages would each seem smaller than they are.
         binary = shutil.copy(self._binary, directory / "shardlet")
-        running = Running(name, members["a"][0])
-        # With a local plan the owner's peer has no part in it: it is not even started.
-        for member in dict.fromkeys(("a", self._owner)):
+        address = f"unix:{setting.socket}" if self._unix else f"127.0.0.1:{setting.upstream}"
+        started = {}
+        for member in "ba":
             config = directory / f"{member}.yaml"
-            config.write_text(self._config(member, members, setting.upstream))
+            config.write_text(self._config(member, members, address, setting.paths.repository))
             command = [binary, "run", "--config", config]
-            # The runtime's own variable: the number of threads that serve requests.
-            process = Process(command, directory / f"{member}.log", TOKIO_WORKER_THREADS=str(setting.threads))
-            running.processes.append(process)
-        running.processes[0].wait_until(lambda: load.answers(running.port))
-        return running
+            started[member] = Process(command, directory / f"{member}.log", setting.cpus)
+            if member != "a":
+                # So that the one whose start is timed has the CPU for itself.
+                started[member].wait_until(lambda: says_ready(members["b"][2]))
+        running.processes = [started[member] for member in dict.fromkeys(("a", self._owner))]
+        running.others = [process for process in started.values() if process not in running.processes]
+        if replicas:
+            running.processes.append(replicas[self._owner])
+        return running.wait()
 
-    def _config(self, member: str, members: dict[str, list[int]], upstream: int) -> str:
+    def _config(self, member: str, members: dict[str, list[int]], replica: str, repository: str) -> str:
         clients, peers, admin = members[member]
-        trust = f"tls: {{ ca: ca.crt, cert: {member}.crt, key: {member}.key }}" if self._tls else "insecure: true"
+        trust = f"tls: {{ ca: ca.crt, cert: {member}.crt, key: {member}.key }}" if self._mtls else "insecure: true"
+        secure = f", tls: {{ cert: {member}.crt, key: {member}.key }}" if self._tls else ""
         listed = "\n".join(f"    - {{ id: {id}, address: 127.0.0.1:{ports[1]} }}" for id, ports in members.items())
         return f"""
 member: {member}
 listen:
-  clients: {{ address: 127.0.0.1:{clients} }}
+  clients: {{ address: 127.0.0.1:{clients}{secure} }}
   peers: {{ address: 127.0.0.1:{peers} }}
   admin: {{ address: 127.0.0.1:{admin} }}
-registry: {{ address: 127.0.0.1:{upstream} }}
+registry: {{ address: '{replica}' }}
 cluster:
-  hash_key: sixteen bytes ok
+  hash_key: {HASH_KEY}
   {trust}
+  pins: [{{ prefix: {repository}, member: {self._owner} }}]
   members:
 {listed}
-  pins:
-    - {{ prefix: {load.REPOSITORY}, member: {self._owner} }}
 # Without fallback, an answer came from the owner.
 reads: {{ owner_down: reject }}
-limits: {{ requests_per_connection: 1000000000 }}
-{OPTIONS_OF_LOG[self._log]}
+limits: {{ requests_per_connection: {REQUESTS} }}
+# Two processes that both start anew know nothing of writes under way, and wait for this long.
+timeouts: {{ keepalive: 600s, aftermath: 1s, drain_delay: 0s, drain: 1s }}
+log: {{ requests: {str(self._log).lower()} }}
 """
 
 
-def certificates(directory: Path, members: str) -> None:
-    """An authority and a certificate for each member, good for this one run."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
-    ca = ["-x509", "-subj", "/CN=bench", "-keyout", "ca.key", "-out", "ca.crt"]
+HASH_KEY = "sixteen bytes ok"
+
+
+def says_ready(admin: int) -> bool:
+    return answers(Door(admin, None, (), Paths("", "")), path="/readyz")
+
+
+def certificates(directory: Path, *names: str) -> Path:
+    """The path of an authority that has made a certificate for each name, good for this one run."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    ca = ["-x509", "-days", "1", "-subj", "/CN=bench", "-keyout", "ca.key", "-out", "ca.crt"]
     openssl(directory, "req", *key, *ca, "-addext", "keyUsage=critical,keyCertSign")
-    for member in members:
+    for name in names:
         (directory / "names").write_text(
-            f"subjectAltName=DNS:{member},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
+            f"subjectAltName=DNS:{name},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
         )
-        openssl(directory, "req", "-new", *key[:-2], "-subj", f"/CN={member}", "-keyout", f"{member}.key", "-out", "csr")
+        openssl(directory, "req", "-new", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", "csr")
         signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1", "-extfile", "names"]
-        openssl(directory, "x509", "-req", "-in", "csr", *signed, "-out", f"{member}.crt")
+        openssl(directory, "x509", "-req", "-in", "csr", *signed, "-out", f"{name}.crt")
+        # HAProxy wants both in one file.
+        both = (directory / f"{name}.crt").read_text() + (directory / f"{name}.key").read_text()
+        (directory / f"{name}.pem").write_text(both)
+    return directory / "ca.crt"
 
 
 def openssl(directory: Path, *words: str) -> None:

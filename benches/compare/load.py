@@ -1,25 +1,27 @@
-"""The clients: wrk for many small requests, plain sockets for large bodies and for idle connections."""
+"""The load, a program of its own (benches/load): what it is asked to do, and what it saw."""
 
 from __future__ import annotations
 
+import http.client
 import json
-import socket
+import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = "team/app"
-MANIFEST = f"/v2/{REPOSITORY}/manifests/v1"
-BLOB = f"/v2/{REPOSITORY}/blobs/sha256:{'0' * 64}"
-UPLOAD = f"/v2/{REPOSITORY}/blobs/uploads/7d3f9c1e-0000-4000-8000-000000000001"
+from processes import Process, free_ports
 
-CONNECTIONS = 32
-STREAMS = 8
-CHUNK = 1 << 20
-SILENCE_SECONDS = 60
+REPOSITORY = "team/app"
+# A run that says nothing for so long, beyond the time that it was given, has failed.
+SILENCE_SECONDS = 90
+CHURN_WORKERS = 8
+PULLERS = 8
+KIB, MIB = 1 << 10, 1 << 20
+CONFIG_BYTES = 5 * KIB
+# A small image: what changes at each push, what a language brings, and the system below.
+LAYER_BYTES = (96 * KIB, 1 * MIB, 3 * MIB, 12 * MIB)
 
 
 class LoadError(Exception):
@@ -27,136 +29,130 @@ class LoadError(Exception):
 
 
 @dataclass(frozen=True)
-class Small:
-    """What wrk saw."""
+class Paths:
+    """What is asked for in one repository."""
 
-    requests: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
+    repository: str
+    blob: str
+    # Takes any body, over and over; no real registry does.
+    upload: str | None = None
 
-
-def small_gets(port: int, seconds: int) -> Small:
-    """GETs of a manifest over kept-alive connections, as many as are answered."""
-    script = str(Path(__file__).with_name("report.lua"))
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, url(port, MANIFEST)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + SILENCE_SECONDS, check=True)
-    report = json.loads(done.stdout.splitlines()[-1])
-    if report["errors"] or not report["requests"]:
-        raise LoadError(f"{report['errors']} of {report['requests']} small requests failed")
-    per_second = report["requests"] / (report["microseconds"] / 1e6)
-    return Small(report["requests"], per_second, report["p50"] / 1000, report["p99"] / 1000)
+    @property
+    def manifest(self) -> str:
+        return f"/v2/{self.repository}/manifests/v1"
 
 
-def download(port: int, blob_bytes: int, rounds: int) -> None:
-    """Reads the blob `rounds` times on each of the streams."""
+@dataclass(frozen=True)
+class Door:
+    """Where a contestant is asked, and the processes whose work is counted."""
 
-    def stream(connection: socket.socket) -> None:
-        buffer = memoryview(bytearray(CHUNK))
-        for _ in range(rounds):
-            connection.sendall(head("GET", BLOB))
-            status, length, begun = answer(connection)
-            if (status, length) != (200, blob_bytes):
-                raise LoadError(f"download: status {status}, {length} bytes instead of {blob_bytes}")
-            left = length - begun
-            while left > 0:
-                read = connection.recv_into(buffer[: min(left, CHUNK)])
-                if not read:
-                    raise LoadError(f"download: cut {left} bytes before its end")
-                left -= read
+    port: int
+    authority: Path | None
+    watch: tuple[int, ...]
+    paths: Paths
 
-    on_streams(port, stream)
+    def words(self) -> list[str]:
+        words = ["--port", str(self.port)]
+        if self.authority:
+            words += ["--tls", str(self.authority)]
+        if self.watch:
+            words += ["--watch", ",".join(map(str, self.watch))]
+        return words
 
 
-def upload(port: int, blob_bytes: int, rounds: int) -> None:
-    """Sends a blob of this size `rounds` times on each of the streams."""
-    part = memoryview(bytes(CHUNK))
+class Load:
+    """The program, and what it is run with."""
 
-    def stream(connection: socket.socket) -> None:
-        for _ in range(rounds):
-            connection.sendall(head("PATCH", UPLOAD, f"Content-Length: {blob_bytes}"))
-            for _ in range(blob_bytes // CHUNK):
-                connection.sendall(part)
-            status, _, _ = answer(connection)
-            if status != 201:
-                raise LoadError(f"upload: status {status}")
+    def __init__(self, program: Path) -> None:
+        self._program = program
 
-    on_streams(port, stream)
+    def gets(self, door: Door, connections: int, seconds: float, warm_up: float, rate: float | None = None) -> dict:
+        words = ["--path", door.paths.manifest, "--connections", connections, *self._time(seconds, warm_up)]
+        return self._run("gets", door, *words, *(["--rate", rate] if rate else []))
 
+    def bodies(self, door: Door, streams: int, count: int, blob_bytes: int, *, up: bool) -> dict:
+        words = ["--up", "--path", door.paths.upload] if up else ["--path", door.paths.blob]
+        return self._run("bodies", door, *words, "--streams", streams, "--count", count, "--bytes", blob_bytes)
 
-@contextmanager
-def idle_connections(port: int, count: int) -> Iterator[None]:
-    """Connections that have been served one request each and now wait."""
-    connections = []
-    try:
-        for _ in range(count):
-            connection = connect(port)
-            connections.append(connection)
-            connection.sendall(head("GET", MANIFEST))
-            status, length, begun = answer(connection)
-            while begun < length:
-                begun += len(connection.recv(length - begun)) or length
-            if status != 200:
-                raise LoadError(f"idle connection: status {status}")
-        yield
-    finally:
-        for connection in connections:
-            connection.close()
+    def churn(self, door: Door, seconds: float, warm_up: float) -> dict:
+        words = ["--path", door.paths.manifest, "--connections", CHURN_WORKERS, *self._time(seconds, warm_up)]
+        return self._run("churn", door, *words)
 
+    def pull(self, door: Door, seconds: float, warm_up: float) -> dict:
+        repository = door.paths.repository
+        image = ["--manifest", door.paths.manifest, "--config", blob(repository, CONFIG_BYTES)]
+        for layer in LAYER_BYTES:
+            image += ["--layer", blob(repository, layer)]
+        return self._run("pull", door, *image, "--pullers", PULLERS, *self._time(seconds, warm_up))
 
-def answers(port: int, path: str = MANIFEST) -> bool:
-    """Whether a GET is answered with 200."""
-    try:
-        with connect(port) as connection:
-            connection.sendall(head("GET", path))
-            return answer(connection)[0] == 200
-    except (OSError, LoadError):
-        return False
+    @contextmanager
+    def idle(self, door: Door) -> Iterator[IdleConnections]:
+        """Connections that have been served one request each and now wait."""
+        command = [self._program, "idle", *door.words(), "--path", door.paths.manifest]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as child:
+            try:
+                yield IdleConnections(child)
+            finally:
+                child.stdin.close()
+                # It closes what it holds, and ends.
+                child.stdout.read()
 
-
-def on_streams(port: int, stream: Callable[[socket.socket], None]) -> None:
-    """Runs `stream` on several connections at a time; the first failure is raised here."""
-    failures: list[Exception] = []
-
-    def run() -> None:
+    def _run(self, command: str, door: Door, *words: object) -> dict:
+        called = [str(word) for word in (self._program, command, *door.words(), *words)]
         try:
-            with connect(port) as connection:
-                stream(connection)
-        except (OSError, LoadError) as failure:
-            failures.append(failure)
+            done = subprocess.run(called, capture_output=True, text=True, timeout=SILENCE_SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise LoadError(f"{command}: nothing for {SILENCE_SECONDS} s") from error
+        if done.returncode:
+            raise LoadError(f"{command}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
 
-    threads = [threading.Thread(target=run) for _ in range(STREAMS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise LoadError(f"{len(failures)} of {STREAMS} streams failed: {failures[0]}")
+    @staticmethod
+    def _time(seconds: float, warm_up: float) -> list[str]:
+        return ["--seconds", str(seconds), "--warm-up", str(warm_up)]
 
 
-def answer(connection: socket.socket) -> tuple[int, int, int]:
-    """Status, length of the body, and how much of it came along with the head."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        read = connection.recv(1 << 16)
-        if not read:
-            raise LoadError("the connection ended before an answer")
-        data += read
-    lines, begun = data.split(b"\r\n\r\n", 1)
-    fields = lines.lower().split(b"\r\n")
-    lengths = [int(field.split(b":")[1]) for field in fields[1:] if field.startswith(b"content-length:")]
-    return int(fields[0].split()[1]), lengths[0] if lengths else 0, len(begun)
+class IdleConnections:
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self._child = child
+
+    def grow_to(self, count: int) -> None:
+        self._child.stdin.write(f"{count}\n")
+        self._child.stdin.flush()
+        if not self._child.stdout.readline():
+            raise LoadError(f"idle connections: {self._child.stderr.read().strip()}")
 
 
-def head(method: str, path: str, *more: str) -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: registry.example", *more, "", ""]).encode()
+class Upstream:
+    """Stands in for a replica, fast enough that the proxy before it is what is measured."""
+
+    def __init__(self, program: Path, directory: Path, blob_bytes: int, cpus: set[int]) -> None:
+        directory.mkdir()
+        (self.port,) = free_ports(1)
+        self.socket = directory / "socket"
+        upload = f"/v2/{REPOSITORY}/blobs/uploads/7d3f9c1e-0000-4000-8000-000000000001"
+        self.paths = Paths(REPOSITORY, blob(REPOSITORY, blob_bytes), upload)
+        command = [program, "serve", "--port", str(self.port), "--socket", self.socket]
+        self.process = Process(command, directory / "log", cpus)
 
 
-def connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=SILENCE_SECONDS)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+def blob(repository: str, size: int) -> str:
+    """The upstream reads the size off the digest."""
+    return f"/v2/{repository}/blobs/sha256:{size:064x}"
 
 
-def url(port: int, path: str) -> str:
-    return f"http://127.0.0.1:{port}{path}"
+def answers(door: Door, method: str = "GET", path: str | None = None) -> bool:
+    """Whether a request without a body is answered as it should be."""
+    try:
+        if door.authority:
+            context = ssl.create_default_context(cafile=str(door.authority))
+            connection = http.client.HTTPSConnection("127.0.0.1", door.port, timeout=SILENCE_SECONDS, context=context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=SILENCE_SECONDS)
+        with closing(connection):
+            connection.request(method, path or door.paths.manifest)
+            return 200 <= connection.getresponse().status < 300
+    except (OSError, http.client.HTTPException):
+        return False

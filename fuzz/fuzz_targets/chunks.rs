@@ -2,13 +2,27 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::http::chunks::Chunks;
+use shardlet::fuzzing::chunked;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (piece, bytes) = input;
-    let found = end(bytes, bytes.len().max(1));
-    assert_eq!(found, end(bytes, usize::from(piece).max(1)));
-    assert_eq!(found, plain(bytes));
+    let whole = chunked(bytes, bytes.len().max(1));
+    assert_eq!(whole, chunked(bytes, usize::from(piece).max(1)));
+    let (end, data) = plain(bytes);
+    let Some(whole) = whole else {
+        assert_eq!(end, End::Wrong);
+        return;
+    };
+    assert_eq!(whole.end.map_or(End::Wanted, End::At), end);
+    assert_eq!(whole.data, data);
+    for line in whole.trailers.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\r\n").expect("a whole line");
+        assert!(text.contains(&b':') && !text.iter().any(|byte| b"\r\n\0".contains(byte)));
+        let name = text.split(|byte| *byte == b':').next().unwrap_or_default();
+        let lower = String::from_utf8_lossy(name).to_lowercase();
+        assert!(!["content-length", "transfer-encoding", "host", "connection"].contains(&&*lower));
+        assert!(!lower.starts_with("x-shardlet-"));
+    }
 });
 
 /// What came of a body.
@@ -19,24 +33,14 @@ enum End {
     Wrong,
 }
 
-fn end(bytes: &[u8], piece: usize) -> End {
-    let mut chunks = Chunks::default();
-    let mut passed = 0;
-    for bytes in bytes.chunks(piece) {
-        match chunks.end_in(bytes) {
-            Ok(Some(end)) => return End::At(passed + end),
-            Ok(None) => passed += bytes.len(),
-            Err(_) => {
-                assert!(chunks.are_lost());
-                return End::Wrong;
-            }
-        }
-    }
-    End::Wanted
+fn plain(bytes: &[u8]) -> (End, Vec<u8>) {
+    let mut data = Vec::new();
+    let end = walk(bytes, &mut data);
+    (end, data)
 }
 
-/// RFC 9112 §7.1, written down plainly. None is the end of the bytes.
-fn plain(bytes: &[u8]) -> End {
+/// RFC 9112 §7.1, written down plainly.
+fn walk(bytes: &[u8], data: &mut Vec<u8>) -> End {
     let mut rest = bytes;
     loop {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -61,7 +65,8 @@ fn plain(bytes: &[u8]) -> End {
         if size == 0 {
             return trailers(bytes, rest);
         }
-        let Ok(size) = usize::try_from(size) else { return End::Wanted };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        data.extend_from_slice(&rest[..size.min(rest.len())]);
         let Some(behind) = rest.get(size..) else { return End::Wanted };
         rest = behind;
         match line_end(&mut rest) {
@@ -91,15 +96,25 @@ fn line_end(rest: &mut &[u8]) -> Line {
 
 fn trailers(bytes: &[u8], mut rest: &[u8]) -> End {
     loop {
-        let text = rest.iter().take_while(|byte| !matches!(**byte, b'\r' | b'\n')).count();
-        rest = &rest[text..];
+        let length = rest.iter().take_while(|byte| !matches!(**byte, b'\r' | b'\n')).count();
+        let (text, behind) = rest.split_at(length);
+        rest = behind;
         match line_end(&mut rest) {
-            Line::Ends if text == 0 => return End::At(bytes.len() - rest.len()),
-            Line::Ends => {}
+            Line::Ends if text.is_empty() => return End::At(bytes.len() - rest.len()),
+            Line::Ends if is_field(text) => {}
             Line::Wanted => return End::Wanted,
-            Line::Wrong => return End::Wrong,
+            Line::Ends | Line::Wrong => return End::Wrong,
         }
     }
+}
+
+fn is_field(line: &[u8]) -> bool {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let text = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+    let mut halves = line.splitn(2, |byte| *byte == b':');
+    let name = halves.next().unwrap_or_default();
+    let value = halves.next();
+    !name.is_empty() && name.iter().all(token) && value.is_some_and(|value| value.iter().all(text))
 }
 
 /// None for what does not fit into 63 bits.

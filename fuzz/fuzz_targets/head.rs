@@ -2,35 +2,47 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::http::head::{Body, Head, HeadLimits, Scanner, check};
-
-const LIMITS: HeadLimits = HeadLimits {
-    request_line: 256,
-    bytes: 1024,
-    count: 8,
-};
+use shardlet::fuzzing::{Framing, LIMITS, request, request_end, sent_on};
 
 fuzz_target!(|input: (u16, &[u8])| {
     let (cut, bytes) = input;
-    let whole = Scanner::default().scan(bytes, &LIMITS);
-    let mut scanner = Scanner::default();
-    let cut = usize::from(cut).min(bytes.len());
-    let split = match scanner.scan(&bytes[..cut], &LIMITS) {
-        Ok(None) => scanner.scan(bytes, &LIMITS),
-        early => early,
-    };
-    assert_eq!(whole, split);
+    let whole = request_end(bytes, 0);
+    assert_eq!(whole, request_end(bytes, usize::from(cut)));
     let Ok(Some(length)) = whole else { return };
-    let head = &bytes[..length];
-    if let Ok(checked) = check(head) {
-        goes_on(head, &checked);
-    }
+    goes_on(&bytes[..length]);
 });
 
 /// What must hold of every head that goes on.
-fn goes_on(head: &[u8], checked: &Head) {
-    assert_eq!(checked.length, head.len());
-    assert!(head.ends_with(b"\r\n\r\n") && head.len() <= LIMITS.bytes);
+fn goes_on(head: &[u8]) {
+    let Some(read) = request(head) else { return };
+    assert!(head.len() <= LIMITS[0] + LIMITS[1] + 4);
+    is_sound(head);
+    assert!(read.path.starts_with(b"/") && !read.path.contains(&b'?'));
+    let target = [&read.path, read.query.as_deref().unwrap_or_default()].concat();
+    assert!(!target.contains(&b'#'));
+
+    let sent = sent_on(head, false, &[]).expect("it was read");
+    is_sound(&sent);
+    let mut again = request(&sent).expect("what goes on is well-formed");
+    // One that names no host is told ours.
+    if read.host.is_none() {
+        assert_eq!(again.host.take().as_deref(), Some("127.0.0.1:5000"));
+    }
+    assert_eq!(again, read);
+    let lower = String::from_utf8_lossy(&sent).to_lowercase();
+    let framing = ["\r\ncontent-length:", "\r\ntransfer-encoding:"];
+    let framed: usize = framing.iter().map(|name| lower.matches(name).count()).sum();
+    assert!(framed <= 1);
+    assert!(framed == 1 || read.body == Framing::Length(0));
+    assert_eq!(lower.matches("\r\nhost:").count(), 1);
+    for internal in ["\r\nx-shardlet-", "\r\nx-zot-cluster-hop-count"] {
+        assert!(!lower.contains(internal));
+    }
+}
+
+/// Lines, and one empty one, that end in CRLF.
+fn is_sound(head: &[u8]) {
+    assert!(head.ends_with(b"\r\n\r\n"));
     let line_feeds = head.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
     for (at, _) in line_feeds {
         assert_eq!(head[at - 1], b'\r');
@@ -39,25 +51,7 @@ fn goes_on(head: &[u8], checked: &Head) {
     let carriage_returns = head.iter().filter(|byte| **byte == b'\r').count();
     let lines = head.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(carriage_returns, lines);
+    let empty = head.windows(4).filter(|end| *end == b"\r\n\r\n").count();
+    assert_eq!(empty, 1);
     assert!(!head.contains(&0));
-
-    let lower = String::from_utf8_lossy(head).to_lowercase();
-    let framing = ["\r\ncontent-length:", "\r\ntransfer-encoding:"];
-    let framed: usize = framing.iter().map(|name| lower.matches(name).count()).sum();
-    assert!(framed <= 1);
-    match checked.body {
-        Body::Length(0) => {}
-        Body::Length(_) | Body::Chunked => assert_eq!(framed, 1),
-    }
-    assert!(lower.matches("\r\nhost:").count() <= 1);
-
-    let mut rewritten = head.to_vec();
-    if let Some((cut, filler)) = &checked.rewrite {
-        rewritten.splice(cut.clone(), filler.iter().copied());
-    }
-    let again = check(&rewritten).expect("what goes on is well-formed");
-    assert_eq!((again.body, again.rewrite), (checked.body, None));
-    let mut words = rewritten.split(|byte| *byte == b' ').skip(1);
-    let target = words.next().unwrap_or_default();
-    assert!(target.starts_with(b"/") && !target.contains(&b'#'));
 }

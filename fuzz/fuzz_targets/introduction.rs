@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shardlet::http::proxy_protocol::{Progress, read};
+use shardlet::fuzzing::{Progress, introduction as read};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 

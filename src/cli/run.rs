@@ -52,7 +52,9 @@ pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
 }
 
 fn start(source: &SourceName, member: Option<String>) -> Result<ExitCode, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Requests are served by threads of their own; this one does the rest, all of which waits most of
+    // the time.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
@@ -113,7 +115,7 @@ fn serve(
     if let (Err(message), Format::Json) = (&served, events) {
         tracing::error!("{message}");
     }
-    // Connections that a drain has cut are dropped here.
+    // Connections that a drain has cut have ended with the workers. What blocks is left behind.
     runtime.shutdown_background();
     requests.flush(FLUSH);
     diagnostics.flush(FLUSH);

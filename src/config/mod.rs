@@ -39,7 +39,8 @@ pub use problem::{Location, Problem, Problems, Severity};
 pub use settings::{
     AdminListener, ClientListener, ClusterTls, Collector, Config, Hold, KeyPairPaths, Limits,
     Listen, Log, LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry,
-    RegistryAddress, RegistryTls, Reload, Resolve, Sample, Sticky, Telemetry, Timeouts, Traces,
+    RegistryAddress, RegistryTls, Reload, Resolve, Sample, Sticky, Telemetry, Threads, Timeouts,
+    Traces,
 };
 pub use source::SourceName;
 
@@ -62,6 +63,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
     let draft = tree.and_then(|tree| {
         let root = Section::open(&schema::ROOT, &tree, &mut out);
         let listen = network::listen(&root, &mut out);
+        let threads = tuning::threads(&root, &mut out);
         let registry = network::registry(&root, &mut out);
         let hold = tuning::hold(&root, &mut out);
         let reads = tuning::reads(&root, &mut out);
@@ -86,6 +88,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         network::reachable(&tree, &listen, view.members(), &mut out);
         Some(Config {
             listen,
+            threads,
             registry,
             cluster,
             view,

@@ -20,7 +20,7 @@ macro_rules! schemas {
 }
 
 schemas! {
-    ROOT "" ["member", "listen", "registry", "cluster", "writes", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "telemetry", "reload"];
+    ROOT "" ["member", "listen", "threads", "registry", "cluster", "writes", "reads", "sticky", "timeouts", "limits", "circuit", "trusted_proxies", "probes", "resolve", "log", "telemetry", "reload"];
     LISTEN "listen" ["clients", "peers", "admin"];
     LISTEN_CLIENTS "listen.clients" ["address", "tls", "proxy_protocol"];
     LISTEN_CLIENTS_TLS "listen.clients.tls" ["cert", "key"];

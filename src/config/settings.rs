@@ -20,6 +20,8 @@ use crate::shard::{CircuitLimits, Host, MemberAddress, Policy, Thresholds, View}
 pub struct Config {
     /// The three listeners of this member.
     pub listen: Listen,
+    /// How many threads serve requests.
+    pub threads: Threads,
     /// The replica beside this member.
     pub registry: Registry,
     /// How members prove to each other who they are.
@@ -64,6 +66,15 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What is legal but probably not meant. To be logged once at the start.
     pub remarks: Vec<Problem>,
+}
+
+/// How many threads serve requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One for each CPU that this process may use. The default.
+    Auto,
+    /// So many.
+    Exactly(NonZeroUsize),
 }
 
 /// The listeners. Which of them a request came in by is its arrival.

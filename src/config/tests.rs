@@ -104,6 +104,7 @@ fn messages(text: &str) -> Vec<String> {
 fn defaults_are_those_of_the_shipped_example() {
     let Config {
         listen,
+        threads,
         registry,
         cluster: _,
         view: _,
@@ -128,6 +129,7 @@ fn defaults_are_those_of_the_shipped_example() {
     } = good("");
     let example = read(include_str!("../../proxy.yaml")).expect("the shipped example");
     assert_eq!(listen, example.listen);
+    assert_eq!((threads, example.threads), (Threads::Auto, Threads::Auto));
     assert_eq!(registry, example.registry);
     assert_eq!((hold, state), (example.hold, example.state));
     assert_eq!(identified, example.identified);

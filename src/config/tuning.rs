@@ -7,12 +7,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::duration::{duration, spelled};
-use super::findings::Findings;
+use super::findings::{Findings, Wrong};
 use super::schema;
 use super::section::{Section, scalar};
 use super::settings::{
     Hold, Limits, Log, LogFormat, ProbePath, Probes, Reload, Resolve, Sample, Sticky, Telemetry,
-    Timeouts, Traces,
+    Threads, Timeouts, Traces,
 };
 use super::values::{
     boolean, choice, collector, log_filter, network, number, probe_path, sample, size, token,
@@ -27,6 +27,17 @@ const HOUR: Duration = Duration::from_secs(3600);
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
+
+/// Reads `threads`.
+pub(super) fn threads(root: &Section<'_>, out: &mut Findings<'_>) -> Threads {
+    root.or("threads", out, Threads::Auto, |text| {
+        if text == "auto" {
+            return Ok(Threads::Auto);
+        }
+        let threads = number(1..=1024)(text).map(|threads| Threads::Exactly(at_least_one(threads)));
+        threads.map_err(|_| Wrong::expected("`auto` or a whole number from 1 to 1024"))
+    })
+}
 
 /// Reads `reads`.
 pub(super) fn reads(root: &Section<'_>, out: &mut Findings<'_>) -> Policy {

@@ -1,15 +1,15 @@
 //! Small writes wait for each other.
 //!
-//! The framework writes the head of a response and its body one after the other. On a connection
-//! with `TCP_NODELAY` that makes two packets of every small answer (and two TLS records), and a
-//! system call more than the answer is worth. Here what is small waits for a larger write, which
+//! The library writes HTTP/2's frames one after the other. On a connection with `TCP_NODELAY` that makes
+//! two packets of every small answer (and two TLS records), and a system call more than the answer is
+//! worth. Here what is small waits for a larger write, which
 //! takes it along, or for the flush that ends each message.
 
+use std::fmt;
 use std::io::{IoSlice, Result as IoResult};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes that wait: a head and a small manifest. More is written with the next write.
@@ -20,34 +20,29 @@ const SLICES: usize = 8;
 /// A connection that writes small pieces together.
 #[derive(Debug)]
 pub(super) struct Corked {
-    inner: Stream,
+    inner: Box<dyn Connection>,
     waiting: Vec<u8>,
 }
 
+/// What can be corked.
+pub(super) trait Connection:
+    AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin
+{
+}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> Connection for T {}
+
 impl Corked {
-    pub(super) fn new(inner: Stream) -> Self {
+    pub(super) fn new(inner: impl Connection + 'static) -> Self {
         Self {
-            inner,
+            inner: Box::new(inner),
             waiting: Vec::new(),
         }
     }
 
-    pub(super) fn get_ref(&self) -> &Stream {
-        &self.inner
-    }
-
-    pub(super) fn get_mut(&mut self) -> &mut Stream {
-        &mut self.inner
-    }
-
     /// In the place of a connection that was taken elsewhere.
     pub(super) fn closed() -> Self {
-        Self::new(Box::new(std::io::Cursor::new(Vec::new())))
-    }
-
-    /// The connection itself; what waits is lost.
-    pub(super) fn into_inner(self) -> Stream {
-        self.inner
+        Self::new(std::io::Cursor::new(Vec::new()))
     }
 
     /// Writes what waits as far as that is possible at once: for a connection that is given up.

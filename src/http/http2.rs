@@ -1,311 +1,213 @@
-//! Watches over a connection that speaks HTTP/2: its frames, and the time that a header block takes.
-//!
-//! Who does too much is told so by a GOAWAY before the connection ends. The library beneath the
-//! framework writes frames of its own, so ours has to wait for the end of the one that is on its way.
+//! Requests that come over HTTP/2. Their heads are written as HTTP/1 has them, so that what follows is
+//! one story for both: the same checks, the same routes, the same rewriting.
 
-use std::future::Future;
-use std::io::{Error, ErrorKind, IoSlice, Result as IoResult};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use pingora::http::ResponseHeader;
-use pingora::protocols::Digest;
-use pingora::protocols::raw_connect::ProxyDigest;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use async_trait::async_trait;
+use http::Method;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, HttpSession, default_h2_options};
+use pingora::server::ShutdownWatch;
+use tokio::time::Instant;
 
-use super::cork::Corked;
-use super::frames::{Abuse, Frames};
-use super::framing::{DATA, Frame, Framing, GOAWAY, Piece, goaway};
-use super::refusal;
+use super::client::{Client, End, Http2};
+use super::connection::{Cut, GateLimits, Serve};
+use super::refusal::Refused;
+use super::request::{RequestHead, Version};
+use super::request_id::RequestId;
+use super::respond::Failure;
+use super::scratch::FieldRoom;
+use super::stream::{Http2Stream, Tempo};
+use super::watch::{Ending, Watch};
+use super::wire::Wire;
 
-/// `NO_ERROR` and `ENHANCE_YOUR_CALM` (RFC 9113 §7).
-const NO_ERROR: u32 = 0;
-const ENHANCE_YOUR_CALM: u32 = 11;
-/// How long a frame that is on its way may take to its end, before the client is cut in its middle.
-const LAST_FRAME: Duration = Duration::from_secs(5);
-/// A GOAWAY has two numbers before its debug data, of which so many bytes are kept.
-const GOAWAY_BYTES: usize = 8;
-const SAID_BYTES: usize = 64;
+/// Streams that a client has reset and that are still remembered; a client that resets faster loses its
+/// connection (CVE-2023-44487).
+const RESET_STREAMS: usize = 32;
+/// The connection's receive window, in stream windows.
+const CONNECTION_WINDOWS: u32 = 4;
 
-/// How a connection ended, for those who served it.
-#[derive(Debug, Default)]
-pub(super) struct Ending {
-    abuse: OnceLock<Abuse>,
-    line: Mutex<Option<Goodbye>>,
+/// Bounds on a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Streams at a time.
+    pub(crate) streams: u32,
+    /// The receive window of a stream, in bytes.
+    pub(crate) window: u32,
+    /// The most that the fields of a head may have, in bytes (RFC 9113 §6.5.2).
+    pub(crate) header_bytes: usize,
 }
 
-/// A connection that the library has let go, and what its client is still told.
-#[derive(Debug)]
-pub(super) struct Goodbye {
-    line: Corked,
-    said: Vec<u8>,
-}
-
-/// Watches one connection.
-#[derive(Debug)]
-pub(super) struct Http2 {
-    frames: Frames,
-    sent: Sent,
-    began: Instant,
-    /// How long a header block may take from its first frame to its last.
-    patience: Duration,
-    block_ends: Option<Pin<Box<Sleep>>>,
-    leaving: Leaving,
+/// Serves the streams of one connection.
+struct Streams<A> {
+    app: Arc<A>,
+    end: End,
+    tempo: Tempo,
     ending: Arc<Ending>,
+    options: H2Options,
+    server_options: HttpServerOptions,
 }
 
-/// What the library has written, as far as it matters here.
-#[derive(Debug)]
-struct Sent {
-    framing: Framing,
-    /// The beginning of a GOAWAY's payload, once one was sent.
-    goaway: Option<Vec<u8>>,
-    in_goaway: bool,
-}
-
-/// Whether the connection is about to end for what its client has done.
-#[derive(Debug)]
-enum Leaving {
-    No,
-    /// As soon as the frame that is on its way has ended, or this has.
-    Soon(Pin<Box<Sleep>>),
-    Gone,
-}
-
-/// Whether the connection of this request was ended for what its client did.
-pub(crate) fn is_cut(digest: &Digest) -> bool {
-    let carried = digest.proxy_digest.as_ref();
-    let ending =
-        carried.and_then(|carried| carried.user_data.as_ref()?.downcast_ref::<Arc<Ending>>());
-    ending.is_some_and(|ending| ending.abuse().is_some())
-}
-
-impl Ending {
-    /// What the client did too much of, if that ended the connection.
-    pub(super) fn abuse(&self) -> Option<&Abuse> {
-        self.abuse.get()
+/// Serves a connection until it ends. Says so, if it was ended for what the client did to it.
+pub(super) async fn serve<A: Serve>(
+    app: Arc<A>,
+    limits: &GateLimits,
+    wire: Wire,
+    end: End,
+    deadline: Instant,
+    shutdown: &ShutdownWatch,
+) -> Option<Cut> {
+    let ending = Arc::new(Ending::default());
+    let watch = Watch::new(limits.request_header, ending.clone());
+    let mut stream = Http2Stream::new(wire, &limits.tempo, watch);
+    if !stream.preface_comes(deadline).await {
+        return None;
     }
-
-    /// The connection, if its client is still to be told why it ends.
-    pub(super) fn goodbye(&self) -> Option<Goodbye> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        line.take()
+    let streams = Arc::new(Streams {
+        app,
+        end,
+        tempo: limits.tempo,
+        ending: ending.clone(),
+        options: options(limits.http2.as_ref()),
+        server_options: server_options(limits.keepalive),
+    });
+    streams.process_new(Box::new(stream), shutdown).await;
+    let goodbye = ending.goodbye();
+    if let Some(abuse) = ending.abuse().cloned() {
+        return Some(Cut { abuse, goodbye });
     }
+    if let Some(goodbye) = goodbye {
+        goodbye.say().await;
+    }
+    None
 }
 
-impl Goodbye {
-    /// Says the last word and leaves the client time to read it.
-    pub(super) async fn say(mut self) {
-        refusal::say_last(&mut self.line, &self.said).await;
-    }
-}
-
-impl Http2 {
-    pub(super) fn new(patience: Duration, ending: Arc<Ending>) -> Self {
-        Self {
-            frames: Frames::default(),
-            sent: Sent::default(),
-            began: Instant::now(),
-            patience,
-            block_ends: None,
-            leaving: Leaving::No,
-            ending,
+#[async_trait]
+impl<A: Serve> HttpServerApp for Streams<A> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        _: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if let ServerSession::H2(session) = session {
+            self.one(session).await;
         }
+        None
     }
 
-    /// What the requests of this connection are given to ask [`is_cut`] with.
-    pub(super) fn digest(&self) -> Option<Arc<ProxyDigest>> {
-        let nothing = ResponseHeader::build(http::StatusCode::OK, Some(0)).ok()?;
-        let ending = Box::new(self.ending.clone());
-        let digest = ProxyDigest::new(Box::new(nothing), Some(ending));
-        Some(Arc::new(digest))
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.options.clone())
     }
 
-    /// Reads what the client sends, first of all from `held`.
-    pub(super) fn poll_read(
-        &mut self,
-        line: &mut Corked,
-        held: &mut BytesMut,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<IoResult<()>> {
-        if !matches!(self.leaving, Leaving::No) {
-            return self.poll_leave(line, cx).map(Err);
-        }
-        let before = buf.filled().len();
-        if held.is_empty() {
-            match Pin::new(&mut *line).poll_read(cx, buf) {
-                Poll::Ready(read) => read?,
-                Poll::Pending => {
-                    ready!(self.poll_overdue(cx));
-                    return self.leave(Abuse::SlowHeaderBlock, line, cx).map(Err);
-                }
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.server_options)
+    }
+}
+
+impl<A: Serve> Streams<A> {
+    async fn one(&self, session: HttpSession) {
+        let started = Instant::now();
+        let mut head = Vec::with_capacity(1024);
+        write_head(&mut head, session.req_header(), !session.is_body_empty());
+        let stream = Http2::new(session, self.ending.clone());
+        let mut fields = FieldRoom::take();
+        match RequestHead::parse_http2(&head, &mut fields) {
+            Ok(request) => {
+                let mut client = Client::http2(&self.end, &stream, request.body(), &self.tempo);
+                self.app.serve(&request, &mut client).await;
             }
-        } else {
-            let taken = held.len().min(buf.remaining());
-            buf.put_slice(&held[..taken]);
-            held.advance(taken);
-        }
-        let now = self.began.elapsed();
-        if let Err(abuse) = self.frames.follow(&buf.filled()[before..], now) {
-            buf.set_filled(before);
-            return self.leave(abuse, line, cx).map(Err);
-        }
-        if !self.frames.in_header_block() {
-            self.block_ends = None;
-        } else if self.block_ends.is_none() {
-            self.block_ends = Some(Box::pin(sleep(self.patience)));
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes what the library has for the client; only to the end of a frame if the connection is to
-    /// end.
-    pub(super) fn poll_write(
-        &mut self,
-        line: &mut Corked,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<IoResult<usize>> {
-        let written = if matches!(self.leaving, Leaving::No) {
-            ready!(Pin::new(line).poll_write_vectored(cx, bufs))?
-        } else {
-            let left = self.sent.framing.owes();
-            if left == 0 || matches!(self.leaving, Leaving::Gone) {
-                return self.poll_leave(line, cx).map(Err);
-            }
-            let first = bufs.iter().find(|buf| !buf.is_empty());
-            let first = first.map_or(&[][..], |buf| &**buf);
-            ready!(Pin::new(line).poll_write(cx, &first[..first.len().min(left)]))?
-        };
-        let mut left = written;
-        for buf in bufs {
-            let taken = left.min(buf.len());
-            left -= taken;
-            self.sent.follow(&buf[..taken], &mut self.frames);
-        }
-        if matches!(self.leaving, Leaving::Soon(_)) && self.sent.framing.owes() == 0 {
-            // There may be no more to write, and nobody else would look.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    /// The library closes the connection: it is taken from it if the client is still to read why.
-    pub(super) fn poll_shutdown(
-        &mut self,
-        line: &mut Corked,
-        cx: &mut Context<'_>,
-    ) -> Poll<IoResult<()>> {
-        let Some((code, said)) = self.sent.error() else {
-            return Pin::new(line).poll_shutdown(cx);
-        };
-        if code == ENHANCE_YOUR_CALM {
-            // The first one counts.
-            let _ = self.ending.abuse.set(Abuse::Library(said));
-        }
-        self.hand_over(line, Vec::new());
-        Poll::Ready(Ok(()))
-    }
-
-    /// The library lets the connection go without a word, as it does once no request has come for
-    /// long enough: the client is told that none of its requests is lost, should one be on its way.
-    pub(super) fn dropped(&mut self, line: &mut Corked) {
-        let silent = self.sent.goaway.is_none() && self.sent.framing.owes() == 0;
-        if silent && matches!(self.leaving, Leaving::No) {
-            let last = self.frames.last_stream();
-            self.hand_over(line, goaway(last, NO_ERROR, ""));
-        }
-    }
-
-    /// Nothing comes from the client: ready once it has owed the rest of a header block for too
-    /// long. No stream waits for it yet, so nobody else would.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.block_ends {
-            Some(ends) => ends.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
-
-    fn leave(&mut self, abuse: Abuse, line: &mut Corked, cx: &mut Context<'_>) -> Poll<Error> {
-        // The first one counts.
-        let _ = self.ending.abuse.set(abuse);
-        self.leaving = Leaving::Soon(Box::pin(sleep(LAST_FRAME)));
-        self.poll_leave(line, cx)
-    }
-
-    /// Takes the connection from the library between two frames.
-    fn poll_leave(&mut self, line: &mut Corked, cx: &mut Context<'_>) -> Poll<Error> {
-        if let Leaving::Soon(limit) = &mut self.leaving {
-            if self.sent.framing.owes() == 0 {
-                let why = self.ending.abuse().map_or("", Abuse::as_str);
-                let last = self.frames.last_stream();
-                self.hand_over(line, goaway(last, ENHANCE_YOUR_CALM, why));
-            } else {
-                ready!(limit.as_mut().poll(cx));
-                self.leaving = Leaving::Gone;
-            }
-        }
-        Poll::Ready(Error::from(ErrorKind::ConnectionAborted))
-    }
-
-    fn hand_over(&mut self, line: &mut Corked, said: Vec<u8>) {
-        self.leaving = Leaving::Gone;
-        let line = std::mem::replace(line, Corked::closed());
-        let goodbye = Goodbye { line, said };
-        let mut place = self
-            .ending
-            .line
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *place = Some(goodbye);
-    }
-}
-
-impl Default for Sent {
-    fn default() -> Self {
-        Self {
-            framing: Framing::of_server(),
-            goaway: None,
-            in_goaway: false,
-        }
-    }
-}
-
-impl Sent {
-    /// These bytes were written: the client may have something to say to them.
-    fn follow(&mut self, mut bytes: &[u8], frames: &mut Frames) {
-        while let Some(piece) = self.framing.next(&mut bytes) {
-            match piece {
-                Piece::Frame(Frame { kind, length, .. }) => {
-                    self.in_goaway = kind == GOAWAY;
-                    if self.in_goaway {
-                        self.goaway = Some(Vec::new());
-                    }
-                    if kind == DATA {
-                        frames.sent_body(length);
-                    }
-                }
-                Piece::Payload(payload) if self.in_goaway => {
-                    let kept = self.goaway.get_or_insert_default();
-                    let room = (GOAWAY_BYTES + SAID_BYTES).saturating_sub(kept.len());
-                    kept.extend_from_slice(&payload[..payload.len().min(room)]);
-                }
-                Piece::Payload(_) => {}
+            Err(failure) => {
+                let is_head = head.starts_with(b"HEAD ");
+                self.refuse(&stream, failure, is_head, started.elapsed())
+                    .await;
             }
         }
     }
 
-    /// Code and debug data of the last GOAWAY, if it told of an error.
-    fn error(&self) -> Option<(u32, Box<str>)> {
-        let [_, _, _, _, c0, c1, c2, c3, said @ ..] = self.goaway.as_deref()? else {
-            return None;
-        };
-        let code = u32::from_be_bytes([*c0, *c1, *c2, *c3]);
-        (code != NO_ERROR).then(|| (code, String::from_utf8_lossy(said).into()))
+    async fn refuse(&self, stream: &Http2, failure: Failure, is_head: bool, elapsed: Duration) {
+        let id = RequestId::make();
+        let (parts, body) = failure.response(id.as_str(), is_head);
+        let nothing = super::head::Body::Length(0);
+        let mut client = Client::http2(&self.end, stream, nothing, &self.tempo);
+        // Whether it arrives is the client's affair now.
+        let _ = client.answer(parts, body, Version::Http2).await;
+        self.app.refused(&Refused {
+            failure: &failure,
+            request_id: id.as_str(),
+            client: self.end.address,
+            tls: self.end.tls.is_some(),
+            bytes_sent: client.sink.sent,
+            elapsed,
+        });
     }
+}
+
+/// A head as HTTP/1 has it (RFC 9113 §8.3.1, §8.2.3). The library has refused what may not stand in one:
+/// no value has a line end, and no field is about the connection.
+fn write_head(out: &mut Vec<u8>, request: &RequestHeader, has_body: bool) {
+    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    let target = match request.raw_path() {
+        // CONNECT has none; it is refused by its method.
+        b"" if request.method == Method::CONNECT => b"/",
+        target => target,
+    };
+    put(&[
+        request.method.as_str().as_bytes(),
+        b" ",
+        target,
+        b" HTTP/1.1\r\n",
+    ]);
+    if let (Some(authority), false) = (request.uri.authority(), request.headers.contains_key(HOST))
+    {
+        put(&[b"host: ", authority.as_str().as_bytes(), b"\r\n"]);
+    }
+    let mut has_length = false;
+    for (name, value) in &request.headers {
+        if *name == COOKIE || (*name == CONTENT_LENGTH && std::mem::replace(&mut has_length, true))
+        {
+            continue;
+        }
+        put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    // A client may send a field for each of its cookies, which only HTTP/2 knows.
+    let cookies = request.headers.get_all(COOKIE).iter();
+    for (at, cookie) in cookies.enumerate() {
+        let before: &[u8] = if at == 0 { b"cookie: " } else { b"; " };
+        put(&[before, cookie.as_bytes()]);
+    }
+    if request.headers.contains_key(COOKIE) {
+        put(&[b"\r\n"]);
+    }
+    if has_body && !has_length {
+        put(&[b"transfer-encoding: chunked\r\n"]);
+    }
+    put(&[b"\r\n"]);
+}
+
+fn server_options(idle: Duration) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    // Refused by us, with an OCI error; the framework's own refusal has no body.
+    options.allow_connect_method_proxying = true;
+    options.h2_idle_timeout = Some(idle);
+    options
+}
+
+fn options(limits: Option<&Limits>) -> H2Options {
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .max_pending_accept_reset_streams(RESET_STREAMS);
+    if let Some(limits) = limits {
+        let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+        options
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(header_bytes)
+            .initial_window_size(limits.window)
+            .initial_connection_window_size(limits.window.saturating_mul(CONNECTION_WINDOWS));
+    }
+    options
 }

@@ -1,33 +1,43 @@
-//! HTTP at the edge: the gate, which stands between an accepted connection and the framework; the
-//! answers of our own ([`respond`]); the ids of requests ([`request_id`]). Knows no member.
+//! HTTP at the edge: connections and the requests on them ([`connection`], [`client`]), heads and bodies
+//! checked strictly ([`request`], [`response`], [`body`]), the answers of our own ([`respond`]), the ids
+//! of requests ([`request_id`]). Knows no member.
 //!
-//! A framework that is lenient about the request head invites request smuggling, and one without
-//! a deadline for the whole head invites slowloris. So each HTTP/1 head is read here, under one
-//! total deadline and with size limits, and checked strictly ([`head`]); only then do its bytes go
-//! on, through a [`GatedStream`] that yields exactly this request and holds back whatever follows
-//! it, until the next head is due. HTTP/2 connections go through unchanged: their framing is
-//! checked by the h2 library under the limits that the server sets, and what it lets a client do too
-//! much of is counted here ([`frames`]).
+//! HTTP/1 is read and written here. HTTP/2's framing is checked by the h2 library under the limits that
+//! the server sets, and what it lets a client do too much of is counted here ([`frames`]); its heads then
+//! go the same way as those of HTTP/1.
 
-pub mod chunks;
+pub(crate) mod body;
+pub(crate) mod buffer;
+pub(crate) mod client;
 mod connection;
 mod cork;
-pub mod frames;
+pub(crate) mod date;
+pub(crate) mod field;
+pub(crate) mod frames;
 mod framing;
-pub mod head;
+pub(crate) mod head;
 mod http2;
-mod pace;
+pub(crate) mod line;
+pub(crate) mod pace;
 mod patience;
-pub mod proxy_protocol;
+pub(crate) mod progress;
+pub(crate) mod proxy_protocol;
 mod refusal;
-pub mod request_id;
+pub(crate) mod request;
+pub(crate) mod request_id;
 pub(crate) mod respond;
+pub(crate) mod response;
+mod scratch;
+pub(crate) mod splice;
 mod stream;
 pub(crate) mod via;
+mod watch;
+pub(crate) mod wire;
+pub(crate) mod worker;
 
-pub use connection::{Cut, Gate, GateLimits};
-pub use frames::Abuse;
-pub(crate) use http2::is_cut;
-pub use pace::TooSlow;
-pub use refusal::{Refused, answer};
-pub use stream::{GatedStream, Tempo};
+pub(crate) use connection::{Gate, GateLimits, Serve};
+pub(crate) use frames::Abuse;
+pub(crate) use http2::Limits as Http2Limits;
+pub(crate) use refusal::{Refused, answer};
+pub(crate) use scratch::{FieldRoom, Scratch};
+pub(crate) use stream::Tempo;

@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// Inside an [`Error`]: the client moves a body more slowly than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TooSlow {
+pub(crate) enum TooSlow {
     /// It sends too slowly.
     Sending,
     /// It reads too slowly.
@@ -26,7 +26,7 @@ pub enum TooSlow {
 
 /// Watches the bytes that go one way.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// In bytes per second.
     slowest: Option<NonZeroU32>,
     window: Duration,
@@ -51,42 +51,60 @@ impl Pace {
         }
     }
 
-    /// Another body begins.
-    pub(super) fn reset(&mut self) {
-        *self = Self::new(self.slowest, self.window, self.fault);
+    /// Any rate will do.
+    pub(crate) fn off() -> Self {
+        Self::new(None, WINDOW, TooSlow::Reading)
     }
 
-    /// Passes the result of a read or write on, of `bytes` bytes, or an error once the client has
-    /// had its time and made too little of it.
+    /// Whether there is a rate to hold.
+    pub(super) fn is_watching(&self) -> bool {
+        self.slowest.is_some()
+    }
+
+    /// So many bytes have moved, after so long a wait for the client.
+    ///
+    /// # Errors
+    /// Once the client has had its time and made too little of it.
+    pub(super) fn moved(&mut self, bytes: usize, waited: Duration) -> Result<(), TooSlow> {
+        let Some(slowest) = self.slowest else {
+            return Ok(());
+        };
+        if std::mem::replace(&mut self.begun, true) {
+            self.waited += waited;
+        }
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.waited < self.window {
+            return Ok(());
+        }
+        let expected = self.waited.as_secs_f64() * f64::from(slowest.get());
+        if (self.bytes as f64) < expected {
+            return Err(self.fault);
+        }
+        self.waited = Duration::ZERO;
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// The same for a write that is polled: passes its result on, or an error in its place.
     pub(super) fn watch<T>(
         &mut self,
         polled: Poll<IoResult<T>>,
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<IoResult<T>> {
-        let Some(slowest) = self.slowest else {
+        if !self.is_watching() {
             return polled;
-        };
+        }
         let Poll::Ready(Ok(moved)) = &polled else {
             if polled.is_pending() && self.begun {
                 self.waiting_since.get_or_insert_with(Instant::now);
             }
             return polled;
         };
-        self.begun = true;
-        self.bytes = self.bytes.saturating_add(bytes(moved) as u64);
-        if let Some(since) = self.waiting_since.take() {
-            self.waited += since.elapsed();
+        let waited = self.waiting_since.take().map(|since| since.elapsed());
+        match self.moved(bytes(moved), waited.unwrap_or_default()) {
+            Ok(()) => polled,
+            Err(fault) => Poll::Ready(Err(fault.into())),
         }
-        if self.waited < self.window {
-            return polled;
-        }
-        let expected = self.waited.as_secs_f64() * f64::from(slowest.get());
-        if (self.bytes as f64) < expected {
-            return Poll::Ready(Err(self.fault.into()));
-        }
-        self.waited = Duration::ZERO;
-        self.bytes = 0;
-        polled
     }
 }
 
@@ -98,7 +116,7 @@ impl From<TooSlow> for Error {
 
 impl TooSlow {
     /// What this error says of the client's pace, if it does.
-    pub fn of(error: &Error) -> Option<Self> {
+    pub(crate) fn of(error: &Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
 }

@@ -7,8 +7,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use pingora::protocols::SocketDigest;
-
 /// Longest header of version 1 with its line end, in bytes; from the specification.
 const MAX_V1: usize = 107;
 /// `PROXY UNKNOWN`, the shortest one.
@@ -205,17 +203,6 @@ fn source_2(family: u8, rest: &[u8]) -> Result<Source, Wrong> {
         0x31 => Err(Wrong::Address),
         _ => Err(Wrong::Family),
     }
-}
-
-/// Notes that a connection is [`Source::Unknown`], for its requests. The framework carries the address
-/// that a connection was meant for, and never asks after it: here, that the proxy does not know it.
-pub(crate) fn mark_unknown(digest: &SocketDigest) {
-    let _ = digest.original_dst.set(None);
-}
-
-/// Whether that was noted.
-pub(crate) fn is_unknown(digest: &SocketDigest) -> bool {
-    digest.original_dst.get().is_some()
 }
 
 #[cfg(test)]

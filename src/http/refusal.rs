@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::http::respond::Failure;
+use super::request::Version;
+use super::wire::Wire;
+use crate::http::respond::{Failure, wire};
 
 /// How long a refused client may take to read the answer before the connection is dropped.
 const LINGER: Duration = Duration::from_secs(1);
@@ -15,41 +16,35 @@ const LINGER_BYTES: usize = 256 * 1024;
 
 /// One refusal, for the access log and the metrics.
 #[derive(Debug)]
-pub struct Refused<'a> {
+pub(crate) struct Refused<'a> {
     /// Why.
-    pub failure: &'a Failure,
+    pub(crate) failure: &'a Failure,
     /// The id that the answer carries.
-    pub request_id: &'a str,
+    pub(crate) request_id: &'a str,
     /// The other end of the connection.
-    pub client: Option<SocketAddr>,
+    pub(crate) client: Option<SocketAddr>,
     /// Whether the connection is TLS.
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// Body bytes of the answer.
-    pub bytes_sent: u64,
+    pub(crate) bytes_sent: u64,
     /// How long the head took to come in.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// Writes the answer and closes, leaving the client time to read it: closing with unread bytes in
 /// the receive buffer would reset the connection and may take the answer away again.
 /// Returns the body bytes written.
-pub async fn answer(stream: &mut Stream, failure: &Failure, request_id: &str, head: bool) -> u64 {
+pub(crate) async fn answer(
+    client: &mut Wire,
+    failure: &Failure,
+    request_id: &str,
+    head: bool,
+) -> u64 {
     let (parts, body) = failure.response(request_id, head);
-    let mut wire = Vec::with_capacity(512);
-    let reason = parts.status.canonical_reason().unwrap_or_default();
-    wire.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", parts.status.as_u16()).as_bytes());
-    for (name, value) in &parts.headers {
-        if name == http::header::CONNECTION {
-            continue;
-        }
-        wire.extend_from_slice(name.as_str().as_bytes());
-        wire.extend_from_slice(b": ");
-        wire.extend_from_slice(value.as_bytes());
-        wire.extend_from_slice(b"\r\n");
-    }
-    wire.extend_from_slice(b"connection: close\r\n\r\n");
-    wire.extend_from_slice(&body);
-    say_last(stream, &wire).await;
+    let mut bytes = Vec::with_capacity(512);
+    let connection = wire::connection(Version::Http11, true);
+    wire::write(&mut bytes, &parts, &body, connection);
+    say_last(client, &bytes).await;
     body.len() as u64
 }
 

@@ -9,9 +9,9 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 /// Longest request id that is taken from a client, in bytes.
-pub const MAX_REQUEST_ID: usize = 128;
+pub(crate) const MAX_REQUEST_ID: usize = 128;
 /// Longest `traceparent` that is taken from a client, in bytes; version 00 has 55.
-pub const MAX_TRACEPARENT: usize = 256;
+pub(crate) const MAX_TRACEPARENT: usize = 256;
 
 /// A request id: 1 to [`MAX_REQUEST_ID`] letters, digits and `-_.:+/=~`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod failure;
 mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 
 pub(crate) use failure::{Failure, Malformed};
 pub(crate) use table::{Connection, REASONS, Severity};
@@ -49,19 +50,11 @@ struct Detail<'a> {
 }
 
 impl Failure {
-    /// The OCI error JSON for this failure; empty when the request was a `HEAD`.
-    pub fn body(&self, request_id: &str, head: bool) -> Bytes {
-        if head {
-            return Bytes::new();
-        }
-        self.document(request_id)
-    }
-
     /// Status line, headers and body, ready to be written.
     ///
     /// A `HEAD` gets the headers of the `GET`, so also its `Content-Length`, and no body.
     /// The caller still closes the connection when it leaves a request body unread.
-    pub fn response(&self, request_id: &str, head: bool) -> (http::response::Parts, Bytes) {
+    pub(crate) fn response(&self, request_id: &str, head: bool) -> (http::response::Parts, Bytes) {
         let answer = self.answer();
         let document = self.document(request_id);
         let (mut parts, ()) = http::Response::new(()).into_parts();

@@ -1,9 +1,8 @@
 //! `Via` (RFC 9110 §7.6.3): every message says whom it has been through, so that one that comes back
 //! is known.
 
-use http::header::VIA;
-use http::{HeaderMap, HeaderValue, Version};
-
+use super::field::Name;
+use super::request::{RequestHead, Version};
 use super::request_id::RequestId;
 
 /// What one member calls itself in `Via`.
@@ -13,7 +12,7 @@ pub(crate) struct Via {
     /// says nothing of the cluster's key.
     pseudonym: String,
     /// What it adds to a request that came by HTTP/1.0, HTTP/1.1 and HTTP/2.
-    lines: [HeaderValue; 3],
+    lines: [String; 3],
 }
 
 /// How much of a request id makes two members differ, in digits.
@@ -25,32 +24,32 @@ impl Via {
         let id = RequestId::make();
         let random = id.as_str().get(..RANDOM).unwrap_or_default();
         let pseudonym = format!("shardlet-{name}-{random}");
-        let line = |version| {
-            let line = HeaderValue::try_from(format!("{version} {pseudonym}"));
-            line.unwrap_or_else(|_| HeaderValue::from_static("1.1 shardlet"))
-        };
         Self {
-            lines: ["1.0", "1.1", "2.0"].map(line),
+            lines: ["1.0", "1.1", "2.0"].map(|version| format!("{version} {pseudonym}")),
             pseudonym,
         }
     }
 
-    /// What is added to a request that came by this version.
-    pub(crate) fn line(&self, version: Version) -> HeaderValue {
+    /// The value that is added to a request that came by this version.
+    pub(crate) fn value(&self, version: Version) -> &[u8] {
         let [http10, http11, http2] = &self.lines;
         let line = match version {
-            Version::HTTP_10 => http10,
-            Version::HTTP_2 => http2,
-            _ => http11,
+            Version::Http10 => http10,
+            Version::Http11 => http11,
+            Version::Http2 => http2,
         };
-        line.clone()
+        line.as_bytes()
     }
 
-    /// Whether these are of a request that has been here before. Other proxies, and members of other
-    /// fleets, may stand between, before and behind.
-    pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
-        let lines = headers.get_all(VIA).iter();
-        let mut words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    /// Whether it has been here before. Other proxies, and members of other fleets, may stand between,
+    /// before and behind.
+    pub(crate) fn has_seen(&self, head: &RequestHead<'_>) -> bool {
+        if !head.has(Name::Via) {
+            return false;
+        }
+        let mut words = head
+            .all(Name::Via)
+            .flat_map(|line| line.split(|byte| *byte == b','));
         words.any(|word| {
             // The protocol comes first, and a comment may follow.
             let mut parts = word
@@ -64,40 +63,42 @@ impl Via {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::field::Fields;
 
-    fn headers(lines: &[&[u8]]) -> HeaderMap {
-        let lines = lines.iter().map(|line| HeaderValue::from_bytes(line));
-        lines.map(|line| (VIA, line.unwrap())).collect()
+    fn has_seen(via: &Via, lines: &[&[u8]]) -> bool {
+        let mut head = b"GET /v2/ HTTP/1.1\r\nHost: r\r\n".to_vec();
+        for line in lines {
+            head.extend([b"via: ", *line, b"\r\n"].concat());
+        }
+        head.extend_from_slice(b"\r\n");
+        via.has_seen(&RequestHead::parse(&head, &mut Fields::new()).unwrap())
     }
 
     #[test]
     fn a_member_knows_its_own_line_among_others() {
         let via = Via::new("zot-1");
-        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-            let line = via.line(version);
-            assert!(via.is_in(&headers(&[line.as_bytes()])), "{line:?}");
-            let text = line.to_str().unwrap();
+        for version in [Version::Http10, Version::Http11, Version::Http2] {
+            let line = via.value(version);
+            assert!(has_seen(&via, &[line]), "{version:?}");
+            let text = str::from_utf8(line).unwrap();
             let long = format!("1.1 cache.example:80 (a b),{text} (kept), 2.0 other");
-            assert!(
-                via.is_in(&headers(&[b"1.0 \xff", long.as_bytes()])),
-                "{long}"
-            );
+            assert!(has_seen(&via, &[b"1.0 \xff", long.as_bytes()]), "{long}");
         }
-        assert_eq!(
-            via.line(Version::HTTP_2).as_bytes()[..19],
-            *b"2.0 shardlet-zot-1-"
+        assert!(
+            via.value(Version::Http2)
+                .starts_with(b"2.0 shardlet-zot-1-")
         );
     }
 
     #[test]
     fn nobody_else_is_taken_for_it() {
         let via = Via::new("zot-1");
-        assert!(!via.is_in(&HeaderMap::new()));
+        assert!(!has_seen(&via, &[]));
         // Another fleet's first member, or this one before its restart.
-        let other = Via::new("zot-1").line(Version::HTTP_11);
+        let other = Via::new("zot-1");
         let own = via.pseudonym.as_str();
         for line in [
-            other.to_str().unwrap(),
+            other.lines[1].as_str(),
             "1.1 zot-1",
             "1.1 shardlet-zot-1",
             "",
@@ -106,7 +107,7 @@ mod tests {
             &format!("1.1 {own}x"),
             &format!("1.1 x ({own})"),
         ] {
-            assert!(!via.is_in(&headers(&[line.as_bytes()])), "{line}");
+            assert!(!has_seen(&via, &[line.as_bytes()]), "{line}");
         }
     }
 }

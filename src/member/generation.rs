@@ -3,12 +3,11 @@
 
 mod build;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use pingora::upstreams::peer::{HttpPeer, Peer};
 
 use crate::config::{Hold, Limits, Probes, RegistryAddress, Resolve, Sticky, Timeouts};
 use crate::member::peer_state::PeerState;
@@ -17,7 +16,7 @@ use crate::observe::metrics::MemberMetrics;
 use crate::shard::ownership::{PartyId, ReplicaId, Rules};
 use crate::shard::{Access, Health, Member, MemberId, MemberIndex, Policy, Resource, Route, View};
 use crate::tls::TlsFiles;
-use crate::upstream::{DialError, Upstream, Upstreams};
+use crate::upstream::{self, DialError, Upstream, Upstreams};
 
 /// One configuration at work.
 pub struct Generation {
@@ -92,19 +91,16 @@ impl Generation {
         replica_id(&self.replica_address, self.upstreams.replica().address())
     }
 
-    /// The one that this target calls.
-    pub(crate) fn replica_id_at(&self, target: &HttpPeer) -> ReplicaId {
-        let at = Peer::address(target).as_inet().copied();
-        replica_id(&self.replica_address, at)
+    /// The one that this way leads to.
+    pub(crate) fn replica_id_by(&self, route: &upstream::Route) -> ReplicaId {
+        replica_id(&self.replica_address, route.address())
     }
 
-    /// Whose client connections begin with a PROXY header.
-    pub(crate) fn introducers(&self) -> Vec<IpNet> {
-        if self.proxy_protocol {
-            self.trusted_proxies.clone()
-        } else {
-            Vec::new()
-        }
+    /// Whether client connections from this address begin with a PROXY header.
+    pub(crate) fn introduces(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut proxies = self.trusted_proxies.iter();
+        self.proxy_protocol && proxies.any(|net| net.contains(&address))
     }
 
     /// The numbers that ownership works with.

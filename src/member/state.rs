@@ -207,8 +207,11 @@ impl State {
         let generation = self.generation();
         for effect in effects {
             match effect {
-                Effect::Publish(snapshot) => {
-                    self.metrics.writes_ready(snapshot.is_settled());
+                Effect::Publish(_) => {
+                    // Under the lock: of two changes at once the later one has the last word.
+                    let _rules = self.writes.rules();
+                    let settled = self.writes.snapshot().is_settled();
+                    self.metrics.writes_ready(settled);
                     self.changes.send_replace(());
                 }
                 Effect::Ask(party) => {

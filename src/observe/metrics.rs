@@ -32,7 +32,7 @@ use crate::shard::view::View;
 use cells::{Maker, series};
 use groups::{Own, Replica, Sockets, Traffic, pair_index, request_index, seconds_index};
 use members::Cluster;
-use prometheus::{IntCounter, Registry, TextEncoder};
+use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -82,6 +82,36 @@ pub(crate) struct Totals {
     pub retries: u64,
 }
 
+/// Counts a connection as open as long as it lives.
+#[must_use = "the gauge falls again when this is dropped"]
+pub(crate) struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The connections of one listener that one worker thread serves.
+pub(crate) struct WorkerConnections {
+    open: IntGauge,
+    accepted: IntCounter,
+}
+
+impl WorkerConnections {
+    /// How many are open.
+    pub(crate) fn open(&self) -> i64 {
+        self.open.get()
+    }
+
+    /// One is given to it; hold the result until it closes.
+    pub(crate) fn begin(&self) -> OpenConnection {
+        self.accepted.inc();
+        self.open.inc();
+        OpenConnection(self.open.clone())
+    }
+}
+
 impl Metrics {
     /// Registers everything. The configuration counts as taken now.
     pub(crate) fn new() -> prometheus::Result<Self> {
@@ -110,11 +140,11 @@ impl Metrics {
         self.cluster.show(view)
     }
 
-    /// `registry.max_in_flight` is so many.
-    pub(crate) fn replica_limit(&self, limit: usize) {
-        self.replica
-            .limit
-            .set(i64::try_from(limit).unwrap_or(i64::MAX));
+    /// `registry.max_in_flight` and `limits.transfers` are so many.
+    pub(crate) fn limits(&self, max_in_flight: usize, transfers: usize) {
+        let shown = |limit| i64::try_from(limit).unwrap_or(i64::MAX);
+        self.replica.limit.set(shown(max_in_flight));
+        self.traffic.transfers_limit.set(shown(transfers));
     }
 
     /// A new configuration was taken or refused.
@@ -141,12 +171,6 @@ impl Metrics {
     /// A body begins to be passed on; hold the result until it ends.
     pub(crate) fn transfer_begins(&self, arrival: Arrival) -> Held {
         self.traffic.transfers[arrival as usize].hold()
-    }
-
-    /// `limits.transfers` is so many.
-    pub(crate) fn transfers_limit(&self, limit: usize) {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.traffic.transfers_limit.set(limit);
     }
 
     /// A request has ended, whichever way.
@@ -203,6 +227,22 @@ impl Metrics {
     pub(crate) fn connection_opens(&self, listener: Listener) -> Held {
         self.sockets.accepted[listener as usize].inc();
         self.sockets.open[listener as usize].hold()
+    }
+
+    /// What counts the connections of a listener that a worker thread serves.
+    ///
+    /// # Errors
+    /// Labels that are not those of the table; a mistake of ours.
+    pub(crate) fn worker_connections(
+        &self,
+        listener: Listener,
+        worker: usize,
+    ) -> prometheus::Result<WorkerConnections> {
+        let labels = [listener.as_str(), &worker.to_string()];
+        Ok(WorkerConnections {
+            open: series(&self.sockets.worker_open, labels)?,
+            accepted: series(&self.sockets.worker_accepted, labels)?,
+        })
     }
 
     /// A connection was closed before its first request.

@@ -1,15 +1,15 @@
 //! What this member answers a peer that asks for its state.
 
-use http::HeaderMap;
-
 use super::wire::{self, MemberState};
 use crate::member::state::{Phase, State};
 use crate::shard::Fingerprint;
 use crate::shard::ownership::{Asker, Event, ProcessId, ReplicaId};
 
 /// Our state, for one whose question has these fields; asks back if it has changed.
-pub(crate) fn state_for(state: &State, fields: &HeaderMap) -> MemberState {
-    let sent = |name| fields.get(name).and_then(|sent| sent.to_str().ok());
+pub(crate) fn state_for<'f>(
+    state: &State,
+    sent: impl Fn(&'static str) -> Option<&'f str>,
+) -> MemberState {
     let asker = Asker {
         member: sent(wire::MEMBER).and_then(|id| id.parse().ok()),
         process: ProcessId::new(sent(wire::START).unwrap_or_default()),

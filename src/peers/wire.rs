@@ -23,10 +23,6 @@ pub(crate) const WITNESS: &str = "x-shardlet-witness";
 pub(crate) const HOLD: &str = "x-shardlet-hold";
 /// In a request: a read of a repository whose owner's replica is down, to be served by whoever gets it.
 pub(crate) const FALLBACK: &str = "x-shardlet-fallback";
-/// Every internal header begins so; whatever a client sends under it is dropped.
-pub(crate) const PREFIX: &str = "x-shardlet-";
-/// zot's own hop counter: any client can send it, and zot believes it.
-pub(crate) const ZOT_HOP_COUNT: &str = "x-zot-cluster-hop-count";
 /// Where a peer listener tells its member's state. No registry has such a path.
 pub(crate) const STATE_PATH: &str = "/-/shardlet/state";
 
@@ -50,6 +46,7 @@ pub(crate) struct MemberState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::field::Name;
 
     #[test]
     fn names_between_members_do_not_change() {
@@ -73,6 +70,10 @@ mod tests {
                 "/-/shardlet/state",
             ]
         );
+        // Whatever a client sends under one of them is dropped.
+        for name in names.into_iter().filter(|name| *name != STATE_PATH) {
+            assert_eq!(Name::of(name.as_bytes()), Name::Internal, "{name}");
+        }
         let state = MemberState {
             member: "zot-1".into(),
             replica_up: true,

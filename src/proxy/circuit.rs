@@ -1,39 +1,36 @@
 //! What requests tell the circuit of their upstream.
 
-use pingora::Error;
-
-use super::{Exchange, entry, failure};
+use super::{Exchange, entry};
 use crate::http::respond::Failure;
 use crate::shard::{CircuitState, Outcome};
 
 /// The upstream has answered, whatever: it is there.
-pub(crate) fn succeeded(ctx: &mut Exchange) {
+pub(crate) fn succeeded(ctx: &mut Exchange<'_>) {
     record(ctx, Outcome::Success);
 }
 
 /// The upstream could not be reached, broke off or was silent for too long, all before the head of
 /// its answer. Anything else that went wrong says nothing of it.
-pub(crate) fn failed(ctx: &mut Exchange, error: &Error) {
+pub(crate) fn failed(ctx: &mut Exchange<'_>, failure: &Failure) {
     let counts = matches!(
-        failure::classify(error),
+        failure,
         Failure::UpstreamRefused
             | Failure::UpstreamConnectTimeout
             | Failure::UpstreamTls
             | Failure::UpstreamTimeout
             | Failure::UpstreamReset
     );
-    if !counts {
-        return;
+    if counts {
+        record(ctx, Outcome::Failure);
     }
-    record(ctx, Outcome::Failure);
 }
 
-fn record(ctx: &mut Exchange, outcome: Outcome) {
+fn record(ctx: &mut Exchange<'_>, outcome: Outcome) {
     let Some(pass) = ctx.pass.take() else {
         return;
     };
     let generation = ctx.generation.clone();
-    let Some((index, peer_state, _)) = entry::called(&generation, ctx) else {
+    let Some((index, peer_state, _)) = entry::called(&generation, ctx.plan) else {
         return;
     };
     if outcome == Outcome::Failure {

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::CONTENT_LENGTH;
-use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
-
-use super::{Exchange, client, give_up};
+use super::{Exchange, client};
+use crate::http::client::Source;
+use crate::http::head::Body;
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
 use crate::shard::{Access, Arrival, CircuitState, MemberIndex, Plan};
-use crate::upstream::{Load, Upstream};
+use crate::upstream::{Load, Route, Upstream};
 
 /// The largest body that fits into any receive window together with its head.
 const SMALL_BODY: u64 = 16 * 1024;
@@ -21,35 +19,40 @@ const SMALL_BODY: u64 = 16 * 1024;
 /// How often a request in the queue looks whether its upstream has gone down.
 const DOWN_CHECK: Duration = Duration::from_millis(100);
 
-/// Whom the plan calls, ready to be called; or why that is of no use.
+/// Why there is no way in.
+pub(crate) enum Shut {
+    /// Nothing was sent, and it may go elsewhere or wait.
+    For(Failure),
+    /// It is over.
+    Over(Failure),
+}
+
+/// Whom the plan calls, ready to be called.
 ///
 /// # Errors
-/// When there is no place in time, or the client has left.
+/// Why that is of no use; or that there is no place in time, or the client has left.
 pub(crate) async fn enter(
     state: &State,
-    session: &mut Session,
-    ctx: &mut Exchange,
-) -> pingora::Result<Result<Arc<HttpPeer>, Failure>> {
+    source: &mut Source<'_>,
+    ctx: &mut Exchange<'_>,
+) -> Result<Arc<Route>, Shut> {
     let generation = ctx.generation.clone();
-    let Some((member, peer_state, upstream)) = called(&generation, ctx) else {
-        return Err(give_up(ctx, Failure::Internal));
-    };
-    let load = load(session);
-    let Some(target) = upstream.ready(load) else {
-        return Ok(Err(Failure::Unresolved));
-    };
+    let called = called(&generation, ctx.plan).ok_or(Shut::Over(Failure::Internal))?;
+    let (member, peer_state, upstream) = called;
+    let load = load(ctx.request.body());
+    let route = upstream.route(load).ok_or(Shut::For(Failure::Unresolved))?;
     if let Some(write) = &ctx.write
-        && *write.replica() != generation.replica_id_at(&target)
+        && *write.replica() != generation.replica_id_by(&route)
     {
         // Its name has another address since the write was admitted.
-        return Ok(Err(Failure::Reloading));
+        return Err(Shut::For(Failure::Reloading));
     }
     if ctx.permit.is_none() {
-        look_for_room(state, session, ctx)?;
-        wait_for_place(state, session, ctx, &peer_state, member).await?;
+        look_for_room(state, ctx)?;
+        wait_for_place(state, source, ctx, peer_state, member).await?;
     }
     if ctx.permit.is_none() {
-        return Ok(Err(closed_to_us(&generation, ctx, member)));
+        return Err(Shut::For(closed_to_us(&generation, ctx, member)));
     }
     // Only now: a trial of an open circuit must not stand in the queue. Nor must it take as long as
     // a large upload; every push begins with small requests.
@@ -59,33 +62,27 @@ pub(crate) async fn enter(
     }
     if ctx.pass.is_none() {
         ctx.permit = None;
-        return Ok(Err(closed_to_us(&generation, ctx, member)));
+        return Err(Shut::For(closed_to_us(&generation, ctx, member)));
     }
     if !ctx.reads {
         // Its answer must reach the client, so that it is now or never.
-        begin_transfer(state, session, ctx)?;
+        begin_transfer(state, ctx).map_err(Shut::Over)?;
     }
-    Ok(Ok(target))
+    Ok(route)
 }
 
 /// Counts the body as on its way to the client, or from it.
 ///
 /// # Errors
 /// When the client has its share.
-pub(crate) fn begin_transfer(
-    state: &State,
-    session: &Session,
-    ctx: &mut Exchange,
-) -> pingora::Result<()> {
+pub(crate) fn begin_transfer(state: &State, ctx: &mut Exchange<'_>) -> Result<(), Failure> {
     if ctx.transfer.is_some() {
         return Ok(());
     }
     let share = match ctx.arrival {
         Arrival::Client => {
-            let begun = state
-                .transfers
-                .begin(client::whose(&ctx.generation, session));
-            Some(begun.ok_or_else(|| give_up(ctx, Failure::TransfersFull))?)
+            let begun = state.transfers.begin(client::whose(ctx));
+            Some(begun.ok_or(Failure::TransfersFull)?)
         }
         // A member is many clients, and has seen to their shares.
         Arrival::Peer => None,
@@ -95,24 +92,24 @@ pub(crate) fn begin_transfer(
 }
 
 /// Asks for nothing that could not be passed on.
-fn look_for_room(state: &State, session: &Session, ctx: &mut Exchange) -> pingora::Result<()> {
+fn look_for_room(state: &State, ctx: &Exchange<'_>) -> Result<(), Shut> {
     let transfers = &state.transfers;
     if ctx.transfer.is_some()
         || ctx.arrival == Arrival::Peer
         || transfers.is_roomy()
-        || transfers.has_room(client::whose(&ctx.generation, session))
+        || transfers.has_room(client::whose(ctx))
     {
         return Ok(());
     }
-    Err(give_up(ctx, Failure::TransfersFull))
+    Err(Shut::Over(Failure::TransfersFull))
 }
 
 /// The member whose peer_state counts for the plan, with that and the way to it.
 pub(crate) fn called(
     generation: &Generation,
-    ctx: &Exchange,
-) -> Option<(MemberIndex, Arc<PeerState>, Arc<Upstream>)> {
-    let (member, upstream) = match ctx.plan? {
+    plan: Option<Plan>,
+) -> Option<(MemberIndex, &Arc<PeerState>, &Arc<Upstream>)> {
+    let (member, upstream) = match plan? {
         Plan::Forward(member) | Plan::PeerFallback { peer: member } => {
             (member, generation.upstreams.member(member))
         }
@@ -122,15 +119,11 @@ pub(crate) fn called(
         ),
         Plan::Reject(_) => return None,
     };
-    Some((
-        member,
-        generation.peer_state(member).clone(),
-        upstream.clone(),
-    ))
+    Some((member, generation.peer_state(member), upstream))
 }
 
 /// What is said of a member, or the local replica, that is not to be called.
-fn closed_to_us(generation: &Generation, ctx: &Exchange, member: MemberIndex) -> Failure {
+fn closed_to_us(generation: &Generation, ctx: &Exchange<'_>, member: MemberIndex) -> Failure {
     let members = generation.view.members();
     match ctx.plan {
         Some(Plan::Forward(owner)) if ctx.owner == Some(owner) => Failure::OwnerDown {
@@ -140,26 +133,21 @@ fn closed_to_us(generation: &Generation, ctx: &Exchange, member: MemberIndex) ->
     }
 }
 
-fn load(session: &mut Session) -> Load {
-    if session.is_body_empty() {
-        return Load::Small;
-    }
-    let length = session.req_header().headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        Some(length) if length <= SMALL_BODY => Load::Small,
-        Some(_) | None => Load::Large,
+fn load(body: Body) -> Load {
+    match body {
+        Body::Length(length) if length <= SMALL_BODY => Load::Small,
+        Body::Length(_) | Body::Chunked => Load::Large,
     }
 }
 
 /// Takes a place, or leaves without one when the upstream goes down meanwhile.
 async fn wait_for_place(
     state: &State,
-    session: &mut Session,
-    ctx: &mut Exchange,
+    source: &mut Source<'_>,
+    ctx: &mut Exchange<'_>,
     peer_state: &PeerState,
     member: MemberIndex,
-) -> pingora::Result<()> {
+) -> Result<(), Shut> {
     let access = if ctx.reads {
         Access::Read
     } else {
@@ -179,7 +167,7 @@ async fn wait_for_place(
             let waited = tokio::select! {
                 biased;
                 waited = places.wait(access) => Some(waited),
-                () = client::leaves(state, session) => Some(Err(Failure::ClientGone)),
+                failure = client::leaves(state, source) => Some(Err(failure)),
                 () = goes_down(peer_state) => None,
             };
             drop(waiting);
@@ -187,7 +175,7 @@ async fn wait_for_place(
             let Some(waited) = waited else {
                 return Ok(());
             };
-            waited.map_err(|failure| give_up(ctx, failure))?
+            waited.map_err(Shut::Over)?
         }
     };
     let held = if local {

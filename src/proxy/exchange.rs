@@ -7,6 +7,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::hold::Holding;
 use super::times::Times;
+use crate::http::client::End;
+use crate::http::field::Name;
+use crate::http::request::RequestHead;
 use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
@@ -17,9 +20,15 @@ use crate::observe::traces::Sampled;
 use crate::shard::{Arrival, MemberIndex, Operation, Plan};
 use crate::upstream::{Pass, Permit};
 
-/// The framework's per-request context.
-pub(crate) struct Exchange {
-    /// The configuration that it began under, and keeps to its end.
+/// One request under way.
+pub(crate) struct Exchange<'r> {
+    /// What was asked for.
+    pub request: &'r RequestHead<'r>,
+    /// By whom.
+    pub end: &'r End,
+    /// Whether it shares its connection with others.
+    pub is_http2: bool,
+    /// The configuration that it is planned by.
     pub generation: Arc<Generation>,
     /// Which listener it came in by.
     pub arrival: Arrival,
@@ -41,8 +50,12 @@ pub(crate) struct Exchange {
     pub plan: Option<Plan>,
     /// Whether the operation reads; a write is sent once.
     pub reads: bool,
-    /// Why it went wrong, where that is known better than from the framework's error.
+    /// Whether its upstream was sent nothing of a body yet, so that it may be sent elsewhere.
+    pub is_untouched: bool,
+    /// Why it went wrong.
     pub failure: Option<Failure>,
+    /// More of it than the client is told, for the operator.
+    pub cause: Option<String>,
     /// Its place at its upstream, until that has answered.
     pub permit: Option<(Permit, Option<Held>)>,
     /// Counts its body as on its way; for a client's, its share of all of them.
@@ -53,43 +66,41 @@ pub(crate) struct Exchange {
     pub write: Option<WriteGuard>,
     /// Holds up a drain.
     pub work: Option<TaskTrackerToken>,
-    /// Counts it as in flight.
-    pub in_flight: Option<Held>,
     /// What it waits for.
     pub times: Times,
+    /// Bytes of bodies that went to upstreams and came from them.
+    pub upstream_bytes: (u64, u64),
     /// Second attempts.
     pub retries: u8,
-    /// Set on an error that means: ask the upstream of the changed plan instead.
-    pub elsewhere: bool,
     /// Whether it goes to a second upstream; there is no third.
     pub has_second: bool,
     /// Whether it goes by the other name of the upstream's certificate.
     pub tried_other_name: bool,
-    /// Whether it was sent again to the same one, on a new connection.
-    pub resent: bool,
     /// Whether the answer hands out a sticky cookie.
     pub hand_out_cookie: bool,
-    /// Whether this was a small question of a peer, which nobody logs.
-    pub is_question: bool,
-    /// Whether its end was logged and counted.
-    pub recorded: bool,
     /// Its wait for its owner, while that lasts.
     pub holding: Option<Holding>,
     /// When its time to wait is over, from its first wait on.
     pub held_until: Option<tokio::time::Instant>,
     /// Generations that have ended under it.
     pub superseded: u8,
-    /// Why it could not be sent, though nothing is lost yet.
-    pub unsent: Option<Failure>,
 }
 
-impl Exchange {
-    pub(super) fn new(generation: Arc<Generation>, arrival: Arrival) -> Self {
+impl<'r> Exchange<'r> {
+    pub(super) fn new(
+        request: &'r RequestHead<'r>,
+        end: &'r End,
+        generation: Arc<Generation>,
+        arrival: Arrival,
+    ) -> Self {
         Self {
+            request,
+            end,
+            is_http2: false,
             generation,
             arrival,
             started: Instant::now(),
-            request_id: RequestId::make(),
+            request_id: RequestId::keep_or_make(request.first(Name::RequestId)),
             trace: None,
             sampled: None,
             operation: Operation::Other,
@@ -97,26 +108,23 @@ impl Exchange {
             owner: None,
             plan: None,
             reads: false,
+            is_untouched: true,
             failure: None,
+            cause: None,
             permit: None,
             transfer: None,
             pass: None,
             write: None,
             work: None,
-            in_flight: None,
             times: Times::default(),
+            upstream_bytes: (0, 0),
             retries: 0,
-            elsewhere: false,
             has_second: false,
             tried_other_name: false,
-            resent: false,
             hand_out_cookie: false,
-            is_question: false,
-            recorded: false,
             holding: None,
             held_until: None,
             superseded: 0,
-            unsent: None,
         }
     }
 
@@ -133,12 +141,23 @@ impl Exchange {
         self.tried_other_name = false;
     }
 
-    /// Changes the plan once, for another attempt.
-    pub(super) fn try_elsewhere(&mut self, plan: Plan) {
+    /// Changes the plan, for another attempt.
+    pub(super) fn go_by(&mut self, plan: Plan) {
         self.plan = Some(plan);
-        self.elsewhere = true;
-        self.failure = None;
         self.permit = None;
         self.pass = None;
+    }
+
+    /// What it needed to be served is given back: what comes after that does not count.
+    pub(super) fn give_back(&mut self) {
+        self.permit = None;
+        self.transfer = None;
+        self.pass = None;
+        self.write = None;
+    }
+
+    /// Whether it can be sent again: it reads, and nothing of a body was consumed.
+    pub(super) fn is_untouched_read(&self) -> bool {
+        self.reads && self.is_untouched
     }
 }

@@ -12,11 +12,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::proxy::Session;
 use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::{Exchange, client};
+use crate::http::client::Source;
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
 use crate::member::state::{HeldPlace, State};
@@ -73,7 +73,7 @@ enum DeniedBy {
 
 impl Awaited {
     /// This member cannot be sent the request.
-    pub(crate) fn member(ctx: &Exchange, member: MemberIndex) -> Self {
+    pub(crate) fn member(ctx: &Exchange<'_>, member: MemberIndex) -> Self {
         let called = ctx.owner.unwrap_or(member);
         // A read may go to others too.
         let owner_alone = called == member && !ctx.reads;
@@ -131,8 +131,16 @@ pub(crate) struct Holding {
     end: HoldEnd,
 }
 
+/// The waiting is over, for this reason.
+pub(crate) fn fails(state: &State, ctx: &mut Exchange<'_>, failure: &Failure) {
+    if let (Some(holding), true) = (&mut ctx.holding, failure.is_of_a_lost_client()) {
+        holding.end = HoldEnd::ClientGone;
+    }
+    end(state, ctx);
+}
+
 /// The waiting is over: the request goes, or is answered.
-pub(crate) fn end(state: &State, ctx: &mut Exchange) {
+pub(crate) fn end(state: &State, ctx: &mut Exchange<'_>) {
     let Some(holding) = ctx.holding.take() else {
         return;
     };
@@ -143,9 +151,10 @@ pub(crate) fn end(state: &State, ctx: &mut Exchange) {
         tried,
         ..
     } = holding;
-    drop(place);
     let time = began.elapsed();
+    // Before its place is free: who sees that shall see how it went.
     state.metrics.hold_ends(end, time);
+    drop(place);
     ctx.times.held(time, tried);
 }
 
@@ -155,8 +164,8 @@ pub(crate) fn end(state: &State, ctx: &mut Exchange) {
 /// What is answered: the failure that it waits to be over, or that the client has left.
 pub(crate) async fn wait<'a>(
     state: &'a Arc<State>,
-    session: &mut Session,
-    ctx: &mut Exchange,
+    source: &mut Source<'_>,
+    ctx: &mut Exchange<'_>,
     denied: Denied,
 ) -> Result<Turn<'a>, Failure> {
     let (failure, awaited) = match denied {
@@ -177,7 +186,7 @@ pub(crate) async fn wait<'a>(
         Denied::Wait(failure, awaited) => (failure, awaited),
     };
     if ctx.holding.is_none() {
-        ctx.holding = begin(state, session, ctx);
+        ctx.holding = begin(state, ctx);
     }
     let Some(holding) = &mut ctx.holding else {
         return Err(failure);
@@ -190,9 +199,9 @@ pub(crate) async fn wait<'a>(
             refusal(state).await;
             Err(failure)
         }
-        () = client::leaves(state, session) => {
+        failure = client::leaves(state, source) => {
             holding.end = HoldEnd::ClientGone;
-            Err(Failure::ClientGone)
+            Err(failure)
         }
         turn = change(state, &ctx.generation, awaited) => {
             state.metrics.held_planned();
@@ -234,18 +243,18 @@ pub(crate) async fn look(state: &State) {
 }
 
 /// How much of its time a request that is forwarded may still wait at the owner.
-pub(crate) fn time_left(ctx: &Exchange) -> Duration {
+pub(crate) fn time_left(ctx: &Exchange<'_>) -> Duration {
     ctx.held_until.map_or(ctx.generation.hold.time, |until| {
         until.saturating_duration_since(Instant::now())
     })
 }
 
 /// None if it may not wait at all.
-fn begin(state: &Arc<State>, session: &Session, ctx: &mut Exchange) -> Option<Holding> {
+fn begin(state: &Arc<State>, ctx: &mut Exchange<'_>) -> Option<Holding> {
     ctx.repository.as_ref()?;
     let hold = &ctx.generation.hold;
-    let told = session.req_header().headers.get(wire::HOLD);
-    let told = told.and_then(|told| told.to_str().ok()?.parse().ok());
+    let told = ctx.request.internal(wire::HOLD);
+    let told = told.and_then(|told| str::from_utf8(told).ok()?.parse().ok());
     let time = match ctx.arrival {
         Arrival::Client => hold.time,
         Arrival::Peer => hold.time.min(Duration::from_millis(told.unwrap_or(0))),

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::USER_AGENT;
-use pingora::proxy::Session;
-
 use super::{Exchange, verdict};
 use crate::http::Refused;
+use crate::http::client::Client;
+use crate::http::field::Name;
+use crate::http::request::Version;
 use crate::http::request_id::{SpanId, TraceParent};
 use crate::http::respond::{Failure, Malformed};
 use crate::member::state::State;
@@ -21,33 +21,30 @@ use crate::shard::{Arrival, MemberId, MemberIndex, Operation, Plan};
 const HINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// A request has ended, well or not.
-pub(crate) fn ended(arrival: Arrival, state: &State, session: &Session, ctx: &Exchange) {
+pub(crate) fn ended(state: &State, client: &Client<'_>, ctx: &Exchange<'_>) {
     let end = RequestEnd {
-        arrival,
+        arrival: ctx.arrival,
         operation: ctx.operation,
         plan: if answered_here(ctx) {
             PlanKind::Reject
         } else {
             plan_kind(ctx)
         },
-        status: status(session, ctx),
+        status: status(client.sink.status, ctx),
         total: ctx.started.elapsed(),
-        received: session.body_bytes_read() as u64,
-        sent: session.body_bytes_sent() as u64,
+        received: client.source.received,
+        sent: client.sink.sent,
     };
-    let waits = ctx.times.sum(session.upstream_write_pending_time());
+    let waits = ctx.times.sum();
     if let (Some(tracer), Some(sampled)) = (&state.tracer, ctx.sampled) {
-        tracer.record(sampled, |parent| span(session, ctx, &end, waits, parent));
+        tracer.record(sampled, |parent| span(ctx, &end, waits, parent));
     }
-    count(state, session, ctx, &end, &waits);
-    write(state, session, ctx, &end, &waits);
+    count(state, ctx, &end, &waits);
+    write(state, ctx, &end, &waits);
 }
 
 /// What the client saw; 499 if it was gone, or saw not all of it.
-fn status(session: &Session, ctx: &Exchange) -> u16 {
-    let answered = session
-        .response_written()
-        .map(|response| response.status.as_u16());
+fn status(answered: Option<u16>, ctx: &Exchange<'_>) -> u16 {
     match &ctx.failure {
         Some(failure) if failure.is_of_a_lost_client() => failure.status(),
         failure => answered
@@ -56,15 +53,14 @@ fn status(session: &Session, ctx: &Exchange) -> u16 {
     }
 }
 
-fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
+fn count(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
     let metrics = &state.metrics;
     metrics.request_ends(end);
     let members = &ctx.generation.metrics;
     members.waited(waited_for(ctx), ctx.operation, waits);
     if ctx.times.has_asked() {
         let upstream = verdict::upstream_of(ctx);
-        let written = session.upstream_body_bytes_sent().unwrap_or(0) as u64;
-        let read = session.upstream_body_bytes_received() as u64;
+        let (written, read) = ctx.upstream_bytes;
         metrics.upstream_bytes(upstream, Direction::Sent, written);
         metrics.upstream_bytes(upstream, Direction::Received, read);
     }
@@ -75,7 +71,7 @@ fn count(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, wai
 }
 
 /// For people: which member did what.
-fn show(state: &State, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
+fn show(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
     let members = ctx.generation.view.members();
     let member = waited_for(ctx);
     let recent = &state.metrics.recent;
@@ -101,23 +97,18 @@ fn show(state: &State, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
     }
 }
 
-fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, waits: &Waits) {
-    let request = session.req_header();
-    let digest = session
-        .digest()
-        .and_then(|digest| digest.ssl_digest.as_ref());
+fn write(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
+    let request = ctx.request;
+    let target = request.target();
     let name = |member| &ctx.generation.view.members().get(member).id;
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - end.total,
         request_id: ctx.request_id.as_str(),
         trace_id: ctx.trace.as_ref().map(TraceParent::trace_id),
         arrival: end.arrival,
-        client: session
-            .client_addr()
-            .and_then(|address| address.as_inet())
-            .copied(),
-        method: request.method.as_str(),
-        target: request.raw_path(),
+        client: ctx.end.address,
+        method: request.method().as_str(),
+        target: target.as_bytes(),
         repository: ctx.repository.as_deref(),
         operation: ctx.operation,
         owner: ctx.owner.map(|owner| name(owner).as_str()),
@@ -130,24 +121,17 @@ fn write(state: &State, session: &Session, ctx: &Exchange, end: &RequestEnd, wai
         waits: *waits,
         retries: ctx.retries.into(),
         failure: ctx.failure.as_ref(),
-        http: version(request.version),
-        tls: digest.map(|digest| &*digest.version),
+        http: version(request.version()),
+        tls: ctx.end.tls,
         user_agent: request
-            .headers
-            .get(USER_AGENT)
-            .and_then(|agent| agent.to_str().ok()),
+            .first(Name::UserAgent)
+            .and_then(|agent| str::from_utf8(agent).ok()),
     });
 }
 
-fn span(
-    session: &Session,
-    ctx: &Exchange,
-    end: &RequestEnd,
-    waits: Waits,
-    parent: Option<SpanId>,
-) -> Span {
+fn span(ctx: &Exchange<'_>, end: &RequestEnd, waits: Waits, parent: Option<SpanId>) -> Span {
     let name = |member| &ctx.generation.view.members().get(member).id;
-    let method = session.req_header().method.as_str();
+    let method = ctx.request.method().as_str();
     Span {
         // There is one, since it was sampled.
         trace: ctx.trace.clone().unwrap_or_else(TraceParent::make),
@@ -231,16 +215,16 @@ fn say_what_to_do(arrival: Arrival, state: &State, refused: &Refused<'_>) {
 }
 
 /// Whether no upstream was ever asked.
-fn answered_here(ctx: &Exchange) -> bool {
+fn answered_here(ctx: &Exchange<'_>) -> bool {
     ctx.failure.is_some() && !ctx.times.has_asked()
 }
 
-fn plan_kind(ctx: &Exchange) -> PlanKind {
+fn plan_kind(ctx: &Exchange<'_>) -> PlanKind {
     ctx.plan.as_ref().map_or(PlanKind::Reject, PlanKind::from)
 }
 
 fn upstream_name<'a>(
-    ctx: &Exchange,
+    ctx: &Exchange<'_>,
     name: impl Fn(MemberIndex) -> &'a MemberId,
 ) -> Option<&'a str> {
     if !ctx.times.has_asked() {
@@ -254,7 +238,7 @@ fn upstream_name<'a>(
 }
 
 /// The member whose replica was, or would have been, asked.
-fn waited_for(ctx: &Exchange) -> MemberIndex {
+fn waited_for(ctx: &Exchange<'_>) -> MemberIndex {
     let local = ctx.generation.view.members().local();
     match ctx.plan {
         Some(Plan::Forward(member) | Plan::PeerFallback { peer: member }) => member,
@@ -263,11 +247,10 @@ fn waited_for(ctx: &Exchange) -> MemberIndex {
     }
 }
 
-fn version(version: http::Version) -> &'static str {
+fn version(version: Version) -> &'static str {
     match version {
-        http::Version::HTTP_10 => "HTTP/1.0",
-        http::Version::HTTP_11 => "HTTP/1.1",
-        http::Version::HTTP_2 => "HTTP/2.0",
-        _ => "-",
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2.0",
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::relay::Upload;
 use crate::observe::waits::Waits;
 
 /// The stops of one request.
@@ -26,6 +27,8 @@ struct Attempt {
     invited: Option<Instant>,
     /// The client's body was whole.
     body_ended: Option<Instant>,
+    /// How long the upstream took to take in what there was of it.
+    write_pending: Duration,
     /// The head of the answer came, or it is known that none does.
     answered: Option<Instant>,
 }
@@ -45,20 +48,21 @@ impl Times {
 
     /// What attempts have taken so far.
     pub(super) fn tried(&self) -> Duration {
-        let waits = self.sum(Duration::ZERO);
+        let waits = self.sum();
         waits.queue + waits.connect + waits.replica
     }
 
     /// An upstream is asked, once more perhaps.
     pub(super) fn asks(&mut self, has_body: bool) {
         let now = Instant::now();
-        self.past = self.waits(now, Duration::ZERO);
+        self.past = self.waits(now);
         self.attempt = Some(Attempt {
             began: now,
             has_body,
             connected: None,
             invited: None,
             body_ended: None,
+            write_pending: Duration::ZERO,
             answered: None,
         });
     }
@@ -86,10 +90,11 @@ impl Times {
         }
     }
 
-    /// All of the body is here.
-    pub(super) fn body_ended(&mut self) {
+    /// So far the body has been sent.
+    pub(super) fn sent(&mut self, upload: &Upload) {
         if let Some(attempt) = &mut self.attempt {
-            attempt.body_ended.get_or_insert_with(Instant::now);
+            attempt.body_ended = upload.ended();
+            attempt.write_pending = upload.progress().pending();
         }
     }
 
@@ -100,12 +105,12 @@ impl Times {
         }
     }
 
-    /// The sum, with what the upstream of the last attempt took its time to take in.
-    pub(super) fn sum(&self, write_pending: Duration) -> Waits {
-        self.waits(Instant::now(), write_pending)
+    /// The sum.
+    pub(super) fn sum(&self) -> Waits {
+        self.waits(Instant::now())
     }
 
-    fn waits(&self, now: Instant, write_pending: Duration) -> Waits {
+    fn waits(&self, now: Instant) -> Waits {
         let mut waits = self.past;
         let Some(attempt) = &self.attempt else {
             return waits;
@@ -120,7 +125,7 @@ impl Times {
             let from = attempt.invited.map_or(connected, |at| at.max(connected));
             let to = attempt.body_ended.map_or(end, |at| at.min(end));
             let open = to.saturating_duration_since(from);
-            open.saturating_sub(write_pending)
+            open.saturating_sub(attempt.write_pending)
         } else {
             Duration::ZERO
         };
@@ -141,6 +146,7 @@ mod tests {
         began: Instant,
         has_body: bool,
         [connected, invited, body_ended, answered]: [Option<u32>; 4],
+        pending: u32,
     ) -> Times {
         let at = |seconds: Option<u32>| Some(began + seconds? * SECOND);
         Times {
@@ -151,6 +157,7 @@ mod tests {
                 connected: at(connected),
                 invited: at(invited),
                 body_ended: at(body_ended),
+                write_pending: pending * SECOND,
                 answered: at(answered),
             }),
         }
@@ -179,8 +186,8 @@ mod tests {
     fn each_second_is_booked_to_whom_it_was_waited_for() {
         let began = Instant::now();
         for (name, has_body, stops, pending, expected) in CASES {
-            let times = attempt(began, has_body, stops);
-            let waits = times.waits(began + 9 * SECOND, pending * SECOND);
+            let times = attempt(began, has_body, stops, pending);
+            let waits = times.waits(began + 9 * SECOND);
             let told = [waits.connect, waits.client, waits.replica];
             assert_eq!(told, expected.map(|seconds| seconds * SECOND), "{name}");
         }
@@ -189,13 +196,13 @@ mod tests {
     #[test]
     fn attempts_add_up() {
         let began = Instant::now();
-        let mut times = attempt(began, false, [Some(0), None, Some(0), Some(3)]);
+        let mut times = attempt(began, false, [Some(0), None, Some(0), Some(3)], 0);
         times.queued(SECOND);
         times.held(3 * SECOND, times.tried() - SECOND);
         times.asks(false);
         times.connected(true);
         times.answered();
-        let waits = times.sum(Duration::ZERO);
+        let waits = times.sum();
         assert_eq!((waits.queue, waits.hold), (SECOND, 2 * SECOND));
         assert_eq!(waits.connect, Duration::ZERO, "a pooled connection");
         assert!(waits.replica >= 3 * SECOND && waits.replica < 4 * SECOND);

@@ -3,21 +3,29 @@
 //! Two rules hold whatever happens: a request that may write is sent once, and a request is sent
 //! to at most two upstreams.
 
-use http::StatusCode;
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
-
-use super::{Exchange, circuit, failure, give_up};
+use super::{Exchange, circuit};
 use crate::http::respond::Failure;
-use crate::member::state::State;
+use crate::http::response::ResponseHead;
 use crate::observe::metrics::Upstream;
 use crate::peers::wire;
 use crate::shard::{self, MemberIndex, Plan};
+use crate::upstream::{ConnectError, Route};
+
+/// Why an attempt has not led to an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Setback {
+    /// It goes by a changed plan, or by another name, at once.
+    Elsewhere,
+    /// It goes the same way again, over a new connection.
+    Again,
+    /// Nothing of it is lost, and it may wait and be planned anew.
+    Unsent(Failure),
+    /// It is over.
+    Over(Failure),
+}
 
 /// Whom the plan calls.
-pub(crate) fn upstream_of(ctx: &Exchange) -> Upstream {
+pub(crate) fn upstream_of(ctx: &Exchange<'_>) -> Upstream {
     match ctx.plan {
         Some(Plan::Forward(_) | Plan::PeerFallback { .. }) => Upstream::Peer,
         Some(Plan::Local | Plan::Fallback { .. } | Plan::Spread { .. } | Plan::Reject(_))
@@ -31,176 +39,116 @@ pub(crate) fn upstream_of(ctx: &Exchange) -> Upstream {
 /// When the response must not go downstream: because the peer is not the owner after all, or
 /// because the request goes elsewhere.
 pub(crate) fn on_response(
-    session: &Session,
-    response: &mut ResponseHeader,
-    ctx: &mut Exchange,
-) -> pingora::Result<()> {
-    let reason = response.remove_header(wire::REJECT);
+    response: &ResponseHead<'_>,
+    ctx: &mut Exchange<'_>,
+) -> Result<(), Setback> {
+    let status = response.status();
+    let reason = response.internal(wire::REJECT);
     let rejected = reason.is_some();
-    response.remove_header(wire::VIEW);
     let goes_on = match ctx.plan {
-        Some(Plan::Forward(owner))
-            if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
-        {
+        Some(Plan::Forward(owner)) if rejected && status == 421 => {
             let id = ctx.generation.view.members().get(owner).id.clone();
             let failure = Failure::PeerMisdirected { owner: id };
             // A read would wait here for a dispute that may never end: only writes look at its age.
             return Err(if ctx.reads {
-                give_up(ctx, failure)
+                Setback::Over(failure)
             } else {
-                turned_away(session, ctx, owner, failure)
+                turned_away(ctx, owner, failure)
             });
         }
         // A member of a release that knows no stand-ins.
-        Some(Plan::PeerFallback { .. })
-            if rejected && response.status == StatusCode::MISDIRECTED_REQUEST =>
-        {
-            return Err(give_up(ctx, Failure::ReplicaDown));
+        Some(Plan::PeerFallback { .. }) if rejected && status == 421 => {
+            return Err(Setback::Over(Failure::ReplicaDown));
         }
         // The peer itself answers, for a replica that does not.
-        Some(Plan::Forward(_)) => rejected && response.status.is_server_error(),
+        Some(Plan::Forward(_)) => rejected && (500..=599).contains(&status),
         // Storage is shared, but a replica may have cached that the blob was not there.
-        Some(Plan::Spread { .. }) => response.status == StatusCode::NOT_FOUND,
+        Some(Plan::Spread { .. }) => status == 404,
         Some(Plan::Local | Plan::Fallback { .. } | Plan::PeerFallback { .. } | Plan::Reject(_))
         | None => false,
     };
-    if goes_on && try_second(session, ctx) {
-        let mut error = Error::new(ErrorType::Custom("to be asked elsewhere"));
-        error.set_retry(true);
-        return Err(error);
+    if goes_on && divert(ctx) {
+        return Err(Setback::Elsewhere);
     }
     if let (Some(Plan::Forward(owner)), Some(reason)) = (ctx.plan, reason)
-        && reason == Failure::Draining.reason()
-        && session.body_bytes_read() == 0
+        && reason == Failure::Draining.reason().as_bytes()
+        && ctx.is_untouched
     {
         let id = ctx.generation.view.members().get(owner).id.clone();
         let failure = Failure::OwnerDown { owner: id };
-        return Err(turned_away(session, ctx, owner, failure));
+        return Err(turned_away(ctx, owner, failure));
     }
     Ok(())
 }
 
 /// The peer has changed, and we do not know it yet: it is asked at once. It has done nothing with the
 /// request, which may therefore wait, if nothing of its body is gone.
-fn turned_away(
-    session: &Session,
-    ctx: &mut Exchange,
-    peer: MemberIndex,
-    failure: Failure,
-) -> Box<Error> {
+fn turned_away(ctx: &Exchange<'_>, peer: MemberIndex, failure: Failure) -> Setback {
     ctx.generation.peer_state(peer).wake();
-    if session.body_bytes_read() > 0 {
-        return give_up(ctx, failure);
+    if ctx.is_untouched {
+        Setback::Unsent(failure)
+    } else {
+        Setback::Over(failure)
     }
-    ctx.unsent = Some(failure);
-    let mut error = Error::new(ErrorType::Custom("turned away"));
-    error.set_retry(true);
-    error
 }
 
 /// No connection, so nothing was sent: a read may still be served by another replica.
 pub(crate) fn on_connect_error(
-    session: &Session,
-    peer: &HttpPeer,
-    ctx: &mut Exchange,
-    mut error: Box<Error>,
-) -> Box<Error> {
-    circuit::failed(ctx, &error);
-    let mut retry = try_second(session, ctx) || try_other_name(session, peer, ctx, &error);
-    if !retry && session.body_bytes_read() == 0 {
-        // It waits, if it may, before the next attempt.
-        ctx.unsent = waits_after(&failure::classify(&error));
-        retry = ctx.unsent.is_some();
+    route: &Route,
+    ctx: &mut Exchange<'_>,
+    error: &ConnectError,
+) -> Setback {
+    let failure = match error {
+        ConnectError::Refused(_) | ConnectError::Failed(_) => Failure::UpstreamRefused,
+        ConnectError::TimedOut => Failure::UpstreamConnectTimeout,
+        ConnectError::Tls(_) => Failure::UpstreamTls,
+    };
+    circuit::failed(ctx, &failure);
+    if divert(ctx) || try_other_name(route, ctx, error) {
+        return Setback::Elsewhere;
     }
-    error.set_retry(retry);
-    error
-}
-
-/// The connection broke. A read that went into a pooled connection which the upstream was just
-/// closing is sent again; another read may be served by another replica.
-pub(crate) fn on_error(
-    state: &State,
-    session: &mut Session,
-    ctx: &mut Exchange,
-    mut error: Box<Error>,
-    reused: bool,
-) -> Box<Error> {
-    if ctx.elsewhere {
-        error.set_retry(true);
-        return error;
-    }
-    if let Some(unsent) = ctx.unsent.take() {
-        let untouched = session.body_bytes_read() == 0;
-        let kept = if untouched {
-            &mut ctx.unsent
-        } else {
-            &mut ctx.failure
-        };
-        *kept = Some(unsent);
-        error.set_retry(untouched);
-        return error;
-    }
-    if *error.esource() != ErrorSource::Upstream || ctx.failure.is_some() {
-        error.set_retry(false);
-        ctx.failure.get_or_insert_with(|| failure::classify(&error));
-        return error;
-    }
-    if *error.etype() == ErrorType::ReadTimedout && !session.as_downstream_mut().is_body_done() {
-        // The upstream has taken all there was, and can only wait for the rest. Over HTTP/2 nobody
-        // else has noticed; nothing is wrong with the upstream.
-        error.set_retry(false);
-        ctx.failure = Some(Failure::BodyTimeout);
-        return error;
-    }
-    let was_closing = reused && !ctx.resent && !failure::is_timeout(&error);
-    if was_closing && is_untouched_read(session, ctx) && session.response_written().is_none() {
-        error.retry.decide_reuse(reused);
+    // It waits, if it may, before the next attempt: such failures end when the other side is back.
+    if failure == Failure::UpstreamTls {
+        Setback::Over(failure)
     } else {
-        error.set_retry(false);
+        Setback::Unsent(failure)
     }
-    if error.retry() {
-        // The place and the leave are still good.
-        ctx.resent = true;
-        ctx.retries += 1;
-        state.metrics.retry(upstream_of(ctx));
-        return error;
+}
+
+/// The upstream broke off, or was silent, before the head of its answer. A read that went into a pooled
+/// connection which the upstream was just closing is sent again; another read may be served by another
+/// replica.
+pub(crate) fn on_no_answer(ctx: &mut Exchange<'_>, failure: Failure, was_pooled: bool) -> Setback {
+    let was_closing = was_pooled && failure == Failure::UpstreamReset;
+    if was_closing && ctx.is_untouched_read() {
+        return Setback::Again;
     }
-    circuit::failed(ctx, &error);
-    if session.response_written().is_none() && try_second(session, ctx) {
-        error.set_retry(true);
+    circuit::failed(ctx, &failure);
+    if divert(ctx) {
+        Setback::Elsewhere
     } else {
-        ctx.failure = Some(failure::classify(&error));
+        Setback::Over(failure)
     }
-    error
 }
 
-/// The upstream is not to be called at all: a read goes to the next at once, and once only, since
-/// that one may not be callable either. Says whether it does.
-pub(crate) fn divert(session: &Session, ctx: &mut Exchange) -> bool {
-    let second = second(session, ctx);
-    if second.is_some() {
-        ctx.plan = second;
-        ctx.has_second = true;
-    }
-    second.is_some()
-}
-
-fn try_second(session: &Session, ctx: &mut Exchange) -> bool {
-    let second = second(session, ctx);
-    if let Some(plan) = second {
-        ctx.try_elsewhere(plan);
-        ctx.has_second = true;
-    }
-    second.is_some()
+/// A read goes to the next upstream at once, and once only, since that one may not be callable either.
+/// Says whether it does.
+pub(crate) fn divert(ctx: &mut Exchange<'_>) -> bool {
+    let Some(plan) = second(ctx) else {
+        return false;
+    };
+    ctx.go_by(plan);
+    ctx.has_second = true;
+    true
 }
 
 /// Whether somebody else would serve it.
-pub(crate) fn has_second(session: &Session, ctx: &Exchange) -> bool {
-    second(session, ctx).is_some()
+pub(crate) fn has_second(ctx: &Exchange<'_>) -> bool {
+    second(ctx).is_some()
 }
 
-fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
-    if ctx.has_second || !is_untouched_read(session, ctx) {
+fn second(ctx: &Exchange<'_>) -> Option<Plan> {
+    if ctx.has_second || !ctx.is_untouched_read() {
         return None;
     }
     let generation = &ctx.generation;
@@ -216,34 +164,16 @@ fn second(session: &Session, ctx: &Exchange) -> Option<Plan> {
 }
 
 /// A certificate may carry the other of the member's two names.
-fn try_other_name(session: &Session, peer: &HttpPeer, ctx: &mut Exchange, error: &Error) -> bool {
-    let failed = matches!(error.etype(), ErrorType::TLSHandshakeFailure);
-    let untouched = session.body_bytes_read() == 0 && !ctx.tried_other_name;
-    let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && untouched) else {
+fn try_other_name(route: &Route, ctx: &mut Exchange<'_>, error: &ConnectError) -> bool {
+    let failed = matches!(error, ConnectError::Tls(_)) && !ctx.tried_other_name;
+    let (Some(plan @ Plan::Forward(member)), true) = (ctx.plan, failed && ctx.is_untouched) else {
         return false;
     };
-    let tries = ctx
-        .generation
-        .upstreams
-        .member(member)
-        .expect_other_name(peer);
+    let upstream = ctx.generation.upstreams.member(member);
+    let tries = upstream.expect_other_name_on(route);
     if tries.is_ok() {
-        ctx.try_elsewhere(plan);
+        ctx.go_by(plan);
         ctx.tried_other_name = true;
     }
     tries.is_ok()
-}
-
-/// Failures to connect that end when the other side is back.
-fn waits_after(failure: &Failure) -> Option<Failure> {
-    matches!(
-        failure,
-        Failure::UpstreamRefused | Failure::UpstreamConnectTimeout
-    )
-    .then(|| failure.clone())
-}
-
-/// Whether the request can be sent again: it reads, and nothing of a body was consumed.
-fn is_untouched_read(session: &Session, ctx: &Exchange) -> bool {
-    ctx.reads && session.body_bytes_read() == 0
 }

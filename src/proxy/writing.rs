@@ -15,7 +15,7 @@ use crate::shard::{Plan, Repository};
 ///
 /// # Errors
 /// What is to be answered instead, unless waiting helps.
-pub(crate) fn admit(state: &State, ctx: &mut Exchange) -> Result<(), Denied> {
+pub(crate) fn admit(state: &State, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
     let (false, Some(name)) = (ctx.reads, ctx.repository.clone()) else {
         return Ok(());
     };

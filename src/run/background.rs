@@ -23,6 +23,8 @@ use crate::upstream::resolve;
 const TICKS: u32 = 16;
 const SHORTEST_TICK: Duration = Duration::from_millis(20);
 const LONGEST_TICK: Duration = Duration::from_secs(1);
+/// How often idle connections to upstreams are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// What the work of every generation needs.
 pub(super) struct Background {
@@ -50,6 +52,7 @@ impl Background {
         self.keep_addresses(&mut tasks, generation);
         self.tick(&mut tasks, generation.aftermath());
         self.watch_health(&mut tasks, generation);
+        self.sweep(&mut tasks);
         let (state, certificates) = (self.state.clone(), self.certificates.clone());
         let alarm = self.state.alarm();
         let (files, in_use) = (generation.tls_files.clone(), certificates.in_use());
@@ -74,6 +77,17 @@ impl Background {
             loop {
                 ticks.tick().await;
                 state.step(Event::Tick);
+            }
+        });
+    }
+
+    fn sweep(&self, tasks: &mut JoinSet<()>) {
+        let (trust, alarm) = (self.certificates.trust().clone(), self.state.alarm());
+        tasks.spawn(async move {
+            let _alarm = alarm;
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                trust.sweep();
             }
         });
     }

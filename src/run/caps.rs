@@ -90,6 +90,11 @@ impl Open {
 }
 
 impl Place {
+    /// Whether it is known whom it counts for.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// Counts it for this client from now on, if it may have one more.
     pub(crate) fn count_for(&mut self, client: IpAddr) -> Option<()> {
         let client = customer(client);

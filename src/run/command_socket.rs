@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
-use pingora::apps::http_app::HttpServer;
-use pingora::protocols::l4::stream::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::http::Gate;
+use crate::http::client::End;
+use crate::http::wire::Wire;
 use crate::operate::serve::AdminApp;
 
 /// Where a service belongs that is started by the system.
@@ -97,7 +97,7 @@ impl CommandSocket {
     }
 
     /// Serves commands for ever.
-    pub(super) async fn serve(self, gate: Gate<HttpServer<AdminApp>>, shutdown: ShutdownWatch) {
+    pub(super) async fn serve(self, gate: Gate<AdminApp>, shutdown: ShutdownWatch) {
         let Self { listener, file } = self;
         let (gate, places) = (Arc::new(gate), Arc::new(Semaphore::new(CONNECTIONS)));
         loop {
@@ -119,8 +119,9 @@ impl CommandSocket {
                 let _place = place;
                 // HTTP/1, which is not cut for abuse.
                 let deadline = Instant::now() + gate.limits().request_header;
-                let stream = Box::new(Stream::from(stream));
-                let _ = gate.serve(stream, deadline, &shutdown).await;
+                let _ = gate
+                    .serve(Wire::Unix(stream), End::default(), deadline, &shutdown)
+                    .await;
             });
         }
     }

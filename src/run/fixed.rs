@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::config::{ClusterTls, Config, Listen, Log, Telemetry};
+use crate::config::{ClusterTls, Config, Listen, Log, Telemetry, Threads};
 use crate::shard::MemberId;
 
 /// What this member was started with, and keeps.
 pub(super) struct Fixed {
     member: MemberId,
     listen: Listen,
+    threads: Threads,
     mutual: bool,
     log: Log,
     telemetry: Telemetry,
@@ -21,6 +22,7 @@ impl Fixed {
         Self {
             member: members.get(members.local()).id.clone(),
             listen: config.listen.clone(),
+            threads: config.threads,
             mutual: is_mutual(config),
             log: config.log.clone(),
             telemetry: config.telemetry.clone(),
@@ -76,6 +78,7 @@ impl Fixed {
                 "listen.admin.socket",
                 admin.socket != self.listen.admin.socket,
             ),
+            ("threads", config.threads != self.threads),
             ("log", config.log != self.log),
             ("telemetry", config.telemetry != self.telemetry),
             ("cluster.state", config.state != self.state),

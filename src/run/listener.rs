@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
-use pingora::apps::HttpServerApp;
-use pingora::listeners::tls::Acceptor;
-use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use super::caps::{Caps, Place};
 use super::handshakes::Handshakes;
 use super::introduction::{self, Fault};
-use crate::http::proxy_protocol::{self, Source};
+use super::workers::Handout;
+use crate::http::client::End;
+use crate::http::proxy_protocol::Source;
 use crate::http::respond::Failure;
-use crate::http::{Abuse, Gate};
+use crate::http::wire::{ReadAhead, Wire};
+use crate::http::{Abuse, Gate, Serve};
 use crate::member::state::State;
 use crate::observe::metrics::{self, Refusal};
 
@@ -46,38 +46,22 @@ pub(crate) struct ListenerService<A> {
     /// Serves the connections: each by the gate that stood here when it was accepted.
     pub gate: ArcSwap<Gate<A>>,
     /// TLS, where this listener speaks it.
-    pub tls: Option<Acceptor>,
-    /// Whose connections begin with a PROXY header; nobody's where it is not spoken.
-    pub introducers: ArcSwap<Vec<IpNet>>,
+    pub tls: Option<TlsAcceptor>,
     /// Places for TLS handshakes under way.
     pub handshakes: Handshakes,
     /// Counts connections.
     pub caps: Arc<Caps>,
+    /// The threads that serve them; none where they are served on the runtime that accepts them.
+    pub handout: Option<Handout>,
     /// For the metrics.
     pub state: Arc<State>,
     /// Every connection's task, for the drain.
     pub tasks: TaskTracker,
 }
 
-/// The other end of a connection.
-#[derive(Clone, Copy)]
-struct End {
-    address: SocketAddr,
-    /// Whether the address is a proxy's, and the connection somebody's whom that does not know.
-    is_unknown: bool,
-}
-
-impl End {
-    fn of(address: SocketAddr) -> Self {
-        Self {
-            address,
-            is_unknown: false,
-        }
-    }
-}
-
 /// Binds a listening address with `SO_REUSEADDR`, so that a restart need not wait for old
-/// connections to be forgotten.
+/// connections to be forgotten. Not with `SO_REUSEPORT`: two processes would share the address, and
+/// neither would know.
 ///
 /// # Errors
 /// Those of the operating system.
@@ -98,7 +82,7 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Connections that the kernel holds for us; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
+impl<A: Serve> ListenerService<A> {
     /// Accepts until the shutdown begins.
     pub(crate) async fn open(self: Arc<Self>, tcp: TcpListener, mut shutdown: ShutdownWatch) {
         let _alarm = self.state.alarm();
@@ -145,37 +129,67 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
                 return;
             }
         };
-        let is_introduced = self.introduces(address.ip());
         // Only the header says whom such a connection counts for.
-        let client = (!is_introduced).then(|| address.ip());
+        let client = (!self.introduces(address.ip())).then(|| address.ip());
         let Some(place) = self.caps.take(client) else {
             return self.turn_away(stream, telling);
         };
+        // From this runtime to that of its worker.
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let here = Handle::current();
+        let (worker, counted) = match self.handout.as_ref().and_then(Handout::next) {
+            Some((worker, counted)) => (worker, Some(counted)),
+            None => (&here, None),
+        };
         let (door, telling, shutdown) = (self.clone(), telling.clone(), shutdown.clone());
-        self.tasks.spawn(async move {
+        let served = async move {
+            let _counted = counted;
             let _open = door.state.metrics.connection_opens(door.listener);
-            let gate = door.gate.load_full();
-            let deadline = Instant::now() + gate.limits().request_header;
-            let (mut stream, mut place) = (stream, place);
-            let mut end = End::of(address);
-            if is_introduced {
-                match door.introduction(&mut stream, address, deadline).await {
-                    Some(introduced) => end = introduced,
-                    None => return,
-                }
-                if place.count_for(end.address.ip()).is_none() {
-                    drop(place);
-                    return door.turn_away(stream, &telling);
-                }
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                door.serve((stream, address), place, &telling, &shutdown)
+                    .await;
             }
-            let _place: Place = place;
-            if let Some(stream) = door.handshake(stream, end, deadline).await
-                && let Some(cut) = gate.serve(stream, deadline, &shutdown).await
-            {
-                door.report(&cut.abuse, end.address);
-                cut.close().await;
+        };
+        self.tasks.spawn_on(served, worker);
+    }
+
+    /// Serves one connection to its end.
+    async fn serve(
+        &self,
+        (mut stream, address): (TcpStream, SocketAddr),
+        mut place: Place,
+        telling: &Arc<Semaphore>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let gate = self.gate.load_full();
+        let deadline = Instant::now() + gate.limits().request_header;
+        let mut source = Source::Client(address);
+        if !place.is_counted() {
+            match self.introduction(&mut stream, address, deadline).await {
+                Some(introduced) => source = introduced,
+                None => return,
             }
-        });
+            if place.count_for(address_of(source, address).ip()).is_none() {
+                drop(place);
+                return self.turn_away(stream, telling);
+            }
+        }
+        let _place = place;
+        let client = address_of(source, address);
+        let end = End {
+            address: Some(client),
+            local: stream.local_addr().ok(),
+            tls: None,
+            is_unknown: source == Source::Unknown,
+        };
+        if let Some((wire, end)) = self.handshake(stream, end, deadline).await
+            && let Some(cut) = gate.serve(wire, end, deadline, shutdown).await
+        {
+            self.report(&cut.abuse, client);
+            cut.close().await;
+        }
     }
 
     /// Closes a connection that there is no place for. Some of them are told why.
@@ -191,11 +205,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
 
     /// Whether connections from this address begin with a PROXY header.
     fn introduces(&self, address: IpAddr) -> bool {
-        let introducers = self.introducers.load();
-        !introducers.is_empty() && {
-            let address = address.to_canonical();
-            introducers.iter().any(|net| net.contains(&address))
-        }
+        self.listener == metrics::Listener::Clients && self.state.generation().introduces(address)
     }
 
     /// Whose connection this is, as the proxy at its other end says.
@@ -204,17 +214,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
         tcp: &mut TcpStream,
         proxy: SocketAddr,
         deadline: Instant,
-    ) -> Option<End> {
+    ) -> Option<Source> {
         let told = tokio::time::timeout_at(deadline, introduction::source(tcp)).await;
         let fault = match told.unwrap_or(Err(Fault::Late)) {
-            Ok(Source::Client(client)) => return Some(End::of(client)),
-            Ok(Source::Proxy) => return Some(End::of(proxy)),
-            Ok(Source::Unknown) => {
-                return Some(End {
-                    is_unknown: true,
-                    ..End::of(proxy)
-                });
-            }
+            Ok(source) => return Some(source),
             Err(fault) => fault,
         };
         // A check that only connects is no mistake.
@@ -239,29 +242,38 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
             .connection_refused(self.listener, Refusal::Abuse);
     }
 
-    async fn handshake(&self, tcp: TcpStream, client: End, deadline: Instant) -> Option<Stream> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        mut end: End,
+        deadline: Instant,
+    ) -> Option<(Wire, End)> {
         // Small answers must not wait for an acknowledgement of the ones before.
         let _ = tcp.set_nodelay(true);
         let Some(acceptor) = &self.tls else {
-            return Some(Box::new(framed(tcp, client)));
+            return Some((Wire::Tcp(tcp), end));
         };
-        let end = match self.listener {
+        let spare = match self.listener {
             metrics::Listener::Peers => tcp.as_fd().try_clone_to_owned().ok(),
             metrics::Listener::Clients | metrics::Listener::Admin => None,
         };
-        let shaken = tokio::time::timeout_at(deadline, async {
+        // In a box: the connection will be served much longer than shaken hands with.
+        let shaken = Box::pin(tokio::time::timeout_at(deadline, async {
             // Who has not said anything yet takes no place from those who have.
             let _ = tcp.peek(&mut [0]).await;
-            let handshake = acceptor.tls_handshake(framed(tcp, client));
+            let handshake = acceptor.accept(ReadAhead::new(tcp));
             self.handshakes.shake(handshake).await
-        });
+        }));
         let why = match shaken.await {
-            Ok(Some(Ok(stream))) => return Some(Box::new(stream)),
+            Ok(Some(Ok(tls))) => {
+                end.tls = version_of(tls.get_ref().1);
+                return Some((Wire::Server(Box::new(tls)), end));
+            }
             Ok(Some(Err(error))) => {
-                tracing::debug!(%error, client = %client.address, "handshake failed");
-                let why = refusal_of(&error.to_string());
-                if let (Refusal::NotMember, Some(end)) = (why, end) {
-                    leave_time_to_read(end).await;
+                tracing::debug!(%error, client = ?end.address, "handshake failed");
+                let why = refusal_of(&error);
+                if let (Refusal::NotMember, Some(spare)) = (why, spare) {
+                    leave_time_to_read(spare).await;
                 }
                 why
             }
@@ -272,16 +284,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> ListenerService<A> {
     }
 }
 
-/// A connection as the framework has them.
-fn framed(tcp: TcpStream, client: End) -> L4Stream {
-    let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-    let _ = digest.peer_addr.set(Some(client.address.into()));
-    if client.is_unknown {
-        proxy_protocol::mark_unknown(&digest);
+/// The address that a connection counts for.
+fn address_of(source: Source, proxy: SocketAddr) -> SocketAddr {
+    match source {
+        Source::Client(client) => client,
+        Source::Proxy | Source::Unknown => proxy,
     }
-    let mut stream = L4Stream::from(tcp);
-    stream.set_socket_digest(digest);
-    stream
+}
+
+/// As it is logged.
+fn version_of(connection: &rustls::ServerConnection) -> Option<&'static str> {
+    connection.protocol_version()?.as_str()
 }
 
 /// Keeps a connection for a moment longer than the handshake that failed on it. A member that is
@@ -301,8 +314,8 @@ async fn leave_time_to_read(end: OwnedFd) {
 }
 
 /// rustls tells a certificate that names nobody apart from one that is not valid at all.
-fn refusal_of(error: &str) -> Refusal {
-    if error.contains("ApplicationVerificationFailure") {
+fn refusal_of(error: &std::io::Error) -> Refusal {
+    if error.to_string().contains("ApplicationVerificationFailure") {
         Refusal::NotMember
     } else {
         Refusal::Tls
@@ -311,7 +324,7 @@ fn refusal_of(error: &str) -> Refusal {
 
 /// A plain connection beyond the cap is told so before it is closed.
 async fn tell_full(tcp: TcpStream, _turn: tokio::sync::OwnedSemaphorePermit) {
-    let mut stream: Stream = Box::new(L4Stream::from(tcp));
+    let mut wire = Wire::Tcp(tcp);
     let id = crate::http::request_id::RequestId::make();
-    crate::http::answer(&mut stream, &Failure::ConnectionsFull, id.as_str(), false).await;
+    crate::http::answer(&mut wire, &Failure::ConnectionsFull, id.as_str(), false).await;
 }

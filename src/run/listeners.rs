@@ -5,41 +5,33 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pingora::apps::HttpServerApp;
-use pingora::apps::http_app::HttpServer;
-use pingora::listeners::tls::Acceptor;
 use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-use super::app::ProxyApp;
 use super::caps::Caps;
 use super::command_socket::CommandSocket;
 use super::handshakes::Handshakes;
 use super::listener::{ListenerService, bind};
 use super::observe::Observer;
+use super::workers::{Crew, Handout};
 use super::{Addresses, StartError};
 use crate::config::{AdminListener, Limits, Listen, Timeouts};
 use crate::http::head::HeadLimits;
-use crate::http::{Gate, GateLimits, Refused, Tempo};
+use crate::http::{Gate, GateLimits, Http2Limits, Serve, Tempo};
 use crate::member::generation::Generation;
 use crate::member::state::State;
 use crate::observe::metrics::Listener;
-use crate::operate::serve::AdminApp;
+use crate::operate::serve::{AdminApp, OnRefused};
 use crate::operate::status::CommandStatus;
-use crate::proxy::{self, Proxy};
+use crate::proxy::Proxy;
 use crate::shard::Arrival;
 
-/// Connections to upstreams that are kept for reuse, over all of them.
-const POOL: usize = 1024;
-/// Attempts per request as the framework counts them. Not limited here: a request that waits for its
-/// owner tries again until its time is over, and anything else is tried again once
-/// (`crate::proxy::verdict`).
-const ATTEMPTS: usize = usize::MAX;
 /// At most so many header fields does a member add to what a client sent (`crate::proxy::headers`,
 /// `crate::peers::wire`), each of at most so many bytes.
 const ADDED_FIELDS: usize = 16;
@@ -57,8 +49,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
-        let bind = |listener, address| {
+    /// Connections are accepted on worker threads, since a scrape or a reload is to keep none waiting,
+    /// those of clients and of peers on two of them, if there are two.
+    pub(super) fn bind(listen: &Listen, crew: &Crew) -> Result<Self, StartError> {
+        let bind = |listener, address, on: &Handle| {
+            let _on = on.enter();
             bind(address).map_err(|error| StartError::Bind {
                 listener,
                 address,
@@ -66,10 +61,18 @@ impl Sockets {
             })
         };
         let (clients, peers) = (
-            bind("clients", listen.clients.address)?,
-            bind("peers", listen.peers.address)?,
+            bind(
+                "clients",
+                listen.clients.address,
+                crew.acceptor(Listener::Clients),
+            )?,
+            bind(
+                "peers",
+                listen.peers.address,
+                crew.acceptor(Listener::Peers),
+            )?,
         );
-        let admin = bind("admin", listen.admin.address)?;
+        let admin = bind("admin", listen.admin.address, &Handle::current())?;
         let commands = command_socket(&listen.admin, &admin)?;
         Ok(Self {
             clients,
@@ -137,8 +140,8 @@ pub(super) struct Listeners<'a> {
     pub(super) state: &'a Arc<State>,
     pub(super) limits: &'a Limits,
     pub(super) timeouts: &'a Timeouts,
-    pub(super) authority_file: Option<String>,
     pub(super) tasks: &'a Tasks,
+    pub(super) crew: &'a Crew,
 }
 
 /// The connections of each listener, as tasks that a drain waits for.
@@ -156,9 +159,9 @@ pub(super) struct Closing<'a> {
 
 /// The listeners at work.
 pub(super) struct OpenListeners {
-    clients: Arc<ListenerService<ProxyApp>>,
-    peers: Arc<ListenerService<ProxyApp>>,
-    admin: Arc<ListenerService<HttpServer<AdminApp>>>,
+    clients: Arc<ListenerService<Proxy>>,
+    peers: Arc<ListenerService<Proxy>>,
+    admin: Arc<ListenerService<AdminApp>>,
 }
 
 impl Listeners<'_> {
@@ -170,17 +173,18 @@ impl Listeners<'_> {
         (client_tls, peer_tls): (Option<Arc<ServerConfig>>, Option<Arc<ServerConfig>>),
         observer: Arc<Observer>,
         closing: &Closing<'_>,
-    ) -> OpenListeners {
-        let clients = self.proxy_door(Arrival::Client, Listener::Clients, client_tls);
-        background.spawn(
-            clients
-                .clone()
-                .open(sockets.clients, closing.clients.clone()),
-        );
-        let peers = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls);
-        background.spawn(peers.clone().open(sockets.peers, closing.peers.clone()));
+    ) -> Result<OpenListeners, StartError> {
+        let clients = self.proxy_door(Arrival::Client, Listener::Clients, client_tls)?;
+        let peers = self.proxy_door(Arrival::Peer, Listener::Peers, peer_tls)?;
+        for (door, socket, closing) in [
+            (&clients, sockets.clients, closing.clients),
+            (&peers, sockets.peers, closing.peers),
+        ] {
+            let accepting = door.clone().open(socket, closing.clone());
+            background.spawn_on(accepting, self.crew.acceptor(door.listener));
+        }
         if let Ok(socket) = sockets.commands {
-            let gate = self.admin_gate(AdminApp::commanding(observer.clone()));
+            let gate = self.admin_gate(AdminApp::commanding(observer.clone(), self.on_refused()));
             let (never, shutdown) = tokio::sync::watch::channel(false);
             background.spawn(async move {
                 let _never = never;
@@ -195,28 +199,27 @@ impl Listeners<'_> {
             let _never = never;
             door.open(socket, shutdown).await;
         });
-        OpenListeners {
+        Ok(OpenListeners {
             clients,
             peers,
             admin,
-        }
+        })
     }
 
-    fn admin_door(&self, observer: Arc<Observer>) -> Arc<ListenerService<HttpServer<AdminApp>>> {
-        let gate = self.admin_gate(AdminApp::new(observer));
+    fn admin_door(&self, observer: Arc<Observer>) -> Arc<ListenerService<AdminApp>> {
+        let gate = self.admin_gate(AdminApp::new(observer, self.on_refused()));
         let caps = Caps::new(ADMIN_CONNECTIONS, None);
-        Arc::new(self.door(Listener::Admin, gate, None, caps))
+        Arc::new(self.door(Listener::Admin, gate, None, caps, None))
     }
 
-    fn admin_gate(&self, app: AdminApp) -> Gate<HttpServer<AdminApp>> {
+    fn on_refused(&self) -> OnRefused {
         let state = self.state.clone();
-        Gate::new(
-            Arc::new(HttpServer::new_app(app)),
-            gate_limits(self.limits, self.timeouts, Listener::Admin),
-            move |refused: &Refused<'_>| {
-                state.metrics.reject(refused.failure);
-            },
-        )
+        Box::new(move |failure| state.metrics.reject(failure))
+    }
+
+    fn admin_gate(&self, app: AdminApp) -> Gate<AdminApp> {
+        let limits = gate_limits(self.limits, self.timeouts, Listener::Admin);
+        Gate::new(Arc::new(app), limits)
     }
 
     fn proxy_door(
@@ -224,47 +227,37 @@ impl Listeners<'_> {
         arrival: Arrival,
         listener: Listener,
         tls: Option<Arc<ServerConfig>>,
-    ) -> Arc<ListenerService<ProxyApp>> {
-        let conf = ServerConf {
-            threads: 1,
-            max_retries: ATTEMPTS,
-            upstream_keepalive_pool_size: POOL,
-            // Only keeps the framework from reading the system's certificates at the start; each
-            // target brings its own trust.
-            ca_file: self.authority_file.clone(),
-            ..ServerConf::default()
-        };
+    ) -> Result<Arc<ListenerService<Proxy>>, StartError> {
         let proxy = Proxy::new(arrival, self.state.clone());
-        let app = ProxyApp::new(conf, proxy, self.limits, self.timeouts);
-        let state = self.state.clone();
-        let gate = Gate::new(
-            Arc::new(app),
-            gate_limits(self.limits, self.timeouts, listener),
-            move |refused: &Refused<'_>| {
-                proxy::refused(arrival, &state, refused);
-            },
-        );
+        let limits = gate_limits(self.limits, self.timeouts, listener);
+        let gate = Gate::new(Arc::new(proxy), limits);
         let caps = Caps::new(self.limits.connections, per_address(listener, self.limits));
-        Arc::new(self.door(listener, gate, tls, caps))
+        let handout = self.crew.handout(&self.state.metrics, listener);
+        let handout = handout.map_err(StartError::Metrics)?;
+        Ok(Arc::new(self.door(
+            listener,
+            gate,
+            tls,
+            caps,
+            Some(handout),
+        )))
     }
 
-    fn door<A: HttpServerApp + Send + Sync + 'static>(
+    fn door<A: Serve>(
         &self,
         listener: Listener,
         gate: Gate<A>,
         tls: Option<Arc<ServerConfig>>,
         caps: Arc<Caps>,
+        handout: Option<Handout>,
     ) -> ListenerService<A> {
         ListenerService {
             listener,
             gate: ArcSwap::from_pointee(gate),
-            tls: tls.map(Acceptor::from_server_config),
-            introducers: ArcSwap::from_pointee(match listener {
-                Listener::Clients => self.state.generation().introducers(),
-                Listener::Peers | Listener::Admin => Vec::new(),
-            }),
+            tls: tls.map(TlsAcceptor::from),
             handshakes: Handshakes::new(self.limits.handshakes),
             caps,
+            handout,
             state: self.state.clone(),
             tasks: match listener {
                 Listener::Clients => self.tasks.clients.clone(),
@@ -282,8 +275,6 @@ impl OpenListeners {
         while generations.changed().await.is_ok() {
             let generation = generations.borrow_and_update().clone();
             self.set_limits(&generation.limits, &generation.timeouts);
-            let introducers = Arc::new(generation.introducers());
-            self.clients.introducers.store(introducers);
         }
     }
 
@@ -294,20 +285,15 @@ impl OpenListeners {
             admin,
         } = self;
         for door in [clients, peers] {
-            let gate = door.gate.load();
-            let app = Arc::new(gate.app().with_limits(limits, timeouts));
             let limits_of_gate = gate_limits(limits, timeouts, door.listener);
-            let changed = gate.with_limits(app, limits_of_gate);
+            let changed = door.gate.load().with_limits(limits_of_gate);
             door.gate.store(Arc::new(changed));
             door.caps
                 .set(limits.connections, per_address(door.listener, limits));
             door.handshakes.set(limits.handshakes);
         }
-        let gate = admin.gate.load();
-        let changed = gate.with_limits(
-            gate.app().clone(),
-            gate_limits(limits, timeouts, Listener::Admin),
-        );
+        let limits_of_gate = gate_limits(limits, timeouts, Listener::Admin);
+        let changed = admin.gate.load().with_limits(limits_of_gate);
         admin.gate.store(Arc::new(changed));
     }
 }
@@ -332,7 +318,7 @@ fn gate_limits(limits: &Limits, timeouts: &Timeouts, listener: Listener) -> Gate
     GateLimits {
         head: HeadLimits {
             request_line: limits.request_line,
-            bytes: (limits.header_bytes + limits.request_line).saturating_add(slack * FIELD_BYTES),
+            fields: limits.header_bytes.saturating_add(slack * FIELD_BYTES),
             count: limits.header_count + slack,
         },
         request_header: timeouts.request_header,
@@ -343,5 +329,10 @@ fn gate_limits(limits: &Limits, timeouts: &Timeouts, listener: Listener) -> Gate
         },
         keepalive: timeouts.keepalive,
         requests: limits.requests_per_connection.get(),
+        http2: Some(Http2Limits {
+            streams: limits.h2_streams,
+            window: limits.h2_window,
+            header_bytes: limits.header_bytes,
+        }),
     }
 }

@@ -1,11 +1,11 @@
 //! The composition root: reads the certificates, binds the listeners, starts the background work
 //! and ends all of it in order. Nothing here is global, so several members run in one process.
 
-mod app;
 mod background;
 mod caps;
 mod certificates;
 mod command_socket;
+mod cpus;
 mod fixed;
 mod handshakes;
 mod introduction;
@@ -17,6 +17,7 @@ mod serving;
 mod start;
 mod supervisor;
 mod traces;
+mod workers;
 
 pub use reload::Loader;
 pub use start::StartError;
@@ -37,6 +38,7 @@ pub use crate::operate::Reloaded;
 use crate::operate::{Observed, Status};
 use listeners::Tasks;
 use reload::Reloader;
+use workers::Workers;
 
 /// Where requests are logged, and how a line looks.
 pub type LogOutput = (LineSender, Format);
@@ -49,7 +51,7 @@ const GOODBYE: Duration = Duration::from_millis(500);
 const LONGEST_GOODBYE: Duration = Duration::from_secs(2);
 /// How often it is looked whether all peers know.
 const GOODBYE_LOOK: Duration = Duration::from_millis(20);
-/// How long peers' idle connections may take to close at the end.
+/// How long peers' idle connections may take to close at the end, and then the worker threads.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
 /// How long the collector may take over the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(1);
@@ -65,6 +67,8 @@ pub struct Server {
     connections: Tasks,
     /// Listeners and what goes on beside them; ended by being dropped.
     _listeners: JoinSet<()>,
+    /// After the listeners: these are at work on them.
+    workers: Workers,
 }
 
 /// Where a member listens, with the ports that port 0 became.
@@ -98,8 +102,8 @@ fn log_remarks(config: &Config) {
 }
 
 impl Server {
-    /// Binds and begins to serve. Must run inside a tokio runtime; returns once every listener
-    /// accepts. `loader` reads the configuration again for a reload; none if there is no file.
+    /// Binds and begins to serve, on worker threads of its own; everything else goes on in the tokio
+    /// runtime that this must run in. Returns once every listener accepts. `loader` reads the configuration again for a reload; none if there is no file.
     ///
     /// # Errors
     /// Certificates that are of no use and addresses that cannot be bound. Names that do not
@@ -149,9 +153,9 @@ impl Server {
         let supervisor = Arc::new(supervisor);
         supervisor.ready().await;
         self.reloader.supervisor.store(Some(supervisor.clone()));
-        // On the runtime that serves requests, so that it falls silent with them; to the very end,
-        // since a drain can freeze too.
-        tokio::spawn(async move { supervisor.feed_watchdog().await });
+        // It falls silent with this runtime or any worker; to the very end, since a drain can freeze too.
+        let crew = self.workers.crew().clone();
+        tokio::spawn(async move { supervisor.feed_watchdog(&crew).await });
     }
 
     /// Says to load balancers and peers that it is going, and goes on as before for
@@ -205,6 +209,7 @@ impl Server {
         if let Some(tracer) = &self.state.tracer {
             let _ = tokio::time::timeout(LAST_SPANS, tracer.flush()).await;
         }
+        self.workers.end(LAST_CONNECTIONS).await;
         drained
     }
 
@@ -238,5 +243,6 @@ impl Server {
         peers.close();
         let closed = async { tokio::join!(clients.wait(), peers.wait()) };
         let _ = tokio::time::timeout(LAST_CONNECTIONS, closed).await;
+        self.workers.end(LAST_CONNECTIONS).await;
     }
 }

@@ -17,6 +17,7 @@ use super::listeners::{Closing, Listeners, Sockets, Tasks};
 use super::observe::{Observer, Shown};
 use super::reload::{Loader, Reloader, Report};
 use super::serving::{Serving, Swaps};
+use super::workers::Workers;
 use super::{LogOutput, Server, traces};
 use crate::config::Config;
 use crate::member::generation::Generation;
@@ -38,6 +39,8 @@ pub enum StartError {
     TlsSetup(String),
     /// An upstream cannot be called at all.
     Dial(DialError),
+    /// The threads that serve requests cannot be had.
+    Threads(std::io::Error),
     /// An address cannot be listened on.
     Bind {
         /// Which of `listen.…`.
@@ -71,6 +74,7 @@ impl std::fmt::Display for StartError {
             Self::Tls(error) => write!(f, "{error}"),
             Self::TlsSetup(error) => write!(f, "TLS cannot be set up: {error}"),
             Self::Dial(error) => write!(f, "{error}"),
+            Self::Threads(error) => write!(f, "the worker threads cannot be started: {error}"),
             Self::Bind {
                 listener,
                 address,
@@ -109,20 +113,17 @@ pub(super) async fn start(
 ) -> Result<Server, StartError> {
     let files = TlsFiles::of(&config);
     let (material, replica_authority) = read(&files, &config).await?;
-    let Serving {
-        clients: client_tls,
-        peers: peer_tls,
-        swaps,
-    } = Serving::new(&material, config.view.members())?;
-    let sockets = Sockets::bind(&config.listen)?;
+    let serving = Serving::new(&material, config.view.members())?;
+    let workers = Workers::start(config.threads).map_err(StartError::Threads)?;
+    let sockets = Sockets::bind(&config.listen, workers.crew())?;
     let addresses = sockets.addresses()?;
     let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));
-    let asker = Asker::new(authority_file.clone());
+    let asker = Asker::new(authority_file);
     let (state, spans) = state(&config, replica_authority.as_ref(), log, &trust, asker)?;
     certificates::report_expiry(&state, &material);
-    hear_knocks(&swaps, &state);
-    let certificates = Certificates::new(swaps, trust, material);
+    hear_knocks(&serving.swaps, &state);
+    let certificates = Certificates::new(serving.swaps, trust, material);
     let background = Background {
         state: state.clone(),
         certificates: certificates.clone(),
@@ -136,20 +137,20 @@ pub(super) async fn start(
         state: &state,
         limits: &config.limits,
         timeouts: &config.timeouts,
-        authority_file,
         tasks: &connections,
+        crew: workers.crew(),
     };
     let mut listeners = JoinSet::new();
     let open_listeners = open_listeners.open(
         &mut listeners,
         sockets,
-        (client_tls, peer_tls),
+        (serving.clients, serving.peers),
         observer.clone(),
         &Closing {
             clients: &clients_close,
             peers: &peers_close,
         },
-    );
+    )?;
     spawn(
         &mut listeners,
         &state,
@@ -170,6 +171,7 @@ pub(super) async fn start(
         close_peers,
         connections,
         _listeners: listeners,
+        workers,
     })
 }
 

@@ -8,6 +8,8 @@ use sd_notify::NotifyState;
 use tokio::net::UnixDatagram;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::workers::Crew;
+
 /// Names the socket of the service manager.
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
 /// How long the service manager may take to receive a message. Nothing waits for one that is stuck.
@@ -77,8 +79,8 @@ impl Supervisor {
         .await;
     }
 
-    /// Gives signs of life, for ever, if they are wanted.
-    pub(super) async fn feed_watchdog(&self) {
+    /// Gives signs of life, for ever, if they are wanted: none while a worker is stuck.
+    pub(super) async fn feed_watchdog(&self, workers: &Crew) {
         let Some(silence) = self.watchdog else {
             return;
         };
@@ -86,6 +88,7 @@ impl Supervisor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            workers.respond().await;
             self.tell(&[NotifyState::Watchdog]).await;
         }
     }
@@ -112,7 +115,12 @@ mod tests {
     use std::os::unix::net::UnixDatagram as Receiver;
     use std::sync::{Arc, Barrier};
 
+    use tokio::runtime::Handle;
+
     use super::*;
+    use crate::config::Threads;
+    use crate::observe::metrics::Listener;
+    use crate::run::workers::Workers;
 
     const SILENCE: Duration = Duration::from_millis(300);
     const LONG: Duration = Duration::from_secs(30);
@@ -131,30 +139,40 @@ mod tests {
         Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
     }
 
+    /// Blocks a thread of this runtime, and there is no sign of life until it goes on.
+    fn falls_silent_with(victim: &Handle, receiver: &Receiver) {
+        for _ in 0..3 {
+            assert_eq!(heard(receiver, LONG).as_deref(), Some("WATCHDOG=1\n"));
+        }
+        let (stuck, goes_on) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let (reached, released) = (stuck.clone(), goes_on.clone());
+        victim.spawn(async move {
+            reached.wait();
+            released.wait();
+        });
+        stuck.wait();
+        // One may have been sent before.
+        let _ = heard(receiver, SILENCE);
+        assert_eq!(heard(receiver, SILENCE), None);
+        goes_on.wait();
+        assert_eq!(heard(receiver, LONG).as_deref(), Some("WATCHDOG=1\n"));
+    }
+
     #[test]
-    fn a_runtime_that_is_stuck_gives_no_sign_of_life() {
+    fn there_is_no_sign_of_life_while_any_thread_is_stuck() {
         let (_folder, receiver, supervisor) = listening();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        runtime.spawn(async move { supervisor.feed_watchdog().await });
-        for _ in 0..3 {
-            assert_eq!(heard(&receiver, LONG).as_deref(), Some("WATCHDOG=1\n"));
+        let workers = Workers::start(Threads::Exactly(2.try_into().unwrap())).unwrap();
+        let crew = workers.crew().clone();
+        runtime.spawn(async move { supervisor.feed_watchdog(&crew).await });
+        falls_silent_with(runtime.handle(), &receiver);
+        for listener in [Listener::Clients, Listener::Peers] {
+            falls_silent_with(workers.crew().acceptor(listener), &receiver);
         }
-        let (stuck, goes_on) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
-        let (reached, released) = (stuck.clone(), goes_on.clone());
-        runtime.spawn(async move {
-            reached.wait();
-            released.wait();
-        });
-        stuck.wait();
-        // One may have been sent before.
-        let _ = heard(&receiver, SILENCE);
-        assert_eq!(heard(&receiver, SILENCE), None);
-        goes_on.wait();
-        assert_eq!(heard(&receiver, LONG).as_deref(), Some("WATCHDOG=1\n"));
     }
 
     #[tokio::test]

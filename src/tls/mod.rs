@@ -4,6 +4,7 @@
 //! Everything TLS of this crate goes through rustls with the `ring` provider, named explicitly, so
 //! that a second provider elsewhere in the dependency tree can never be picked up by accident.
 
+mod calling;
 pub(crate) mod check;
 pub(crate) mod content_digest;
 mod files;
@@ -11,6 +12,7 @@ mod members;
 mod reload;
 mod serving;
 
+pub(crate) use calling::caller;
 pub(crate) use files::{Authority, KeyPair, TlsFault, TlsFaults};
 pub(crate) use members::{Knock, MemberVerifier};
 pub(crate) use reload::{Lapsed, RELOAD_INTERVAL, TlsFiles, TlsMaterial, replica_authority, watch};

@@ -87,7 +87,7 @@ impl Admission {
     /// # Errors
     /// [`Failure::QueueFull`] at once when too many of this lane wait already,
     /// [`Failure::QueueTimeout`] when the wait was in vain.
-    pub async fn wait(&self, access: Access) -> Result<Permit, Failure> {
+    pub(crate) async fn wait(&self, access: Access) -> Result<Permit, Failure> {
         let Limits {
             max_in_flight: _,
             queue_limit,

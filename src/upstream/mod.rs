@@ -7,6 +7,8 @@
 mod admission;
 mod ask;
 mod breaker;
+mod dial;
+mod pool;
 pub(crate) mod resolve;
 mod target;
 mod trust;
@@ -14,6 +16,7 @@ mod trust;
 pub(crate) use admission::{Admission, Permit};
 pub(crate) use ask::{Asker, brief, cause, os_error, question};
 pub(crate) use breaker::{Breaker, Pass};
+pub(crate) use dial::{ConnectError, Connection, Route};
 pub(crate) use target::{Credentials, DialError, PEER_GRACE};
 pub(crate) use trust::Trust;
 
@@ -55,6 +58,7 @@ pub struct Upstream {
 struct Ready {
     small: Arc<HttpPeer>,
     large: Arc<HttpPeer>,
+    routes: [Arc<Route>; 2],
 }
 
 /// How much of a request goes out before the other end must take some of it in.
@@ -156,8 +160,20 @@ impl Upstream {
             self.address.store(before.address.load_full());
             let by_id = before.named_by_id.load(Ordering::Relaxed);
             self.named_by_id.store(by_id, Ordering::Relaxed);
+            // With the connections that still fit.
+            self.ready.store(before.ready.load_full());
         }
         self.prepare()
+    }
+
+    /// The way there for a request of this size, if its address is known.
+    pub(crate) fn route(&self, load: Load) -> Option<Arc<Route>> {
+        let ready = self.ready.load();
+        let [small, large] = &ready.as_ref()?.routes;
+        Some(match load {
+            Load::Small => small.clone(),
+            Load::Large => large.clone(),
+        })
     }
 
     /// The target for a request of this size, if its address is known.
@@ -247,7 +263,19 @@ impl Upstream {
     /// # Errors
     /// As [`Upstream::prepare`].
     pub fn expect_other_name(&self, failed: &HttpPeer) -> Result<(), DialError> {
-        let by_id = !self.target.is_named_by_id(failed);
+        self.expect_other_name_than(&failed.sni)
+    }
+
+    /// The same, after this way failed.
+    ///
+    /// # Errors
+    /// As [`Upstream::prepare`].
+    pub(crate) fn expect_other_name_on(&self, failed: &Route) -> Result<(), DialError> {
+        self.expect_other_name_than(failed.name())
+    }
+
+    fn expect_other_name_than(&self, failed: &str) -> Result<(), DialError> {
+        let by_id = !self.target.is_id(failed);
         self.named_by_id.store(by_id, Ordering::Relaxed);
         self.prepare()
     }
@@ -259,8 +287,23 @@ impl Upstream {
     pub fn prepare(&self) -> Result<(), DialError> {
         self.trust.with(|credentials, generation| {
             let make = |load| self.make(self.address(), credentials, generation, load);
-            let ready = match (make(Load::Small)?, make(Load::Large)?) {
-                (Some(small), Some(large)) => Some(Arc::new(Ready { small, large })),
+            let before = self.ready.load();
+            let routes = before.as_ref().map(|before| &before.routes);
+            let [small, large] = routes.map_or([None, None], |[small, large]| {
+                [Some(&**small), Some(&**large)]
+            });
+            let trust = (credentials, generation);
+            let (small, large) = (
+                self.make_route(trust, Load::Small, small)?,
+                self.make_route(trust, Load::Large, large)?,
+            );
+            let routes = small.zip(large).map(<[_; 2]>::from);
+            let ready = match (make(Load::Small)?, make(Load::Large)?, routes) {
+                (Some(small), Some(large), Some(routes)) => Some(Arc::new(Ready {
+                    small,
+                    large,
+                    routes,
+                })),
                 _ => None,
             };
             self.ready.store(ready);
@@ -275,15 +318,38 @@ impl Upstream {
         generation: u64,
         load: Load,
     ) -> Result<Option<Arc<HttpPeer>>, DialError> {
-        let name = if self.named_by_id.load(Ordering::Relaxed) {
+        let credentials = credentials.filter(|_| self.shows_credentials);
+        let made =
+            self.target
+                .http_peer(address, self.peer_name(), credentials, generation, load)?;
+        Ok(made.map(Arc::new))
+    }
+
+    fn make_route(
+        &self,
+        (credentials, generation): (Option<&Credentials>, u64),
+        load: Load,
+        before: Option<&Route>,
+    ) -> Result<Option<Arc<Route>>, DialError> {
+        let credentials = credentials.filter(|_| self.shows_credentials);
+        let (name, trust) = (self.peer_name(), (credentials, generation));
+        let route = self
+            .target
+            .route(self.address(), name, trust, load, before)?;
+        let route = route.map(Arc::new);
+        if let Some(route) = &route
+            && before.is_none_or(|before| !Arc::ptr_eq(before.pool(), route.pool()))
+        {
+            self.trust.watch(route.pool());
+        }
+        Ok(route)
+    }
+
+    fn peer_name(&self) -> PeerName {
+        if self.named_by_id.load(Ordering::Relaxed) {
             PeerName::Id
         } else {
             PeerName::Host
-        };
-        let credentials = credentials.filter(|_| self.shows_credentials);
-        let made = self
-            .target
-            .http_peer(address, name, credentials, generation, load)?;
-        Ok(made.map(Arc::new))
+        }
     }
 }

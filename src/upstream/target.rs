@@ -10,9 +10,10 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 
 use super::Load;
+use super::dial::{KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, Place, Route, Waits, Way};
 use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::Member;
-use crate::tls::{Authority, KeyPair};
+use crate::tls::{Authority, KeyPair, caller};
 
 /// How long an idle connection to the replica is kept. Below the 60 s after which zot (and Go
 /// servers with its settings) closes idle connections, so that we close first: a request sent into
@@ -28,12 +29,6 @@ const REPLICA_GRACE: Duration = Duration::from_millis(500);
 /// How much longer a peer may be silent: it is to tell of its replica before we give it up.
 pub(crate) const PEER_GRACE: Duration = Duration::from_secs(1);
 
-/// A silent connection, in the pool or waiting for an answer, is asked for a sign of life after so
-/// long, so often, so many times: a machine that is gone sends no reset.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-const KEEPALIVE_COUNT: usize = 3;
-
 /// The kernel counts from the first retransmission on, which comes about so long after the data
 /// (Linux: `TCP_RTO_MIN`, and what its timers round up to).
 const FIRST_RETRANSMISSION: Duration = Duration::from_millis(270);
@@ -43,7 +38,11 @@ const FIRST_RETRANSMISSION: Duration = Duration::from_millis(270);
 pub struct Credentials {
     authority: Arc<CaType>,
     pair: Arc<CertKey>,
+    tls: Tls,
 }
+
+/// TLS as it is spoken to those that trust counts for, or why it cannot be.
+type Tls = Result<Arc<rustls::ClientConfig>, DialError>;
 
 /// Which of its two names a member's certificate is expected to carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +74,17 @@ enum Endpoint {
 struct Names {
     host: String,
     id: String,
-    authority: Option<Arc<CaType>>,
+    authority: Option<Own>,
+}
+
+struct Own {
+    anchors: Authority,
+    framed: Arc<CaType>,
+    tls: Tls,
 }
 
 /// Why an upstream cannot be called at all.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DialError(String);
 
 impl std::fmt::Display for DialError {
@@ -96,8 +101,13 @@ impl Credentials {
         Self {
             authority: wrap(authority),
             pair: Arc::new(CertKey::new(pair.chain_der(), pair.key_der().to_vec())),
+            tls: speak(authority, Some(pair)),
         }
     }
+}
+
+fn speak(authority: &Authority, shown: Option<&KeyPair>) -> Tls {
+    caller(authority, shown).map_err(|error| DialError(error.to_string()))
 }
 
 /// The framework parses with a panic on bad input; ours comes from [`Authority`], which has parsed
@@ -132,7 +142,11 @@ impl Target {
         let names = Names {
             host: name.clone(),
             id: name,
-            authority: authority.map(wrap),
+            authority: authority.map(|anchors| Own {
+                anchors: anchors.clone(),
+                framed: wrap(anchors),
+                tls: speak(anchors, None),
+            }),
         };
         Ok(Self::new(
             place,
@@ -170,9 +184,62 @@ impl Target {
         }
     }
 
-    /// Whether this peer of ours was expected to carry the member's id.
-    pub(super) fn is_named_by_id(&self, peer: &HttpPeer) -> bool {
-        peer.sni == self.names.id
+    /// Whether that is the member's id.
+    pub(super) fn is_id(&self, name: &str) -> bool {
+        name == self.names.id
+    }
+
+    /// The way there, or none while the address is unknown. `before` is the one until now.
+    pub(super) fn route(
+        &self,
+        address: Option<SocketAddr>,
+        name: PeerName,
+        (credentials, generation): (Option<&Credentials>, u64),
+        load: Load,
+        before: Option<&Route>,
+    ) -> Result<Option<Route>, DialError> {
+        let own = self.names.authority.as_ref();
+        let tls = credentials.map(|shown| &shown.tls);
+        let tls = tls.or(own.map(|own| &own.tls)).cloned().transpose()?;
+        let place = match (&self.place, address) {
+            (Endpoint::Unix(path), _) => Place::Unix(path.into()),
+            (Endpoint::Address, Some(at)) => Place::Address(at),
+            (Endpoint::Address, None) => return Ok(None),
+        };
+        let way = Way {
+            place,
+            name: self.name(name, tls.is_some())?.to_owned(),
+            is_tls: tls.is_some(),
+            generation,
+            authority: own.map(|own| own.anchors.clone()),
+            unacknowledged: self.unacknowledged(load),
+            pool_idle: self.pool_idle,
+        };
+        let waits = Waits {
+            connect: self.connect,
+            read: self.read_idle,
+            write: self.write_idle,
+        };
+        Ok(Some(Route::new(way, waits, tls, before)))
+    }
+
+    /// What its certificate has to carry.
+    fn name(&self, name: PeerName, is_tls: bool) -> Result<&String, DialError> {
+        let name = match name {
+            PeerName::Host => &self.names.host,
+            PeerName::Id => &self.names.id,
+        };
+        // The framework would take an empty one for leave to verify nothing.
+        if is_tls && name.is_empty() {
+            return Err(DialError("TLS needs a name to verify".into()));
+        }
+        Ok(name)
+    }
+
+    /// How long it may leave unacknowledged what it was sent.
+    fn unacknowledged(&self, load: Load) -> Option<Duration> {
+        let before_first = self.connect.saturating_sub(FIRST_RETRANSMISSION);
+        (load == Load::Small).then(|| before_first.max(self.connect / 2))
     }
 
     /// The framework's peer, or none while the address is unknown.
@@ -184,15 +251,8 @@ impl Target {
         generation: u64,
         load: Load,
     ) -> Result<Option<HttpPeer>, DialError> {
-        let name = match name {
-            PeerName::Host => &self.names.host,
-            PeerName::Id => &self.names.id,
-        };
         let tls = credentials.is_some() || self.names.authority.is_some();
-        // An empty server name would turn all verification off.
-        if tls && name.is_empty() {
-            return Err(DialError("TLS needs a name to verify".into()));
-        }
+        let name = self.name(name, tls)?;
         let mut peer = match (&self.place, address) {
             (Endpoint::Unix(path), _) => HttpPeer::new_uds(path, tls, name.clone())
                 .map_err(|error| DialError(error.to_string()))?,
@@ -205,7 +265,7 @@ impl Target {
         let options = &mut peer.options;
         options.ca = credentials
             .map(|own| own.authority.clone())
-            .or_else(|| self.names.authority.clone());
+            .or_else(|| self.names.authority.as_ref().map(|own| own.framed.clone()));
         options.connection_timeout = Some(self.connect);
         options.total_connection_timeout = Some(self.connect);
         options.read_timeout = Some(self.read_idle);
@@ -216,16 +276,10 @@ impl Target {
         options.tcp_keepalive = Some(TcpKeepalive {
             idle: KEEPALIVE_IDLE,
             interval: KEEPALIVE_INTERVAL,
-            count: KEEPALIVE_COUNT,
+            count: KEEPALIVE_COUNT as usize,
             // Zero is the system's own, which is many minutes.
             #[cfg(target_os = "linux")]
-            user_timeout: match load {
-                Load::Small => self
-                    .connect
-                    .saturating_sub(FIRST_RETRANSMISSION)
-                    .max(self.connect / 2),
-                Load::Large => Duration::ZERO,
-            },
+            user_timeout: self.unacknowledged(load).unwrap_or_default(),
         });
         Ok(Some(peer))
     }

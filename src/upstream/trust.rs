@@ -1,13 +1,16 @@
 //! What we show to peers and whom we believe, swappable while connections are open.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::pool::Pool;
 use super::target::{Credentials, DialError};
 
 /// The credentials in force. One for the process: certificates change apart from the rest of the
 /// configuration.
 pub struct Trust {
     inner: Mutex<Inner>,
+    /// All that were made under it, for as long as somebody has them.
+    pools: Mutex<Vec<Weak<Pool>>>,
 }
 
 struct Inner {
@@ -24,6 +27,7 @@ impl Trust {
                 credentials,
                 generation: 0,
             }),
+            pools: Mutex::default(),
         }
     }
 
@@ -49,5 +53,20 @@ impl Trust {
     ) -> Result<(), DialError> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         make(inner.credentials.as_ref(), inner.generation)
+    }
+
+    /// Sweeps this pool from now on.
+    pub(super) fn watch(&self, pool: &Arc<Pool>) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.push(Arc::downgrade(pool));
+    }
+
+    /// Closes idle connections that are of no more use. To be called every few seconds.
+    pub(crate) fn sweep(&self) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        let in_use: Vec<Arc<Pool>> = pools.iter().filter_map(Weak::upgrade).collect();
+        drop(pools);
+        in_use.iter().for_each(|pool| pool.sweep());
     }
 }

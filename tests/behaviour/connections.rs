@@ -1,9 +1,12 @@
 //! How many connections there may be.
 
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 
+use tokio::task::JoinSet;
+
 use crate::cluster::h2_client::H2Client;
-use crate::cluster::{Cluster, Connection, Plan, Request, eventually};
+use crate::cluster::{Cluster, Connection, PATIENCE, Plan, Request, eventually};
 
 #[tokio::test]
 async fn connections_beyond_the_cap_are_told_so() {
@@ -50,7 +53,9 @@ async fn one_address_cannot_take_every_connection() {
 
 #[tokio::test]
 async fn changed_limits_are_for_new_connections() {
-    let mut cluster = Cluster::start(Plan::of(1).client_tls()).await;
+    // On one thread, since each has connections of its own to the replica.
+    let plan = Plan::of(1).client_tls().set("threads", "1");
+    let mut cluster = Cluster::start(plan).await;
     let long = Request::get(&format!("/v2/?{}", "a".repeat(1000)));
     let mut open = cluster.at(0).connect().await;
     assert_eq!(open.ask(&long).await.status, 200);
@@ -83,4 +88,64 @@ async fn changed_limits_are_for_new_connections() {
     let mut beyond = Connection::open(cluster.at(0).addresses().clients).await;
     assert_eq!(beyond.until_closed().await, b"", "there are enough");
     assert_eq!(open.ask(&long).await.status, 200);
+}
+
+/// How a member's workers share the connections of its clients: a series with a value for each.
+fn shares(cluster: &Cluster, name: &str) -> Vec<f64> {
+    let of = |worker: usize| {
+        let series = format!("{name}{{listener=\"clients\",worker=\"{worker}\"}}");
+        cluster.at(0).metric(&series)
+    };
+    (0..WORKERS).map(of).collect()
+}
+
+const WORKERS: usize = 4;
+/// Connections that come in each way.
+const EACH: usize = 64;
+
+#[tokio::test]
+async fn no_worker_has_more_than_its_share() {
+    let cluster = Cluster::start(Plan::of(1).set("threads", "4")).await;
+    let (open, all) = (
+        "shardlet_worker_connections_open",
+        "shardlet_worker_connections_total",
+    );
+    let request = Request::get("/v2/");
+    let mut burst = JoinSet::new();
+    for _ in 0..EACH {
+        burst.spawn(Connection::open(cluster.at(0).addresses().clients));
+    }
+    let mut kept = burst.join_all().await;
+    for connection in &mut kept {
+        assert_eq!(connection.ask(&request).await.status, 200);
+    }
+    assert_eq!(shares(&cluster, open), [16.0; WORKERS], "all at once");
+    for _ in 0..EACH {
+        let mut connection = cluster.at(0).connect().await;
+        assert_eq!(connection.ask(&request).await.status, 200);
+        kept.push(connection);
+    }
+    assert_eq!(shares(&cluster, open), [32.0; WORKERS], "one by one");
+    for _ in 0..EACH {
+        assert_eq!(cluster.at(0).ask(request.clone()).await.status, 200);
+        eventually("the connection to be closed", async || {
+            shares(&cluster, open) == [32.0; WORKERS]
+        })
+        .await;
+    }
+    let in_sequence = shares(&cluster, all);
+    assert_eq!(in_sequence, [48.0; WORKERS], "each after the one before");
+}
+
+/// Everything but requests is in the runtime of this test, whose only thread this is.
+#[tokio::test]
+async fn what_else_a_member_does_keeps_no_request_waiting() {
+    let cluster = Cluster::start(Plan::of(1)).await;
+    let mut blocking = std::net::TcpStream::connect(cluster.at(0).addresses().clients).unwrap();
+    blocking.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = "GET /v2/NAME/tags/list HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    blocking.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    blocking.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }

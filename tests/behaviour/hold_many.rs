@@ -77,11 +77,11 @@ async fn a_write_in_dispute_is_judged_anew_when_the_views_change_and_at_no_other
 /// Each has megabytes under way, perhaps, that are read away behind the answer.
 #[tokio::test]
 async fn writes_whose_time_is_over_in_one_moment_are_refused_one_after_the_other() {
-    const WRITES: u32 = 100;
+    const WRITES: u32 = 150;
     let cluster = Cluster::start(Plan::of(2).insecure().set("writes", FOR_EVER)).await;
     let request = forwarded(&cluster, &cluster.repository_of(1));
     cluster.replica(1).stop().await;
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + Duration::from_secs(5);
     let (mut waiting, mut told) = (Vec::new(), Duration::ZERO);
     for _ in 0..WRITES {
         let mut peer = Connection::open(cluster.plan().peer_address(1)).await;
@@ -95,16 +95,23 @@ async fn writes_whose_time_is_over_in_one_moment_are_refused_one_after_the_other
     until_held(&cluster, 1, u64::from(WRITES)).await;
     for peer in &mut waiting {
         let answer = peer.answer().await;
-        assert_eq!(answer.refused(), (503, "upstream_refused".into()));
+        // Or it had been noticed already when the last of them came.
+        let (status, reason) = answer.refused();
+        assert_eq!(status, 503);
+        assert!(
+            ["upstream_refused", "replica_down"].contains(&&*reason),
+            "{reason}"
+        );
     }
     assert_eq!(ended(&cluster, 1, "timed_out"), u64::from(WRITES));
     let held = cluster
         .at(1)
         .metric("shardlet_hold_seconds_sum{ended=\"timed_out\"}");
-    // A millisecond more for each than for the one before; half of that is for what is not in step.
+    // A millisecond more for each than for the one before; most of that is for a busy machine, on which
+    // they do not arrive in step.
     let in_turn = Duration::from_millis(1) * (WRITES * (WRITES - 1) / 2);
     let late = held - told.as_secs_f64();
-    assert!(late > in_turn.as_secs_f64() / 2.0, "{late} s later in all");
+    assert!(late > in_turn.as_secs_f64() / 8.0, "{late} s later in all");
 }
 
 /// However fast they send what nobody wants any more.

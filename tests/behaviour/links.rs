@@ -15,8 +15,10 @@ const SURELY: usize = HALF / 2;
 
 /// Two members, of which the second is reached through a link and owns the repository.
 async fn linked(timeouts: &str) -> (Cluster, String) {
-    let plan = Plan::of(2).link(Before::Peers(1)).link(Before::Replica(1));
-    let cluster = Cluster::start(plan.set("timeouts", timeouts)).await;
+    // Each thread has connections of its own to a peer.
+    let plan = Plan::of(2).set("threads", "1").set("timeouts", timeouts);
+    let plan = plan.link(Before::Peers(1)).link(Before::Replica(1));
+    let cluster = Cluster::start(plan).await;
     let target = format!("/v2/{}/manifests/latest", cluster.repository_of(1));
     (cluster, target)
 }

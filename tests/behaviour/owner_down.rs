@@ -282,7 +282,8 @@ async fn a_write_reaches_the_replica_at_most_once() {
 
 #[tokio::test]
 async fn a_read_on_a_connection_that_was_just_closing_is_sent_again_and_a_write_is_not() {
-    let cluster = Cluster::of_three().await;
+    // Each thread has connections of its own.
+    let cluster = Cluster::start(Plan::of(3).set("threads", "1")).await;
     let repository = cluster.repository_of(1);
     cluster.replica(1).does(Program::ClosesOnReuse);
     for sidecar in [0, 1] {

@@ -44,6 +44,20 @@ async fn windowless(member: &Member, target: &str) -> Connection {
     connection
 }
 
+/// Waits until so many have come to the replica, and none of this member's has a place any more.
+async fn until_answered(cluster: &Cluster, member: &Member, asked: usize) {
+    cluster.replica(0).until_requests(asked).await;
+    eventually("answers to begin", async || {
+        let places = [
+            "shardlet_replica_in_flight{access=\"read\"}",
+            "shardlet_peer_in_flight{member=\"zot-1\"}",
+        ];
+        places.iter().all(|series| member.metric(series) == 0.0)
+            && cluster.at(0).metric(places[0]) == 0.0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn clients_that_do_not_read_take_no_place_from_others() {
     let places = format!("max_in_flight: {PLACES}, queue: {{ limit: 4, timeout: 1s }}");
@@ -59,12 +73,12 @@ async fn clients_that_do_not_read_take_no_place_from_others() {
         for _ in 0..=PLACES {
             attackers.push(slow_reader(member, &target).await);
             asked += 1;
-            cluster.replica(0).until_requests(asked).await;
+            until_answered(&cluster, member, asked).await;
         }
         for _ in 0..3 {
             attackers.push(windowless(member, &target).await);
             asked += STREAMS;
-            cluster.replica(0).until_requests(asked).await;
+            until_answered(&cluster, member, asked).await;
         }
     }
     cluster.replica(0).does(Program::Registry);

@@ -28,9 +28,14 @@ struct Supervised {
 
 impl Supervised {
     fn start(folder: &Path, config: &Path) -> Self {
+        let command = shardlet(&["run", "--config", config.to_str().unwrap()]);
+        Self::start_as(folder, command)
+    }
+
+    fn start_as(folder: &Path, mut command: Command) -> Self {
         let path = folder.join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        let child = shardlet(&["run", "--config", config.to_str().unwrap()])
+        let child = command
             .env("NOTIFY_SOCKET", path)
             .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
             .stdout(Stdio::null())
@@ -56,6 +61,17 @@ impl Supervised {
                 return message;
             }
         }
+    }
+
+    /// Its threads that serve requests, once it serves.
+    fn workers(&self) -> usize {
+        self.news();
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let names = threads.map(|thread| {
+            let name = thread.unwrap().path().join("comm");
+            std::fs::read_to_string(name).unwrap_or_default()
+        });
+        names.filter(|name| name.starts_with("worker-")).count()
     }
 
     fn signal(&self, name: &str) {
@@ -122,4 +138,37 @@ fn a_frozen_process_gives_no_sign_of_life() {
     assert_eq!(supervised.next(WATCHDOG), None);
     supervised.signal("CONT");
     assert_eq!(supervised.next(PATIENCE).as_deref(), Some("WATCHDOG=1\n"));
+}
+
+#[test]
+fn there_is_a_worker_for_each_cpu_that_the_process_may_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .unwrap()
+        .trim();
+    let one = allowed.split(['-', ',']).next().unwrap();
+    let tied_to = |cpus: &str, threads: &str| {
+        let folder = tempfile::tempdir_in(folder.path()).unwrap();
+        let config = write(folder.path(), "proxy.yaml", &format!("{ALONE}{threads}"));
+        let mut command = Command::new("taskset");
+        command
+            .args([
+                "-c",
+                cpus,
+                env!("CARGO_BIN_EXE_shardlet"),
+                "run",
+                "--config",
+            ])
+            .arg(&config);
+        Supervised::start_as(folder.path(), command).workers()
+    };
+    assert_eq!(tied_to(one, ""), 1);
+    assert_eq!(tied_to(one, "threads: 3\n"), 3);
+    // A quota of the machine's own may leave less than affinity does, and counts rounded up.
+    let known = std::thread::available_parallelism().unwrap().get();
+    let found = tied_to(allowed, "threads: auto\n");
+    assert!((known..=known + 1).contains(&found), "{found} of {known}");
 }

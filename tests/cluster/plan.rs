@@ -50,6 +50,8 @@ impl Plan {
         let sections = [
             ("timeouts", TIMEOUTS),
             ("probes", QUIET_PROBES),
+            // So that connections of one member meet on different threads, as they do on any machine.
+            ("threads", "2"),
             ("writes", "hold: 0s"),
             ("reload", "watch: false"),
             ("circuit", "failures: 1000"),
@@ -258,7 +260,8 @@ impl Plan {
     /// A member's proxy.yaml.
     pub(super) fn yaml(&self, index: usize, registry: SocketAddr, folder: &Path) -> String {
         let (id, ip, folder) = (self.id(index), self.other_ip, folder.display());
-        let mut yaml = format!("member: {id}\n");
+        let more = |key| self.section(index, key).unwrap_or_default();
+        let mut yaml = format!("member: {id}\nthreads: {}\n", more("threads"));
         let tls = if self.client_tls {
             format!(", tls: {{ cert: {folder}/server.crt, key: {folder}/server.key }}")
         } else {
@@ -275,12 +278,11 @@ impl Plan {
             Some(host) => format!("{host}:{}", registry.port()),
             None => registry.to_string(),
         };
-        let registry_more = self.section(index, "registry").unwrap_or_default();
         let _ = writeln!(
             yaml,
-            "registry: {{ address: \"{registry}\", {registry_more} }}"
+            "registry: {{ address: \"{registry}\", {} }}",
+            more("registry")
         );
-        let cluster_more = self.section(index, "cluster").unwrap_or_default();
         let trust = if self.insecure {
             "insecure: true".to_owned()
         } else {
@@ -294,7 +296,8 @@ impl Plan {
         let members: Vec<String> = listed.iter().map(line).collect();
         let _ = writeln!(
             yaml,
-            "cluster: {{ {cluster_more}, {trust}, members: [ {} ] }}",
+            "cluster: {{ {}, {trust}, members: [ {} ] }}",
+            more("cluster"),
             members.join(", ")
         );
         for key in [
@@ -314,12 +317,9 @@ impl Plan {
                 continue;
             };
             // The default would have every test wait for half a minute.
-            let more = if key == "timeouts" && !text.contains("aftermath") {
-                ", aftermath: 0s"
-            } else {
-                ""
-            };
-            let _ = writeln!(yaml, "{key}: {{ {text}{more} }}");
+            let is_short = key == "timeouts" && !text.contains("aftermath");
+            let added = if is_short { ", aftermath: 0s" } else { "" };
+            let _ = writeln!(yaml, "{key}: {{ {text}{added} }}");
         }
         if let Some(text) = self.section(index, "trusted_proxies") {
             let _ = writeln!(yaml, "trusted_proxies: [ {text} ]");

@@ -1,12 +1,13 @@
 //! What is written arrives; what is left out has the default that is documented.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::*;
 use crate::shard::CircuitLimits;
 
 /// Every section, with values that are no defaults.
 const ALL: &str = "listen:\n  clients: { address: '[::1]:6000', tls: { cert: a.crt, key: /abs/a.key }, proxy_protocol: true }\n\
+         threads: 3\n\
          registry: { address: 'unix:/run/r.sock', max_in_flight: 1, queue: { limit: 0, timeout: 1m } }\n\
          reads: { blobs: any, owner_down: reject }\n\
          sticky: { cookie: lb, path: /ui }\n\
@@ -44,6 +45,10 @@ fn listeners_replica_and_reads() {
     assert_eq!(
         (config.sticky.cookie.as_str(), config.sticky.path.as_str()),
         ("lb", "/ui")
+    );
+    assert_eq!(
+        config.threads,
+        Threads::Exactly(NonZeroUsize::MIN.saturating_add(2))
     );
     let files = ["etc/proxy.yaml", "etc/a.crt", "/abs/a.key"].map(PathBuf::from);
     assert_eq!(config.files, files);

@@ -117,6 +117,13 @@ fn values() {
             &format!("bad value `{value}` for `{key}`: {expected}"),
         )]);
     }
+    for threads in ["0", "1025", "two", "Auto"] {
+        let told = "`threads`: expected `auto` or a whole number from 1 to 1024";
+        refused(&[(
+            &format!("threads: {threads}\n"),
+            &format!("bad value `{threads}` for {told}"),
+        )]);
+    }
     refused(&[
         (
             "trusted_proxies: [10.0.0.0/33]\n",
@@ -175,7 +182,7 @@ const SUGGESTIONS: &[(&str, &str)] = &[
     ),
     (
         "cluster_tls: 1\n",
-        "known here: member, listen, registry, cluster, writes, reads, sticky, timeouts, limits, circuit, trusted_proxies, probes, resolve, log, telemetry, reload",
+        "known here: member, listen, threads, registry, cluster, writes, reads, sticky, timeouts, limits, circuit, trusted_proxies, probes, resolve, log, telemetry, reload",
     ),
     (
         "max_in_flight: 1\n",

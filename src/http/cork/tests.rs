@@ -1,11 +1,5 @@
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
-};
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
@@ -29,7 +23,7 @@ fn wire(vectored: bool, most: usize) -> (Corked, Calls) {
         vectored,
         most,
     };
-    (Corked::new(Box::new(wire)), calls)
+    (Corked::new(wire), calls)
 }
 
 fn written(calls: &Calls) -> Vec<Vec<u8>> {
@@ -156,37 +150,3 @@ impl AsyncRead for Wire {
         Poll::Pending
     }
 }
-
-#[async_trait]
-impl Shutdown for Wire {
-    async fn shutdown(&mut self) {}
-}
-
-impl UniqueID for Wire {
-    fn id(&self) -> UniqueIDType {
-        0
-    }
-}
-
-impl Ssl for Wire {}
-
-impl GetTimingDigest for Wire {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Wire {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Wire {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
-#[async_trait]
-impl Peek for Wire {}

@@ -10,7 +10,7 @@ use crate::shard::view::Fingerprint;
 /// response has not begun; after that the connection is cut and the failure only reaches the log and
 /// the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     // What was asked for.
     /// The path names no repository and no known endpoint, or is written in a forbidden way.
     Route(RouteError),
@@ -114,7 +114,7 @@ pub enum Failure {
 /// Each of these is a place where two HTTP readers may understand different things, which is how
 /// requests are smuggled past a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub(crate) enum Malformed {
     /// The request line is not `METHOD SP TARGET SP VERSION` (RFC 9112 §3).
     RequestLine,
     /// A TLS handshake on a listener that speaks plain HTTP.
@@ -150,9 +150,10 @@ pub enum Malformed {
     PeerFields,
 }
 
+#[cfg(test)]
 impl Malformed {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::RequestLine,
         Self::TlsHello,
         Self::BareLineFeed,
@@ -174,7 +175,7 @@ impl Malformed {
 
 impl Failure {
     /// Whether nobody is there any more to be answered.
-    pub fn is_of_a_lost_client(&self) -> bool {
+    pub(crate) fn is_of_a_lost_client(&self) -> bool {
         matches!(
             self,
             Self::ClientGone | Self::ClientStalled | Self::ClientTooSlow | Self::ClientAbuse
@@ -182,7 +183,7 @@ impl Failure {
     }
 
     /// The owner in our view, where the failure is about it.
-    pub fn owner(&self) -> Option<&MemberId> {
+    pub(crate) fn owner(&self) -> Option<&MemberId> {
         if let Self::OwnerDown { owner }
         | Self::Misdirected { owner, .. }
         | Self::PeerMisdirected { owner } = self
@@ -193,7 +194,7 @@ impl Failure {
     }
 
     /// Our view's fingerprint, where the failure is about it.
-    pub fn view(&self) -> Option<&Fingerprint> {
+    pub(crate) fn view(&self) -> Option<&Fingerprint> {
         if let Self::Misdirected { view, .. } = self {
             Some(view)
         } else {

@@ -6,26 +6,26 @@ use std::borrow::Cow;
 
 /// How a failure is answered, logged and counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// HTTP status; 499 is never sent, only logged.
-    pub status: u16,
+    pub(crate) status: u16,
     /// OCI error code: one of the distribution specification's where one fits.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// Metric label and access log field: one of a bounded set.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// `Retry-After` in seconds; every 429 and 503 has one.
-    pub retry_after: Option<u32>,
+    pub(crate) retry_after: Option<u32>,
     /// How loud the diagnostics log is about it.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// What becomes of the downstream connection.
-    pub connection: Connection,
+    pub(crate) connection: Connection,
     /// What happened and what to do, for a human; no addresses, keys or tokens.
-    pub message: Cow<'static, str>,
+    pub(crate) message: Cow<'static, str>,
 }
 
 /// Whether the downstream connection survives the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
+pub(crate) enum Connection {
     /// It may carry another request, where the framework allows it: HTTP/1 connections end when it
     /// fails after an upstream was chosen.
     Keep,
@@ -35,7 +35,7 @@ pub enum Connection {
 
 /// How loud the diagnostics log is about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The client's own affair: nobody is called for it.
     Debug,
     /// Worth knowing when somebody asks.
@@ -71,7 +71,7 @@ const LOOP: &str = "this request has been through this member before, so somethi
 
 impl Failure {
     /// This failure's row of the table.
-    pub fn answer(&self) -> Answer {
+    pub(crate) fn answer(&self) -> Answer {
         if let Self::Route(error) = self {
             return Answer {
                 message: Cow::Owned(error.to_string()),
@@ -85,12 +85,12 @@ impl Failure {
     }
 
     /// The status alone; 499 for a client that is gone.
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.answer().status
     }
 
     /// The metric reason alone.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         self.answer().reason
     }
 

@@ -132,7 +132,8 @@ fn an_answer_is_oci_error_json_under_the_request_id() {
     let body = Failure::OwnerDown {
         owner: "zot-2".parse().unwrap(),
     }
-    .body("id-1", false);
+    .response("id-1", false)
+    .1;
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     insta::assert_json_snapshot!(json, @r#"
     {
@@ -158,7 +159,7 @@ fn a_misdirected_peer_learns_our_view() {
         owner: "zot-2".parse().unwrap(),
         view: view.parse().unwrap(),
     };
-    let body = failure.body("id-1", false);
+    let body = failure.response("id-1", false).1;
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(json["errors"][0]["detail"]["view"], view);
     assert_eq!(failure.status(), 421);

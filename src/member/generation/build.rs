@@ -37,6 +37,7 @@ impl Generation {
             probes,
             resolve,
             listen,
+            threads: _,
             cluster: _,
             key_known: _,
             identified: _,
@@ -48,8 +49,7 @@ impl Generation {
             remarks: _,
         } = config;
         let view = Arc::new(view.clone());
-        metrics.replica_limit(registry.max_in_flight.get());
-        metrics.transfers_limit(limits.transfers.get());
+        metrics.limits(registry.max_in_flight.get(), limits.transfers.get());
         let former_members =
             before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
         let peer_states = view.members().iter().map(|(index, member)| {

@@ -14,7 +14,7 @@ use super::table::{self, SECONDS, Spec};
 use crate::http::respond::REASONS;
 use crate::shard::plan::Arrival;
 use crate::shard::route::{Access, Operation};
-use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Result};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 use std::sync::Arc;
 
 /// Both arrivals, in the order of their index.
@@ -181,6 +181,8 @@ pub(super) fn pair_index(first: usize, second: usize) -> usize {
 pub(super) struct Sockets {
     pub(super) open: Holding,
     pub(super) accepted: Vec<IntCounter>,
+    pub(super) worker_open: IntGaugeVec,
+    pub(super) worker_accepted: IntCounterVec,
     pub(super) refused: Vec<Vec<IntCounter>>,
     pub(super) upstream: Arc<Counts<4>>,
 }
@@ -195,6 +197,8 @@ impl Sockets {
         Ok(Self {
             open: holding(make, table::CONNECTIONS_OPEN, listeners)?,
             accepted: each(Listener::ALL, |l| series(&accepted, [l.as_str()]))?,
+            worker_open: make.int_gauge(table::WORKER_CONNECTIONS_OPEN)?,
+            worker_accepted: make.int_counter(table::WORKER_CONNECTIONS)?,
             refused: each(Listener::ALL, |l| {
                 each(Refusal::ALL, |why| {
                     series(&refused, [l.as_str(), why.as_str()])

@@ -117,6 +117,10 @@ metrics! {
         "Downstream connections that are open.";
     CONNECTIONS = counter "shardlet_connections_total" ["listener"],
         "Downstream connections that were accepted.";
+    WORKER_CONNECTIONS_OPEN = gauge "shardlet_worker_connections_open" ["listener", "worker"],
+        "Of the open downstream connections, those that this worker thread serves.";
+    WORKER_CONNECTIONS = counter "shardlet_worker_connections_total" ["listener", "worker"],
+        "Of the accepted downstream connections, those that were given to this worker thread.";
     CONNECTIONS_REFUSED = counter "shardlet_connections_refused_total" ["listener", "reason"],
         "Downstream connections that were closed before their first request.";
     UPSTREAM_CONNECTIONS = counter "shardlet_upstream_connections_total" ["upstream", "reused"],

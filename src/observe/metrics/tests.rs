@@ -44,6 +44,8 @@ fn used_metrics() -> Metrics {
     let local = view.members().local();
     members.waited(local, Operation::ManifestGet, &waits);
     metrics.tls_expiry(Certificate::Member, 1_900_000_000);
+    let worker = metrics.worker_connections(Listener::Clients, 0).unwrap();
+    drop(worker.begin());
     metrics
 }
 
@@ -233,8 +235,8 @@ fn reads_and_writes_at_the_replica_are_told_apart() {
 #[test]
 fn two_members_in_one_process_do_not_share_counters() {
     let (one, two) = (Metrics::new().unwrap(), Metrics::new().unwrap());
-    one.replica_limit(1);
-    two.replica_limit(2);
+    one.limits(1, 1);
+    two.limits(2, 2);
     one.reject(&Failure::ConnectionsFull);
     assert_eq!(
         value(&two, r#"shardlet_rejects_total{reason="connections_full"}"#),

@@ -1,0 +1,165 @@
+use std::sync::Arc;
+
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::*;
+use crate::http::buffer::kept;
+
+async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (one, other) = tokio::join!(TcpStream::connect(at), listener.accept());
+    (one.unwrap(), other.unwrap().0)
+}
+
+async fn plain() -> (Wire, Wire) {
+    let (one, other) = tcp().await;
+    (Wire::Tcp(one), Wire::Tcp(other))
+}
+
+fn unix() -> (Wire, Wire) {
+    let (one, other) = UnixStream::pair().unwrap();
+    (Wire::Unix(one), Wire::Unix(other))
+}
+
+async fn secured() -> (Wire, Wire) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let der = key.cert.der().clone();
+    let secret = PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(der.clone()).unwrap();
+    let mut server = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![der], secret)
+        .unwrap();
+    server.send_tls13_tickets = 0;
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (one, other) = tcp().await;
+    let name = ServerName::try_from("a.test").unwrap();
+    let (connector, acceptor) = (
+        TlsConnector::from(Arc::new(client)),
+        TlsAcceptor::from(Arc::new(server)),
+    );
+    let (one, other) = tokio::join!(
+        connector.connect(name, ReadAhead::new(one)),
+        acceptor.accept(ReadAhead::new(other))
+    );
+    (
+        Wire::Client(Box::new(one.unwrap())),
+        Wire::Server(Box::new(other.unwrap())),
+    )
+}
+
+/// The next bytes, as many as there are.
+async fn next(wire: &mut Wire) -> Vec<u8> {
+    let mut bytes = vec![0; LARGE];
+    let read = wire.read(&mut bytes).await.unwrap();
+    bytes.truncate(read);
+    bytes
+}
+
+#[tokio::test]
+async fn who_waits_holds_no_buffer() {
+    let (mut one, mut other) = secured().await;
+    for _ in 0..2 {
+        assert!(one.is_fresh());
+        other.write_all(b"abc").await.unwrap();
+        other.flush().await.unwrap();
+        assert_eq!(next(&mut one).await, b"abc");
+        assert!(one.is_fresh());
+        let Wire::Client(tls) = &one else {
+            unreachable!("the client's end");
+        };
+        assert_eq!(tls.get_ref().0.held.capacity(), 0);
+        assert!(kept(SMALL) > 0);
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_pass_whole() {
+    let body: Vec<u8> = (0..3 * LARGE + 5).map(|at| (at % 251) as u8).collect();
+    for (mut one, mut other) in [plain().await, unix(), secured().await] {
+        let (sent, read) = tokio::join!(
+            async {
+                other.write_all(&body).await?;
+                other.shutdown().await
+            },
+            async {
+                let mut arrived = Vec::new();
+                loop {
+                    let part = next(&mut one).await;
+                    if part.is_empty() {
+                        return arrived;
+                    }
+                    arrived.extend_from_slice(&part);
+                }
+            }
+        );
+        sent.unwrap();
+        assert!(read == body, "{one:?}");
+    }
+}
+
+#[tokio::test]
+async fn parts_go_out_in_one_record() {
+    const APPLICATION_DATA: u8 = 23;
+    let (mut one, other) = secured().await;
+    let Wire::Server(mut other) = other else {
+        unreachable!("the server's end");
+    };
+    let parts = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    assert_eq!(one.write_vectored(&parts).await.unwrap(), 8);
+    one.flush().await.unwrap();
+    let (raw, _) = other.get_mut();
+    let mut record = [0; 5];
+    raw.tcp.read_exact(&mut record).await.unwrap();
+    assert_eq!(record[0], APPLICATION_DATA);
+    let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+    assert!(length > 8);
+    let mut rest = vec![0; length];
+    raw.tcp.read_exact(&mut rest).await.unwrap();
+    let nothing = raw.tcp.try_read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn what_is_not_fresh_is_noticed() {
+    for unasked in [&b""[..], b"x"] {
+        for (mut one, mut other) in [plain().await, secured().await] {
+            assert!(one.is_fresh() && other.is_fresh());
+            other.write_all(unasked).await.unwrap();
+            other.shutdown().await.unwrap();
+            one.socket().unwrap().readable().await.unwrap();
+            assert!(!one.is_fresh(), "{one:?}");
+        }
+        let (mut one, mut other) = unix();
+        assert!(one.is_fresh());
+        other.write_all(unasked).await.unwrap();
+        other.shutdown().await.unwrap();
+        let Wire::Unix(socket) = &one else {
+            unreachable!("a socket");
+        };
+        socket.readable().await.unwrap();
+        assert!(!one.is_fresh());
+    }
+}
+
+#[tokio::test]
+async fn a_test_may_do_without_sockets() {
+    let (one, other) = tokio::io::duplex(64);
+    let (mut one, mut other) = (Wire::Memory(one), Wire::Memory(other));
+    assert!(one.is_fresh());
+    other.write_all(b"abc").await.unwrap();
+    assert_eq!(next(&mut one).await, b"abc");
+}

@@ -1,0 +1,244 @@
+//! The head of a request as it is sent on: the lines that are kept, byte for byte, and ours.
+//!
+//! A client cannot say where it came from, which host it meant in whose name, or that a member sent
+//! it: all of that is set here.
+
+mod cookies;
+mod forwarded;
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use super::target;
+use crate::http::field::{Field, Name};
+use crate::http::head::Body;
+use crate::http::request::{RequestHead, Version};
+use crate::http::respond::REQUEST_ID_HEADER;
+use crate::http::via::Via;
+use crate::peers::wire;
+
+pub(crate) use cookies::sticky_member;
+pub(crate) use forwarded::{Downstream, client};
+
+use cookies::Cookies;
+
+/// What a request is sent on with.
+#[derive(Debug)]
+pub(crate) struct Onward<'a> {
+    /// The client at the other end; none for a request of a peer, which has said where it is from.
+    pub(crate) client: Option<Downstream<'a>>,
+    pub(crate) via: &'a Via,
+    pub(crate) request_id: &'a str,
+    /// The `traceparent`; none to leave it as it was sent.
+    pub(crate) trace: Option<&'a str>,
+    /// The name of the cookie that is between the client and us; none for a peer, which needs it.
+    pub(crate) hide_cookie: Option<&'a str>,
+    /// What a peer is told.
+    pub(crate) peer: Option<PeerFields<'a>>,
+    /// Whether the path alone says which repository is meant ([`target`]).
+    pub(crate) without_namespace: bool,
+    /// Where the request came in, for one that names no host.
+    pub(crate) own_address: Option<SocketAddr>,
+}
+
+/// What one member tells another of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerFields<'a> {
+    /// The fingerprint of our view.
+    pub(crate) view: &'a str,
+    /// Our id.
+    pub(crate) member: &'a str,
+    /// For how many milliseconds it may still wait for its owner.
+    pub(crate) hold_ms: u128,
+    /// Whether it is a read for whoever gets it, since the owner's replica is down.
+    pub(crate) fallback: bool,
+}
+
+/// Adds the head as it is sent on, always in HTTP/1.1, with its empty line. A chunked body goes on in
+/// chunks of our own.
+pub(crate) fn write_head(out: &mut Vec<u8>, head: &RequestHead<'_>, onward: &Onward<'_>) {
+    write_request_line(out, head, onward.without_namespace);
+    let host = Host::of(head, onward.own_address);
+    if !head.has(Name::Host) {
+        // RFC 9112 §3.2: HTTP/1.1 always has one, which may be empty.
+        out.extend_from_slice(b"Host: ");
+        if let Some(host) = host {
+            host.write(out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    let cookies = Cookies::of(head, onward.hide_cookie);
+    let is_kept = |field: &Field| {
+        !field.nominated
+            && match field.name {
+                Name::Cookie => cookies == Cookies::AsTheyAre,
+                Name::Expect => head.version() != Version::Http10,
+                Name::Forwarded
+                | Name::XForwardedFor
+                | Name::XForwardedHost
+                | Name::XForwardedPort
+                | Name::XForwardedProto => onward.client.is_none(),
+                Name::TraceParent => onward.trace.is_none(),
+                // RFC 9110 §6.6.2: it says what follows the chunks.
+                Name::Trailer => head.passes_trailers(),
+                Name::ContentLength
+                | Name::Date
+                | Name::Host
+                | Name::Other
+                | Name::Range
+                | Name::UserAgent
+                | Name::Via => true,
+                Name::Internal | Name::RequestId => false,
+                Name::Connection
+                | Name::Http2Settings
+                | Name::KeepAlive
+                | Name::ProxyAuth
+                | Name::ProxyConnection
+                | Name::Te
+                | Name::TransferEncoding
+                | Name::Upgrade => false,
+            }
+    };
+    copy_lines(out, head, is_kept);
+    cookies.write(out, head);
+    // RFC 9112 §6.3: a length is kept as it was sent, for it was sent once; so is that there is none.
+    if head.body() == Body::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if head.takes_trailers() {
+        // RFC 9110 §10.1.4: so that who knows no TE does not send it on.
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
+    if let Some(client) = &onward.client {
+        forwarded::write(out, head, client, host);
+    }
+    write_field(out, "Via", onward.via.value(head.version()));
+    write_field(out, REQUEST_ID_HEADER, onward.request_id.as_bytes());
+    if let Some(trace) = onward.trace {
+        write_field(out, "traceparent", trace.as_bytes());
+    }
+    if let Some(peer) = &onward.peer {
+        peer.write(out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_request_line(out: &mut Vec<u8>, head: &RequestHead<'_>, without_namespace: bool) {
+    out.extend_from_slice(head.method().as_str().as_bytes());
+    out.push(b' ');
+    // RFC 9112 §3.2.1: in origin-form, in which way ever it came.
+    out.extend_from_slice(head.path());
+    match head.query() {
+        Some(query) if without_namespace => target::push_without_namespace(out, query),
+        Some(query) => {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        None => {}
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// The host that a client means.
+#[derive(Debug, Clone, Copy)]
+enum Host<'h> {
+    Named(&'h str),
+    /// It has named none, but it came to this address.
+    At(SocketAddr),
+}
+
+impl<'h> Host<'h> {
+    fn of(head: &RequestHead<'h>, own: Option<SocketAddr>) -> Option<Self> {
+        head.host().map(Self::Named).or(own.map(Self::At))
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        let address = match self {
+            Self::Named(host) => return out.extend_from_slice(host.as_bytes()),
+            Self::At(address) => address,
+        };
+        match address.ip() {
+            IpAddr::V4(ip) => write_address(out, ip.into()),
+            IpAddr::V6(ip) => {
+                out.push(b'[');
+                write_address(out, ip.into());
+                out.push(b']');
+            }
+        }
+        out.push(b':');
+        write_decimal(out, address.port().into());
+    }
+}
+
+/// Copies the lines of all fields that are kept, as many at once as stand together.
+fn copy_lines(out: &mut Vec<u8>, head: &RequestHead<'_>, is_kept: impl Fn(&Field) -> bool) {
+    let bytes = head.bytes();
+    let mut copy = |run: Range<usize>| {
+        out.extend_from_slice(bytes.get(run).unwrap_or_default());
+    };
+    let mut run = 0..0;
+    for field in head.fields().iter().filter(|field| is_kept(field)) {
+        let line = field.line();
+        if line.start == run.end {
+            run.end = line.end;
+        } else {
+            copy(std::mem::replace(&mut run, line));
+        }
+    }
+    copy(run);
+}
+
+impl PeerFields<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_field(out, wire::VIEW, self.view.as_bytes());
+        write_field(out, wire::MEMBER, self.member.as_bytes());
+        out.extend_from_slice(wire::HOLD.as_bytes());
+        out.extend_from_slice(b": ");
+        write_decimal(out, u64::try_from(self.hold_ms).unwrap_or(u64::MAX));
+        out.extend_from_slice(b"\r\n");
+        if self.fallback {
+            write_field(out, wire::FALLBACK, b"1");
+        }
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// For every request, so without the formatter where it is short.
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                write_decimal(out, octet.into());
+            }
+        }
+        // Writing to memory does not fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+fn write_decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let (mut begin, mut rest) = (digits.len(), number);
+    loop {
+        begin -= 1;
+        digits[begin] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[begin..]);
+}
+
+#[cfg(test)]
+mod tests;
