@@ -73,7 +73,7 @@ def test_all_members_are_restarted_one_after_the_other(
 )
 @pytest.mark.parametrize("by", ["SIGHUP", "shardlet reload", "POST /api/v1/reload", "watch"])
 def test_files_are_reloaded(make_cluster: MakeCluster, scale: Scale, row: Row, tmp_path: Path, by: str) -> None:
-    cluster = make_cluster({"reload": {"watch": by == "watch"}})
+    cluster = make_cluster(merged(HOLDING, {"reload": {"watch": by == "watch"}}))
     first, *others = cluster.members
     moved = cluster.repository_of(first, "moved")
     to = others[0]
