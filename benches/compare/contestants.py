@@ -293,7 +293,7 @@ cluster:
 reads: {{ owner_down: reject }}
 limits: {{ requests_per_connection: {REQUESTS} }}
 # Two processes that both start anew know nothing of writes under way, and wait for this long.
-timeouts: {{ keepalive: 600s, aftermath: 1s, drain_delay: 0s, drain: 1s }}
+timeouts: {{ keepalive: 600s, aftermath: 3s, drain_delay: 0s, drain: 1s }}
 log: {{ requests: {str(self._log).lower()} }}
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import goals
@@ -25,7 +25,7 @@ class Results:
 
     def save(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(self), indent=1))
+        file.write_text(json.dumps(vars(self), indent=1))
 
     @staticmethod
     def load(file: Path) -> Results:
