@@ -129,7 +129,8 @@ impl<'c> Client<'c> {
         self.sink.status = Some(parts.status.as_u16());
         if self.is_http2() {
             let ends = body.is_empty();
-            self.sink.begin_http2(ResponseHeader::from(parts), ends)?;
+            let head = Box::new(ResponseHeader::from(parts));
+            self.sink.begin_http2(head, ends)?;
             if !ends {
                 self.sink.write(Piece::Bytes(body)).await?;
             }

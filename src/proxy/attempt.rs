@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pingora::http::ResponseHeader;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::back::{self, Back};
@@ -293,14 +294,11 @@ impl Conversation<'_, '_, '_> {
         };
         let is_clean = head.keeps_connection();
         let mut body = Download::of(&head);
-        self.sink.status = Some(head.status());
-        let sent = if version == Version::Http2 {
-            let head = back::to_http2(&head, &back)
-                .map_err(|_| Setback::Over(Failure::UpstreamProtocol))?;
-            answer.bytes.consume(answer.head);
-            body.take(&mut answer.bytes)
-                .map_err(|broken| self.broke_off(broken))?;
-            self.begin_http2(head, answer.bytes, body.is_done()).await
+        let status = head.status();
+        let out = if version == Version::Http2 {
+            let head = back::to_http2(&head, &back);
+            let head = head.map_err(|_| Setback::Over(Failure::UpstreamProtocol))?;
+            HeadOut::Http2(Box::new(head))
         } else {
             let mut out = Scratch::take();
             let framing = match back::write_head(&mut out, &head, &back) {
@@ -311,10 +309,18 @@ impl Conversation<'_, '_, '_> {
                     Framing::Plain
                 }
             };
-            answer.bytes.consume(answer.head);
-            body.take(&mut answer.bytes)
-                .map_err(|broken| self.broke_off(broken))?;
-            self.sink.begin_http1(&out, &answer.bytes, framing).await
+            HeadOut::Http1(out, framing)
+        };
+        answer.bytes.consume(answer.head);
+        body.take(&mut answer.bytes)
+            .map_err(|broken| self.broke_off(broken))?;
+        // Only now: what is wrong so far can still be answered.
+        self.sink.status = Some(status);
+        let sent = match out {
+            HeadOut::Http1(out, framing) => {
+                self.sink.begin_http1(&out, &answer.bytes, framing).await
+            }
+            HeadOut::Http2(head) => self.begin_http2(head, answer.bytes, body.is_done()).await,
         };
         sent.map_err(|failure| self.broke_off(Broken::Client(failure)))?;
         let mut begun = Begun { body, is_clean };
@@ -330,7 +336,7 @@ impl Conversation<'_, '_, '_> {
 
     async fn begin_http2(
         &mut self,
-        head: pingora::http::ResponseHeader,
+        head: Box<ResponseHeader>,
         data: Buffer,
         is_done: bool,
     ) -> Result<(), Failure> {
@@ -380,6 +386,12 @@ impl Conversation<'_, '_, '_> {
             Failure::UpstreamReset
         })
     }
+}
+
+/// The head of an answer as its client gets it.
+enum HeadOut {
+    Http1(Scratch, Framing),
+    Http2(Box<ResponseHeader>),
 }
 
 /// An answer that has begun to go to the client.

@@ -95,12 +95,16 @@ impl<'c> Sink<'c> {
     ///
     /// # Errors
     /// As [`Sink::write`].
-    pub(crate) fn begin_http2(&mut self, head: ResponseHeader, ends: bool) -> Result<(), Failure> {
+    pub(crate) fn begin_http2(
+        &mut self,
+        head: Box<ResponseHeader>,
+        ends: bool,
+    ) -> Result<(), Failure> {
         let To::Http2(stream) = &self.to else {
             return Err(Failure::Internal);
         };
         let mut session = stream.session();
-        let sent = session.write_response_header(Box::new(head), ends);
+        let sent = session.write_response_header(head, ends);
         sent.map_err(|_| stream.lost())?;
         *stream.body() = session.take_response_body_writer();
         self.ended = ends;
