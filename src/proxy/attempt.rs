@@ -282,35 +282,10 @@ impl Conversation<'_, '_, '_> {
         if is_last(self.state, ctx) {
             self.sink.closes = true;
         }
-        let version = ctx.request.version();
-        let cookie = cookie_for(ctx);
-        let date = date::now();
-        let back = Back {
-            version,
-            request_id: ctx.request_id.as_str(),
-            date: &date,
-            cookie: cookie.as_deref(),
-            close: self.sink.closes,
-        };
         let is_clean = head.keeps_connection();
         let mut body = Download::of(&head);
         let status = head.status();
-        let out = if version == Version::Http2 {
-            let head = back::to_http2(&head, &back);
-            let head = head.map_err(|_| Setback::Over(Failure::UpstreamProtocol))?;
-            HeadOut::Http2(Box::new(head))
-        } else {
-            let mut out = Scratch::take();
-            let framing = match back::write_head(&mut out, &head, &back) {
-                ResponseBody::Chunked => Framing::Chunked,
-                ResponseBody::None | ResponseBody::Length(_) => Framing::Plain,
-                ResponseBody::ToClose => {
-                    self.sink.closes = true;
-                    Framing::Plain
-                }
-            };
-            HeadOut::Http1(out, framing)
-        };
+        let out = self.head_out(&head)?;
         answer.bytes.consume(answer.head);
         body.take(&mut answer.bytes)
             .map_err(|broken| self.broke_off(broken))?;
@@ -332,6 +307,34 @@ impl Conversation<'_, '_, '_> {
             self.ctx.upstream_bytes.1 += begun.body.received;
         }
         Ok(begun)
+    }
+
+    /// The head of the answer as the client gets it.
+    fn head_out(&mut self, head: &ResponseHead<'_>) -> Result<HeadOut, Setback> {
+        let cookie = cookie_for(self.ctx);
+        let date = date::now();
+        let back = Back {
+            version: self.ctx.request.version(),
+            request_id: self.ctx.request_id.as_str(),
+            date: &date,
+            cookie: cookie.as_deref(),
+            close: self.sink.closes,
+        };
+        if back.version == Version::Http2 {
+            let head = back::to_http2(head, &back);
+            let head = head.map_err(|_| Setback::Over(Failure::UpstreamProtocol))?;
+            return Ok(HeadOut::Http2(Box::new(head)));
+        }
+        let mut out = Scratch::take();
+        let framing = match back::write_head(&mut out, head, &back) {
+            ResponseBody::Chunked => Framing::Chunked,
+            ResponseBody::None | ResponseBody::Length(_) => Framing::Plain,
+            ResponseBody::ToClose => {
+                self.sink.closes = true;
+                Framing::Plain
+            }
+        };
+        Ok(HeadOut::Http1(out, framing))
     }
 
     async fn begin_http2(
