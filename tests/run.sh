@@ -4,6 +4,7 @@
 #   bash tests/run.sh                   everything: cargo test, end to end against real registries, the compose file, the faults (small)
 #   bash tests/run.sh --faults          the faults alone, at full size: an hour; the figures go into docs/faults.md
 #   bash tests/run.sh --faults -k frozen   some of them; anything behind --faults is handed to pytest, the document is left alone
+#   bash tests/run.sh --budgets         what one small request costs, alone; --update behind it writes tests/budgets/budgets.toml
 #   bash tests/run.sh --compose         the compose file alone, with a Docker engine that the test starts (root)
 #   bash tests/run.sh --fast            cargo test only
 #   bash tests/run.sh --build-tools     install what the build needs (cmake, a C compiler) if it is missing, and stop
@@ -23,6 +24,7 @@ declare -A PACKAGE_OF=(
   [docker-registry]=docker-registry [skopeo]=skopeo [buildah]=buildah [haproxy]=haproxy [nginx]=nginx-light [promtool]=prometheus
   [dockerd]=docker.io [docker]=docker.io [debootstrap]=debootstrap
   [h2load]=nghttp2-client [go]=golang-go [systemd-analyze]=systemd [mandoc]=mandoc [openssl]=openssl
+  [valgrind]=valgrind [strace]=strace
   [shellcheck]=shellcheck [faketime]=faketime [adduser]=adduser [strip]=binutils [dpkg-shlibdeps]=dpkg-dev
 )
 # Clients, the conformance suite of the OCI, and what checks and builds deployments: all of them come as Go modules.
@@ -47,10 +49,11 @@ PYTEST_TIMEOUT_SECONDS=600
 FAULT_TIMEOUT_SECONDS=1200
 
 main() {
-  local fast=no faults=no compose=no started=$SECONDS
+  local fast=no faults=no compose=no budgets=no started=$SECONDS
   if [[ ${1:-} == --fast ]]; then fast=yes; shift; fi
   if [[ ${1:-} == --faults ]]; then faults=yes; shift; fi
   if [[ ${1:-} == --compose ]]; then compose=yes; shift; fi
+  if [[ ${1:-} == --budgets ]]; then budgets=yes; shift; fi
   if [[ ${1:-} == --help || ${1:-} == -h ]]; then sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0; fi
 
   command -v cargo >/dev/null || die "cargo is not on PATH: install Rust (https://rustup.rs) first"
@@ -75,6 +78,13 @@ main() {
     exit 0
   fi
 
+  if [[ $budgets == yes ]]; then
+    prepare
+    step "budgets of a request" budgets "$@"
+    summary "the budgets of a request are kept" "$started"
+    exit 0
+  fi
+
   step "cargo test" cargo test --locked
   if [[ $fast == yes ]]; then summary "cargo test passed; END TO END, COMPOSE AND FAULTS NOT RUN (--fast)" "$started"; exit 0; fi
 
@@ -86,11 +96,12 @@ main() {
   fi
   # Each waits for other processes most of the time. The faults measure, so they are alone.
   beside "the compose file" compose
+  step "budgets of a request" budgets
   step "end to end" end_to_end
   step "the comparison's own tests" comparison
   join
   step "faults" faults
-  summary "cargo test, end to end, the compose file and faults passed" "$started"
+  summary "cargo test, budgets, end to end, the compose file and faults passed" "$started"
 }
 
 # All that the tests need beside Debian's packages.
@@ -114,6 +125,7 @@ prepare_tools() {
 end_to_end() { "$VENV/bin/python" -m pytest tests/e2e --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"; }
 compose() { "$VENV/bin/python" -m pytest tests/compose --timeout="$PYTEST_TIMEOUT_SECONDS" "$@"; }
 comparison() { "$VENV/bin/python" -m pytest -p no:cacheprovider benches/compare; }
+budgets() { "$VENV/bin/python" -m pytest tests/budgets "$@"; }
 faults() { "$VENV/bin/python" -m pytest tests/faults --timeout="$FAULT_TIMEOUT_SECONDS" "$@"; }
 
 # Only what is missing is installed, so a second run neither needs the network nor root.
@@ -128,6 +140,8 @@ install_packages() {
   if ((${#PACKAGE_OF[@]})); then
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
   fi
+  # callgrind names memcpy by them, and brings no command to ask for.
+  ((${#PACKAGE_OF[@]} == 0)) || [[ -d /usr/lib/debug/.build-id ]] || missing+=(libc6-dbg)
   [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
   ((${#missing[@]})) || return 0
 
