@@ -140,7 +140,9 @@ impl<'c> Client<'c> {
         let mut bytes = Scratch::take();
         let connection = wire::connection(version, self.sink.closes);
         wire::write(&mut bytes, &parts, &[], connection);
-        self.sink.begin_http1(&bytes, &body, Framing::Plain).await?;
+        self.sink
+            .begin_http1(&mut bytes, &body, Framing::Plain)
+            .await?;
         self.sink.end(&[]).await
     }
 }

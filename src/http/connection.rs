@@ -4,6 +4,7 @@
 //! reader behind us can understand another request than we do. What a client pipelines behind a request
 //! waits here until the next head is due.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::client::{Client, End};
 use super::frames::Abuse;
 use super::head::{HeadLimits, Scanner};
 use super::http2;
+use super::limit::{Moment, within};
 use super::line::Line;
 use super::refusal::{self, Refused};
 use super::request::RequestHead;
@@ -123,10 +125,13 @@ impl<A: Serve> Gate<A> {
     ) {
         let mut held = Buffer::default();
         let mut served = 0;
+        // One for the whole connection: each request would have to put it on a list that all share.
+        let mut draining = pin!(drains(shutdown.clone()));
         loop {
-            let started = Instant::now();
+            let started = Moment::now();
             let first = (served == 0).then_some(deadline);
-            let length = match self.next_head(&line, &mut held, first, shutdown).await {
+            let next = self.next_head(&line, &mut held, first, draining.as_mut());
+            let length = match next.await {
                 Next::Head(length) => length,
                 Next::Closed => break,
                 Next::Refused(failure) => {
@@ -170,12 +175,12 @@ impl<A: Serve> Gate<A> {
         line: &Line,
         held: &mut Buffer,
         first: Option<Instant>,
-        shutdown: &ShutdownWatch,
+        draining: Pin<&mut impl Future<Output = ()>>,
     ) -> Next {
         let limits = &self.limits;
         let mut deadline = first;
         if first.is_none() && held.is_empty() {
-            match self.idle(line, shutdown).await {
+            match self.idle(line, draining).await {
                 Some(read) => *held = read,
                 None => return Next::Closed,
             }
@@ -199,13 +204,16 @@ impl<A: Serve> Gate<A> {
     }
 
     /// Waits for the first bytes of another request.
-    async fn idle(&self, line: &Line, shutdown: &ShutdownWatch) -> Option<Buffer> {
-        let mut shutdown = shutdown.clone();
+    async fn idle(
+        &self,
+        line: &Line,
+        draining: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<Buffer> {
         let read = tokio::select! {
             biased;
-            read = timeout(self.limits.keepalive, line.read(SMALL, u64::MAX)) => read,
+            read = within(self.limits.keepalive, line.read(SMALL, u64::MAX)) => read,
             // Nothing is under way here, so a member that drains lets the connection go.
-            _ = shutdown.wait_for(|draining| *draining) => return None,
+            () = draining => return None,
         };
         read.ok()?.ok().filter(|read| !read.is_empty())
     }
@@ -216,7 +224,7 @@ impl<A: Serve> Gate<A> {
         held: &Buffer,
         end: &End,
         mut failure: Failure,
-        started: Instant,
+        started: Moment,
     ) {
         let id = RequestId::make();
         if end.tls.is_some() && failure == Failure::BadRequest(Malformed::TlsHello) {
@@ -236,6 +244,12 @@ impl<A: Serve> Gate<A> {
             elapsed,
         });
     }
+}
+
+/// Returns when the member drains.
+async fn drains(mut shutdown: ShutdownWatch) {
+    // An error tells that nobody is left who could say so, which is the end as well.
+    let _ = shutdown.wait_for(|draining| *draining).await;
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub(crate) mod frames;
 mod framing;
 pub(crate) mod head;
 mod http2;
+pub(crate) mod limit;
 pub(crate) mod line;
 pub(crate) mod pace;
 mod patience;

@@ -1,21 +1,25 @@
 //! How far a body has got, for those who look on while it moves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Counted up by whoever moves it. Times are in microseconds since it began.
+use super::limit::Moment;
+
+/// Counted up by whoever moves it.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    began: Instant,
+    began: Moment,
     moved: AtomicU64,
+    /// In microseconds.
     pending: AtomicU64,
+    /// In milliseconds since it began.
     last: AtomicU64,
 }
 
 impl Default for Progress {
     fn default() -> Self {
         Self {
-            began: Instant::now(),
+            began: Moment::now(),
             moved: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -34,24 +38,22 @@ impl Progress {
         Duration::from_micros(self.pending.load(Ordering::Relaxed))
     }
 
-    /// When something was taken last.
-    pub(crate) fn last(&self) -> Instant {
-        self.began + Duration::from_micros(self.last.load(Ordering::Relaxed))
+    /// For how long nothing has been taken.
+    pub(crate) fn silence(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(last)
     }
 
     /// So many bytes were taken.
     pub(crate) fn note(&self, bytes: u64) {
         self.moved.fetch_add(bytes, Ordering::Relaxed);
-        self.last
-            .store(micros(self.began.elapsed()), Ordering::Relaxed);
+        let last = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(last, Ordering::Relaxed);
     }
 
     /// For so long they were not.
     pub(crate) fn note_pending(&self, time: Duration) {
-        self.pending.fetch_add(micros(time), Ordering::Relaxed);
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.pending.fetch_add(time, Ordering::Relaxed);
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -13,6 +13,8 @@ use crate::http::head::{MAX_HEADER_COUNT, decimal};
 const HEAD_LIMIT: usize = 64 * 1024;
 /// With what every head begins.
 const START: &[u8] = b"HTTP/1.";
+/// `HTTP/1.1 `: the status stands behind it.
+const STATUS: usize = 9;
 /// `HTTP/1.1 200`: the reason phrase stands behind it.
 const STATUS_END: usize = 12;
 
@@ -121,6 +123,12 @@ impl Scanner {
         }
         Ok(None)
     }
+}
+
+/// Whether this head, if it is one, is informational: another one follows, which is the answer (RFC 9110
+/// §15.2).
+pub(crate) fn looks_informational(head: &[u8]) -> bool {
+    head.get(STATUS) == Some(&b'1')
 }
 
 impl<'b> ResponseHead<'b> {

@@ -2,10 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pingora::http::ResponseHeader;
-use tokio::time::{Instant as Moment, timeout_at};
 
 use super::back::{self, Back};
 use super::onward::{self, Onward, PeerFields};
@@ -16,10 +15,11 @@ use crate::http::buffer::{Buffer, LARGE};
 use crate::http::client::{Client, Framing, Piece, Sink, Source};
 use crate::http::date;
 use crate::http::field::Fields;
+use crate::http::limit::{Moment, within};
 use crate::http::line::Line;
 use crate::http::request::{Method, Version};
 use crate::http::respond::Failure;
-use crate::http::response::{ResponseBody, ResponseHead, Scanner};
+use crate::http::response::{self, ResponseBody, ResponseHead, Scanner};
 use crate::http::{FieldRoom, Scratch};
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Upstream;
@@ -190,23 +190,25 @@ impl Conversation<'_, '_, '_> {
     /// The head of the answer. What comes before it (1xx) is passed on.
     async fn answer(&mut self) -> Result<Answer, Broken> {
         let idle = self.patience();
-        let heard = Instant::now();
-        let mut deadline = Moment::now() + idle;
+        let mut heard = Moment::now();
+        let mut limit = idle;
         let mut bytes = Buffer::default();
         let mut scanner = Scanner::default();
         loop {
             if let Some(head) = scanner.scan(&bytes).map_err(Broken::of)? {
                 let mut answer = Answer { bytes, head };
-                if !self.is_interim(&answer).await? {
+                if !response::looks_informational(&answer.bytes) {
                     return Ok(answer);
                 }
+                self.pass_interim(&answer).await?;
                 answer.bytes.consume(head);
                 bytes = answer.bytes;
                 scanner = Scanner::default();
-                deadline = Moment::now() + idle;
+                heard = Moment::now();
+                limit = idle;
                 continue;
             }
-            match timeout_at(deadline, self.line.read(LARGE, u64::MAX)).await {
+            match within(limit, self.line.read(LARGE, u64::MAX)).await {
                 Ok(Ok(read)) if read.is_empty() => {
                     return Err(Broken::Upstream(ErrorKind::UnexpectedEof.into()));
                 }
@@ -215,12 +217,11 @@ impl Conversation<'_, '_, '_> {
                 Ok(Err(error)) => return Err(Broken::Upstream(error)),
                 Err(_) => {
                     // As long as it takes the body in, it is not silent.
-                    let left =
-                        idle.saturating_sub(self.upload.progress().last().max(heard).elapsed());
-                    if left.is_zero() {
+                    let silent = self.upload.progress().silence().min(heard.elapsed());
+                    limit = idle.saturating_sub(silent);
+                    if limit.is_zero() {
                         return Err(Broken::Upstream(ErrorKind::TimedOut.into()));
                     }
-                    deadline = Moment::now() + left;
                 }
             }
         }
@@ -239,8 +240,8 @@ impl Conversation<'_, '_, '_> {
         }
     }
 
-    /// Passes a 1xx on. Says whether it was one.
-    async fn is_interim(&mut self, answer: &Answer) -> Result<bool, Broken> {
+    /// Passes a 1xx on.
+    async fn pass_interim(&mut self, answer: &Answer) -> Result<(), Broken> {
         let mut fields = FieldRoom::take();
         let head = answer
             .parse(&mut fields, self.to_head())
@@ -249,20 +250,22 @@ impl Conversation<'_, '_, '_> {
             // Nobody asked for it: upgrades are not passed on.
             return Err(Broken::of("it wants to speak another protocol"));
         }
-        if !head.is_informational() {
-            return Ok(false);
-        }
         self.ctx.times.invited();
         let mut out = Scratch::take();
         back::write_interim(&mut out, &head, self.ctx.request.version());
         if !out.is_empty() {
             self.sink.interim(&out).await.map_err(Broken::Client)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Judges the answer and begins to pass it on.
     async fn begin(&mut self, mut answer: Answer) -> Result<Begun, Setback> {
+        let mut fields = FieldRoom::take();
+        let head = match answer.parse(&mut fields, self.to_head()) {
+            Ok(head) => head,
+            Err(broken) => return Err(self.no_answer(Broken::of(broken))),
+        };
         let ctx = &mut *self.ctx;
         ctx.is_untouched = self.upload.is_untouched();
         ctx.times.sent(self.upload);
@@ -271,10 +274,6 @@ impl Conversation<'_, '_, '_> {
         if let Some(write) = &mut ctx.write {
             write.mark_answered();
         }
-        let to_head = ctx.request.method() == Method::Head;
-        let mut fields = FieldRoom::take();
-        let head = answer.parse(&mut fields, to_head);
-        let head = head.map_err(|_| Setback::Over(Failure::UpstreamProtocol))?;
         verdict::on_response(&head, ctx)?;
         // From here on it is the client who takes its time.
         ctx.permit = None;
@@ -292,8 +291,9 @@ impl Conversation<'_, '_, '_> {
         // Only now: what is wrong so far can still be answered.
         self.sink.status = Some(status);
         let sent = match out {
-            HeadOut::Http1(out, framing) => {
-                self.sink.begin_http1(&out, &answer.bytes, framing).await
+            HeadOut::Http1(mut out, framing) => {
+                let data = &answer.bytes;
+                self.sink.begin_http1(&mut out, data, framing).await
             }
             HeadOut::Http2(head) => self.begin_http2(head, answer.bytes, body.is_done()).await,
         };

@@ -1,6 +1,6 @@
 //! The end of every request, for the access log and the metrics.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Exchange, verdict};
 use crate::http::Refused;
@@ -22,6 +22,7 @@ const HINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// A request has ended, well or not.
 pub(crate) fn ended(state: &State, client: &Client<'_>, ctx: &Exchange<'_>) {
+    let now = Instant::now();
     let end = RequestEnd {
         arrival: ctx.arrival,
         operation: ctx.operation,
@@ -31,11 +32,11 @@ pub(crate) fn ended(state: &State, client: &Client<'_>, ctx: &Exchange<'_>) {
             plan_kind(ctx)
         },
         status: status(client.sink.status, ctx),
-        total: ctx.started.elapsed(),
+        total: now.saturating_duration_since(ctx.started),
         received: client.source.received,
         sent: client.sink.sent,
     };
-    let waits = ctx.times.sum();
+    let waits = ctx.times.waits(now);
     if let (Some(tracer), Some(sampled)) = (&state.tracer, ctx.sampled) {
         tracer.record(sampled, |parent| span(ctx, &end, waits, parent));
     }

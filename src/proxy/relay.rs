@@ -5,13 +5,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
-
 use super::attempt::Broken;
 use crate::http::body::{self, Decoder};
 use crate::http::buffer::{Buffer, LARGE};
 use crate::http::client::{Piece, Sink, Source};
 use crate::http::head::Body;
+use crate::http::limit::within;
 use crate::http::line::Line;
 use crate::http::pace::Pace;
 use crate::http::progress::Progress;
@@ -277,7 +276,7 @@ impl Download {
                 Incoming::Length(left) => left,
                 Incoming::Nothing | Incoming::Chunked(_) | Incoming::ToClose => u64::MAX,
             };
-            let read = timeout(patience, line.read(LARGE, most)).await;
+            let read = within(patience, line.read(LARGE, most)).await;
             let mut buffer = read
                 .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
                 .map_err(Broken::Upstream)?;

@@ -48,7 +48,7 @@ impl Times {
 
     /// What attempts have taken so far.
     pub(super) fn tried(&self) -> Duration {
-        let waits = self.sum();
+        let waits = self.waits(Instant::now());
         waits.queue + waits.connect + waits.replica
     }
 
@@ -75,11 +75,13 @@ impl Times {
     /// The upstream has a connection for it; a pooled one costs no time.
     pub(super) fn connected(&mut self, reused: bool) {
         if let Some(attempt) = &mut self.attempt {
-            let now = Instant::now();
+            let now = if reused {
+                attempt.began
+            } else {
+                Instant::now()
+            };
             attempt.connected = Some(now);
-            if !reused {
-                self.past.connect += now - attempt.began;
-            }
+            self.past.connect += now - attempt.began;
         }
     }
 
@@ -105,12 +107,8 @@ impl Times {
         }
     }
 
-    /// The sum.
-    pub(super) fn sum(&self) -> Waits {
-        self.waits(Instant::now())
-    }
-
-    fn waits(&self, now: Instant) -> Waits {
+    /// The sum, as it is now.
+    pub(super) fn waits(&self, now: Instant) -> Waits {
         let mut waits = self.past;
         let Some(attempt) = &self.attempt else {
             return waits;
@@ -202,7 +200,7 @@ mod tests {
         times.asks(false);
         times.connected(true);
         times.answered();
-        let waits = times.sum();
+        let waits = times.waits(Instant::now());
         assert_eq!((waits.queue, waits.hold), (SECOND, 2 * SECOND));
         assert_eq!(waits.connect, Duration::ZERO, "a pooled connection");
         assert!(waits.replica >= 3 * SECOND && waits.replica < 4 * SECOND);

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::cpus;
 use crate::config::Threads;
-use crate::http::worker;
+use crate::http::{limit, worker};
 use crate::observe::metrics::{Listener, Metrics, OpenConnection, WorkerConnections};
 
 /// The threads. They end when this is dropped, and what is still served there with them.
@@ -81,8 +81,13 @@ impl Workers {
 /// What such a thread does.
 fn work(index: usize, runtime: Runtime, mut end: watch::Receiver<()>) {
     worker::enter(index);
-    // Nothing is ever sent: this is an error once the sender is gone.
-    let _ = runtime.block_on(end.changed());
+    runtime.block_on(async {
+        tokio::select! {
+            // Nothing is ever sent: this is an error once the sender is gone.
+            _ = end.changed() => {}
+            () = limit::watch() => {}
+        }
+    });
     // Nothing waits for what blocks.
     runtime.shutdown_background();
 }

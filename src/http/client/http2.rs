@@ -9,8 +9,8 @@ use bytes::Bytes;
 use h2::SendStream;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::protocols::http::v2::server::HttpSession;
-use tokio::time::timeout;
 
+use crate::http::limit::within;
 use crate::http::respond::{Failure, Malformed};
 use crate::http::watch::Ending;
 
@@ -77,7 +77,7 @@ impl Http2 {
                 }
                 None => Poll::Ready(None),
             });
-            let room = match timeout(patience, room).await {
+            let room = match within(patience, room).await {
                 Err(_) => return Err(Failure::ClientStalled),
                 Ok(None) => return Err(self.lost()),
                 Ok(Some(Err(error))) => return Err(self.lost_by(&error)),

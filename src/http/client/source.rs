@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Http2, Piece};
 use crate::http::body::Decoder;
 use crate::http::buffer::{Buffer, LARGE, SMALL};
+use crate::http::limit::within;
 use crate::http::line::Line;
 use crate::http::pace::{Pace, TooSlow};
 use crate::http::respond::{Failure, Malformed};
@@ -84,7 +85,7 @@ impl<'c> Source<'c> {
         let piece = match (&mut self.from, &mut self.left) {
             (_, Left::Nothing) => return Ok(None),
             (From::Http2(stream), _) => {
-                let data = timeout(self.idle, stream.read()).await;
+                let data = within(self.idle, stream.read()).await;
                 match data.map_err(|_| Failure::BodyTimeout)?? {
                     Some(data) => Piece::Bytes(data),
                     None => {
@@ -116,7 +117,7 @@ impl<'c> Source<'c> {
             };
             let mut buffer = if ahead.is_empty() {
                 let began = self.pace.is_watching().then(Instant::now);
-                let read = timeout(self.idle, line.read(LARGE, most.min(size))).await;
+                let read = within(self.idle, line.read(LARGE, most.min(size))).await;
                 let buffer = match read {
                     Err(_) => return Err(Failure::BodyTimeout),
                     Ok(Err(_)) => return Err(Failure::ClientGone),

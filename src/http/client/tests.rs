@@ -57,7 +57,7 @@ async fn a_request_is_read_to_its_last_byte_and_no_further() {
             assert_eq!(client.source.received, 4);
             client
                 .sink
-                .begin_http1(b"head", b"", Framing::Plain)
+                .begin_http1(&mut b"head".to_vec(), b"", Framing::Plain)
                 .await
                 .unwrap();
             client.sink.end(&[]).await.unwrap();
@@ -139,7 +139,7 @@ async fn chunks_are_written_as_they_are_read() {
     let (mut end, line) = line(1024);
     let mut client = Client::http1(&NOBODY, &line, Body::Length(0), b"", &TEMPO);
     let sink = &mut client.sink;
-    sink.begin_http1(b"head ", b"", Framing::Chunked)
+    sink.begin_http1(&mut b"head ".to_vec(), b"", Framing::Chunked)
         .await
         .unwrap();
     for part in ["body", "", "more"] {
