@@ -51,6 +51,7 @@ pub(super) async fn attempt(
     anew: bool,
 ) -> Result<(), Setback> {
     ctx.times.asks(client.source.has_body());
+    client.source.rewind();
     let connected = connect(state, &mut client.source, route, anew).await?;
     let connection = connected.map_err(|error| {
         ctx.times.answered();
@@ -268,6 +269,7 @@ impl Conversation<'_, '_, '_> {
         };
         let ctx = &mut *self.ctx;
         ctx.is_untouched = self.upload.is_untouched();
+        ctx.is_whole = self.upload.is_whole();
         ctx.times.sent(self.upload);
         ctx.times.answered();
         circuit::succeeded(ctx);

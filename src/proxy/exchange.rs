@@ -52,6 +52,9 @@ pub(crate) struct Exchange<'r> {
     pub reads: bool,
     /// Whether its upstream was sent nothing of a body yet, so that it may be sent elsewhere.
     pub is_untouched: bool,
+    /// Whether all of its body is still here, so that it may be sent to another owner where its upstream
+    /// says that it has not served it.
+    pub is_whole: bool,
     /// Why it went wrong.
     pub failure: Option<Failure>,
     /// More of it than the client is told, for the operator.
@@ -109,6 +112,7 @@ impl<'r> Exchange<'r> {
             plan: None,
             reads: false,
             is_untouched: true,
+            is_whole: true,
             failure: None,
             cause: None,
             permit: None,

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempt::Broken;
@@ -27,6 +27,8 @@ const WORTH_A_PIPE: u64 = 64 * 1024;
 pub(super) struct Upload {
     /// Bytes that have come from the client.
     read: AtomicU64,
+    /// Whether some of what has come cannot be read again.
+    is_gone: AtomicBool,
     /// What the upstream has taken of it.
     progress: Progress,
     ended: OnceLock<Instant>,
@@ -38,9 +40,14 @@ impl Upload {
         self.ended.get().copied()
     }
 
-    /// Whether nothing of the body is gone.
+    /// Whether nothing of the body has come.
     pub(super) fn is_untouched(&self) -> bool {
         self.read.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether all of the body can be sent again.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_gone.load(Ordering::Relaxed)
     }
 
     /// What the upstream has taken of it.
@@ -82,7 +89,7 @@ impl Upload {
     ) -> Result<(), Broken> {
         let framing = request.body();
         self.write(line, &[head], 0, patience).await?;
-        while !source.is_done() {
+        while source.has_more() {
             if self.splice(source, line, patience).await? {
                 continue;
             }
@@ -96,6 +103,7 @@ impl Upload {
                 continue;
             }
             let read = self.read.fetch_add(data.len() as u64, Ordering::Relaxed);
+            self.is_gone.store(!source.can_rewind(), Ordering::Relaxed);
             match framing {
                 Body::Length(length) if read + data.len() as u64 > length => {
                     return Err(Broken::Client(Failure::BadRequest(Malformed::Body)));
@@ -165,6 +173,7 @@ impl Upload {
         };
         // From now on something of it is gone, however much that turns out to be.
         self.read.fetch_add(length, Ordering::Relaxed);
+        self.is_gone.store(true, Ordering::Relaxed);
         let before = self.progress.moved();
         let spliced = splice::splice(&mut pipe, from, to, length, idle, &self.progress).await;
         source.passed(self.progress.moved() - before);
@@ -174,6 +183,7 @@ impl Upload {
                 (Side::Reading, ErrorKind::Unsupported) => {
                     // Nothing was taken after all.
                     self.read.fetch_sub(length, Ordering::Relaxed);
+                    self.is_gone.store(!source.can_rewind(), Ordering::Relaxed);
                     return Ok(false);
                 }
                 (Side::Reading, ErrorKind::TimedOut) => Broken::Client(Failure::BodyTimeout),

@@ -72,7 +72,7 @@ pub(crate) fn on_response(
     }
     if let (Some(Plan::Forward(owner)), Some(reason)) = (ctx.plan, reason)
         && reason == Failure::Draining.reason().as_bytes()
-        && ctx.is_untouched
+        && ctx.is_whole
     {
         let id = ctx.generation.view.members().get(owner).id.clone();
         let failure = Failure::OwnerDown { owner: id };
@@ -82,10 +82,10 @@ pub(crate) fn on_response(
 }
 
 /// The peer has changed, and we do not know it yet: it is asked at once. It has done nothing with the
-/// request, which may therefore wait, if nothing of its body is gone.
+/// request, which may therefore wait, if all of its body is still here.
 fn turned_away(ctx: &Exchange<'_>, peer: MemberIndex, failure: Failure) -> Setback {
     ctx.generation.peer_state(peer).wake();
-    if ctx.is_untouched {
+    if ctx.is_whole {
         Setback::Unsent(failure)
     } else {
         Setback::Over(failure)

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 
+use crate::cluster::h2_client::H2Client;
 use crate::cluster::link::{Before, Flow, Way};
+use crate::cluster::message::sha256;
 use crate::cluster::{Answer, Cluster, Connection, Gate, Plan, Request, Step, eventually};
 use crate::hold_clients::{as_peer, forwarded};
 use crate::moves::{pinned_to, put};
@@ -253,8 +256,9 @@ async fn a_write_in_dispute_waits_for_the_reload_that_ends_it_and_goes_to_the_ne
 
 /// The owner has another list, and this member has not heard of it.
 #[tokio::test]
-async fn a_write_that_its_owner_turns_away_unread_waits() {
+async fn a_write_that_its_owner_turns_away_waits_and_is_sent_again_whole() {
     let plan = in_dispute(FOR_EVER)
+        .client_tls()
         .set("probes", "interval: 1h, timeout: 60s, fall: 100")
         .link(Before::Peers(0));
     let mut cluster = Cluster::start(plan.set("cluster", &pinned_to("zot-2"))).await;
@@ -267,6 +271,35 @@ async fn a_write_that_its_owner_turns_away_unread_waits() {
     asks_first.send(waits_for_us.head_bytes()).await;
     until_held(&cluster, 0, 1).await;
     let mut empty = send_held(&cluster, 0, &post("moved/app")).await;
+    // The owner was sent some of these bodies, or all.
+    let body: Vec<u8> = (0..16 * 1024).map(|at| at as u8).collect();
+    let target = "/v2/moved/app/manifests/latest";
+    let empty_put = || Request::new("PUT", target);
+    let whole = empty_put().body(body.clone());
+    let chunked = empty_put().chunked(&body, 5000, "");
+    let mut sent = Vec::new();
+    for (request, first) in [(&whole, usize::MAX), (&whole, 2000), (&chunked, 8000)] {
+        let bytes = request.bytes();
+        let (now, later) = bytes.split_at(first.min(bytes.len()));
+        let before = held(&cluster, 0);
+        let mut connection = cluster.at(0).connect().await;
+        connection.send(now).await;
+        until_held(&cluster, 0, before + 1).await;
+        connection.send(later).await;
+        sent.push(connection);
+    }
+    let mut client = cluster.at(0).h2().await;
+    let request = H2Client::request("PUT", target);
+    let (answer, mut stream) = client.begin(request, false).await.unwrap();
+    let data = |part: &[u8]| Bytes::copy_from_slice(part);
+    stream.send_data(data(&body[..100]), false).unwrap();
+    until_held(&cluster, 0, 6).await;
+    stream.send_data(data(&body[100..]), true).unwrap();
+    // Nobody keeps a large one.
+    let large = empty_put().body(vec![b'x'; 16 * 1024 + 1]);
+    let refused = cluster.at(0).ask(large).await;
+    assert_eq!(refused.refused(), (503, "peer_misdirected".into()));
+    assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
 
     let link = cluster.link(Before::Peers(0));
     link.flows(Way::There, Flow::Free);
@@ -276,7 +309,21 @@ async fn a_write_that_its_owner_turns_away_unread_waits() {
     assert!(interim.start.starts_with("HTTP/1.1 100 "), "{interim:?}");
     asks_first.send("x").await;
     assert_eq!(asks_first.answer().await.status, 201);
-    assert_eq!(cluster.replica(0).requests().len(), 2);
+    for mut connection in sent {
+        assert_eq!(connection.answer().await.status, 201);
+        // Its connection is as good as before.
+        assert_eq!(connection.ask(&post("moved/app")).await.status, 202);
+    }
+    assert_eq!(H2Client::answer(answer).await.unwrap().status, 201);
+    let seen = cluster.replica(0).requests();
+    let arrived = |sum: &str| {
+        let bodies = seen.iter().filter_map(|seen| seen.body.as_ref());
+        bodies
+            .filter(|body| body.whole && body.sha256 == sum)
+            .count()
+    };
+    assert_eq!(arrived(&sha256(&body)), 4);
+    assert_eq!(seen.len(), 2 + 4 + 3);
     assert_eq!(cluster.requests_elsewhere(0), 0);
 }
 

@@ -14,11 +14,17 @@ use crate::http::pace::{Pace, TooSlow};
 use crate::http::respond::{Failure, Malformed};
 use crate::http::stream::Tempo;
 
+/// A body of up to so many bytes is kept, so that it can be sent again: manifests hardly have more.
+const KEPT: u64 = 16 * 1024;
+
 /// The request's body.
 pub(crate) struct Source<'c> {
     pub(super) from: From<'c>,
     left: Left,
     has_body: bool,
+    /// What has come of a small body, of which this much was read since the last [`Source::rewind`].
+    kept: Vec<u8>,
+    at: usize,
     idle: Duration,
     pace: Pace,
     trailers: Vec<u8>,
@@ -52,6 +58,8 @@ impl<'c> Source<'c> {
             from,
             has_body: !matches!(left, Left::Nothing),
             left,
+            kept: Vec::new(),
+            at: 0,
             idle: tempo.patience,
             pace: Pace::new(tempo.upload_rate, tempo.patience, TooSlow::Sending),
             trailers: Vec::new(),
@@ -69,6 +77,23 @@ impl<'c> Source<'c> {
         matches!(self.left, Left::Nothing)
     }
 
+    /// Whether there is more to read, or the end to be found.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.is_done() || self.at < self.kept.len()
+    }
+
+    /// Whether all that has come of the body can be read again.
+    pub(crate) fn can_rewind(&self) -> bool {
+        self.kept.len() as u64 == self.received
+    }
+
+    /// Goes back to the body's beginning, if all of it is still there.
+    pub(crate) fn rewind(&mut self) {
+        if self.can_rewind() {
+            self.at = 0;
+        }
+    }
+
     /// The next part of the body; none at its end. Safe to cancel.
     ///
     /// # Errors
@@ -82,6 +107,11 @@ impl<'c> Source<'c> {
     /// # Errors
     /// As [`Source::read`].
     pub(crate) async fn read_up_to(&mut self, size: u64) -> Result<Option<Piece>, Failure> {
+        if self.at < self.kept.len() {
+            let again = Buffer::of(&self.kept[self.at..]);
+            self.at = self.kept.len();
+            return Ok(Some(Piece::Buffer(again)));
+        }
         let piece = match (&mut self.from, &mut self.left) {
             (_, Left::Nothing) => return Ok(None),
             (From::Http2(stream), _) => {
@@ -96,8 +126,24 @@ impl<'c> Source<'c> {
             }
             (From::Http1 { .. }, _) => return self.read_http1(size).await,
         };
-        self.received += piece.as_ref().len() as u64;
+        self.came(piece.as_ref());
         Ok(Some(piece))
+    }
+
+    /// Counts a part of the body, and keeps it if the whole is small.
+    fn came(&mut self, data: &[u8]) {
+        let has_all = self.can_rewind();
+        self.received += data.len() as u64;
+        let to_come = match self.left {
+            Left::Length(left) => left,
+            Left::Nothing | Left::Chunked(_) | Left::Stream => 0,
+        };
+        if has_all && self.received.saturating_add(to_come) <= KEPT {
+            self.kept.extend_from_slice(data);
+        } else {
+            self.kept = Vec::new();
+        }
+        self.at = self.kept.len();
     }
 
     async fn read_http1(&mut self, size: u64) -> Result<Option<Piece>, Failure> {
@@ -154,9 +200,9 @@ impl<'c> Source<'c> {
                 }
                 Left::Nothing | Left::Stream => 0,
             };
-            self.received += data as u64;
             if data > 0 {
                 buffer.truncate(data);
+                self.came(&buffer);
                 return Ok(Some(Piece::Buffer(buffer)));
             }
         }
@@ -170,7 +216,9 @@ impl<'c> Source<'c> {
                     line, ahead: [], ..
                 },
                 Left::Length(left),
-            ) if !self.pace.is_watching() => Some((line.tcp()?, *left)),
+            ) if self.at == self.kept.len() && !self.pace.is_watching() => {
+                Some((line.tcp()?, *left))
+            }
             _ => None,
         }
     }

@@ -71,6 +71,60 @@ async fn a_request_is_read_to_its_last_byte_and_no_further() {
 }
 
 #[tokio::test]
+async fn a_small_body_can_be_read_again_however_much_of_it_has_come() {
+    let small = [b'x'; 16 * 1024];
+    let chunks = [b"4000\r\n", &small[..], b"\r\n0\r\n\r\n"].concat();
+    for (body, sent) in [
+        (Body::Length(small.len() as u64), &small[..]),
+        (Body::Chunked, &chunks),
+    ] {
+        for (ahead, first) in [(0, 0), (0, 1), (7, 7), (8000, 9000), (0, sent.len())] {
+            let (with_head, rest) = sent.split_at(ahead);
+            let (now, later) = rest.split_at(first - ahead);
+            let (mut end, line) = line(32 * 1024);
+            let mut client = Client::http1(&NOBODY, &line, body, with_head, &TEMPO);
+            let source = &mut client.source;
+            end.write_all(now).await.unwrap();
+            while let Ok(Ok(Some(_))) = timeout(Duration::ZERO, source.read()).await {}
+            assert!(source.can_rewind(), "{ahead} {first}");
+            source.rewind();
+            end.write_all(later).await.unwrap();
+            for _ in 0..2 {
+                assert_eq!(whole(source).await.unwrap(), small, "{ahead} {first}");
+                assert!(source.is_done() && !source.has_more());
+                source.rewind();
+                assert!(source.is_done() && source.has_more());
+            }
+            assert_eq!(source.received, small.len() as u64);
+            // What was not read again is no reason to close.
+            client.sink.end(&[]).await.unwrap();
+            assert!(client.into_rest().is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_large_body_nothing_is_kept() {
+    let large = [b'x'; 16 * 1024 + 1];
+    let chunks = [b"4001\r\n", &large[..], b"\r\n0\r\n\r\n"].concat();
+    for (body, sent) in [
+        (Body::Length(large.len() as u64), &large[..]),
+        (Body::Chunked, &chunks),
+    ] {
+        let (mut end, line) = line(32 * 1024);
+        let mut client = Client::http1(&NOBODY, &line, body, &sent[..8000], &TEMPO);
+        let source = &mut client.source;
+        assert!(source.can_rewind(), "nothing was read");
+        end.write_all(&sent[8000..]).await.unwrap();
+        assert_eq!(whole(source).await.unwrap(), large);
+        assert!(!source.can_rewind());
+        source.rewind();
+        assert!(!source.has_more());
+        assert!(source.read().await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_connection_goes_on_only_behind_a_whole_request_and_a_whole_answer() {
     for (read, answered, closes) in [
         (false, true, false),
