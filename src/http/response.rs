@@ -11,6 +11,9 @@ use crate::http::head::{MAX_HEADER_COUNT, decimal};
 
 /// Longest head, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
+/// What a peer may have added to a head within these limits, and more than it ever does: fields, and bytes.
+const ADDED_FIELDS: usize = 8;
+const ADDED_BYTES: usize = 1024;
 /// With what every head begins.
 const START: &[u8] = b"HTTP/1.";
 /// `HTTP/1.1 `: the status stands behind it.
@@ -24,6 +27,8 @@ pub(crate) struct Scanner {
     scanned: usize,
     line_start: usize,
     lines: usize,
+    more_fields: usize,
+    more_bytes: usize,
 }
 
 /// A whole head that may be passed on.
@@ -57,9 +62,9 @@ pub(crate) enum Broken {
     StatusLine,
     /// A line of the head ends in LF without CR.
     LineEnd,
-    /// Longer than [`HEAD_LIMIT`].
+    /// Longer than [`HEAD_LIMIT`], or that and [`ADDED_BYTES`] from a peer.
     TooLong,
-    /// More than [`MAX_HEADER_COUNT`] fields.
+    /// More than [`MAX_HEADER_COUNT`] fields, or that and [`ADDED_FIELDS`] from a peer.
     TooManyFields,
     /// A line is no field, or goes on in the next one.
     Field,
@@ -88,6 +93,16 @@ struct Options {
 }
 
 impl Scanner {
+    /// For what a peer passes on: with its own fields, an answer that its replica may give is no longer
+    /// within the limits of one.
+    pub(crate) fn of_peer() -> Self {
+        Self {
+            more_fields: ADDED_FIELDS,
+            more_bytes: ADDED_BYTES,
+            ..Self::default()
+        }
+    }
+
     /// Looks at the bytes that have come in since the last call. `Some` is the length of the whole
     /// head; `None` asks for more bytes.
     ///
@@ -98,13 +113,14 @@ impl Scanner {
         if !buffer.iter().zip(START).all(|(byte, known)| byte == known) {
             return Err(Broken::StatusLine);
         }
+        let longest = HEAD_LIMIT + self.more_bytes;
         while let Some(rest) = buffer.get(self.scanned..)
             && let Some(found) = line_feed(rest)
         {
             let line = &buffer[self.line_start..self.scanned + found];
             self.scanned += found + 1;
             self.line_start = self.scanned;
-            if self.scanned > HEAD_LIMIT {
+            if self.scanned > longest {
                 return Err(Broken::TooLong);
             }
             match line {
@@ -113,12 +129,12 @@ impl Scanner {
                 // RFC 9112 §2.2 lets a reader take it for a line end, and some do not.
                 _ => return Err(Broken::LineEnd),
             }
-            if self.lines > 1 + MAX_HEADER_COUNT {
+            if self.lines > 1 + MAX_HEADER_COUNT + self.more_fields {
                 return Err(Broken::TooManyFields);
             }
         }
         self.scanned = buffer.len();
-        if buffer.len() >= HEAD_LIMIT {
+        if buffer.len() >= longest {
             return Err(Broken::TooLong);
         }
         Ok(None)
@@ -143,7 +159,7 @@ impl<'b> ResponseHead<'b> {
         to_head: bool,
     ) -> Result<Self, Broken> {
         // Written to only as far as there are fields: clearing it costs more than most heads.
-        let mut room = [const { MaybeUninit::uninit() }; MAX_HEADER_COUNT];
+        let mut room = [const { MaybeUninit::uninit() }; MAX_HEADER_COUNT + ADDED_FIELDS];
         let mut parsed = httparse::Response::new(&mut []);
         let complete = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut parsed,
@@ -312,7 +328,7 @@ impl Framing {
         let bodiless = to_head || status == 304;
         let (body, length, sound) = match codings.next() {
             Some(coding) => {
-                // RFC 9112 §6.1: HTTP/1.0 has no codings; §7: there is one that everybody reads.
+                // RFC 9112 §6.1: HTTP/1.0 has no codings. RFC 9112 §7: there is one that everybody reads.
                 let known = minor == 1 && coding.eq_ignore_ascii_case(b"chunked");
                 if !known || codings.next().is_some() {
                     return Err(Broken::TransferEncoding);

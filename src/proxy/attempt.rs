@@ -194,7 +194,11 @@ impl Conversation<'_, '_, '_> {
         let mut heard = Moment::now();
         let mut limit = idle;
         let mut bytes = Buffer::default();
-        let mut scanner = Scanner::default();
+        let scanner_of: fn() -> Scanner = match verdict::upstream_of(self.ctx) {
+            Upstream::Peer => Scanner::of_peer,
+            Upstream::Replica => Scanner::default,
+        };
+        let mut scanner = scanner_of();
         loop {
             if let Some(head) = scanner.scan(&bytes).map_err(Broken::of)? {
                 let mut answer = Answer { bytes, head };
@@ -204,7 +208,7 @@ impl Conversation<'_, '_, '_> {
                 self.pass_interim(&answer).await?;
                 answer.bytes.consume(head);
                 bytes = answer.bytes;
-                scanner = Scanner::default();
+                scanner = scanner_of();
                 heard = Moment::now();
                 limit = idle;
                 continue;

@@ -293,3 +293,29 @@ async fn the_registrys_own_fields_pass_through() {
         assert_eq!(seen.all("accept"), ["a/b", "c/d"]);
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_many_fields_passes_through_a_hop() {
+    // The most that a registry may send, and one more.
+    for (count, status) in [(256, 200), (257, 502)] {
+        let cluster = Cluster::of_three().await;
+        let target = format!("/v2/{}/manifests/latest", cluster.repository_of(1));
+        let fields: String = (1..count).map(|at| format!("X-{at}: {at}\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok");
+        cluster
+            .replica(1)
+            .steps([Step::ReadBody, Step::say(answer)]);
+        for sidecar in SIDECARS {
+            // A read would go to another replica.
+            let put = Request::new("PUT", &target).body("x");
+            let answer = cluster.at(sidecar).ask(put).await;
+            assert_eq!(answer.status, status, "{count} fields at {sidecar}");
+            if status == 200 {
+                assert_eq!(answer.text(), "ok");
+                let passed = answer.head.fields.iter();
+                let passed = passed.filter(|(name, _)| name.starts_with("X-"));
+                assert_eq!(passed.count(), 255);
+            }
+        }
+    }
+}

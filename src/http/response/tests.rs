@@ -78,6 +78,14 @@ fn a_head_has_limits() {
     );
     let many = Scanner::default().scan(&fields(MAX_HEADER_COUNT + 1));
     assert_eq!(many, Err(Broken::TooManyFields));
+    let by_peer = MAX_HEADER_COUNT + ADDED_FIELDS;
+    let head = fields(by_peer);
+    assert_eq!(Scanner::of_peer().scan(&head), Ok(Some(head.len())));
+    let mut room = Fields::new();
+    let parsed = ResponseHead::parse(&head, &mut room, false).unwrap();
+    assert_eq!(parsed.fields().len(), by_peer);
+    let many = Scanner::of_peer().scan(&fields(by_peer + 1));
+    assert_eq!(many, Err(Broken::TooManyFields));
     let long = |length: usize| {
         let rest = length - b"HTTP/1.1 200 OK\r\nA: \r\n\r\n".len();
         head_of(&["HTTP/1.1 200 OK", &format!("A: {}", "v".repeat(rest))])
@@ -93,6 +101,11 @@ fn a_head_has_limits() {
         Err(Broken::TooLong)
     );
     assert_eq!(Scanner::default().scan(&longer[..HEAD_LIMIT - 1]), Ok(None));
+    let by_peer = long(HEAD_LIMIT + ADDED_BYTES);
+    let end = Scanner::of_peer().scan(&by_peer);
+    assert_eq!(end, Ok(Some(by_peer.len())));
+    let longer = long(HEAD_LIMIT + ADDED_BYTES + 1);
+    assert_eq!(Scanner::of_peer().scan(&longer), Err(Broken::TooLong));
 }
 
 /// RFC 9112 §4 and §5, RFC 9110 §15.

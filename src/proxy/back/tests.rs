@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::http::field::Fields;
+use crate::http::head::MAX_HEADER_COUNT;
+use crate::http::request_id::MAX_REQUEST_ID;
+use crate::http::response::Scanner;
 
 const BACK: Back<'_> = Back {
     version: Version::Http11,
@@ -371,6 +374,32 @@ fn field() -> impl Strategy<Value = String> {
         "[ \t]{0,2}",
     )
         .prop_map(|(name, value, space)| format!("{name}:{space}{value}"))
+}
+
+/// Two members pass on what one may get from its replica: the first to a client, the second to the first.
+#[test]
+fn what_a_member_adds_is_no_more_than_the_next_one_takes() {
+    let back = Back {
+        request_id: &"i".repeat(MAX_REQUEST_ID),
+        close: true,
+        ..BACK
+    };
+    // To the end of its connection, without a date: nothing of ours stands in the place of another field.
+    for filling in ["v".repeat(10), "v".repeat(250)] {
+        let field = format!("A: {filling}\r\n");
+        let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
+        (0..MAX_HEADER_COUNT).for_each(|_| text.extend_from_slice(field.as_bytes()));
+        text.extend_from_slice(b"\r\n");
+        assert_eq!(Scanner::default().scan(&text), Ok(Some(text.len())));
+        let mut fields = Fields::new();
+        let head = ResponseHead::parse(&text, &mut fields, false).unwrap();
+        let mut out = Vec::new();
+        write_head(&mut out, &head, &back);
+        assert_eq!(Scanner::of_peer().scan(&out), Ok(Some(out.len())));
+        let mut fields = Fields::new();
+        let again = ResponseHead::parse(&out, &mut fields, false).unwrap();
+        assert_eq!(again.fields().len(), MAX_HEADER_COUNT + 4);
+    }
 }
 
 proptest! {
