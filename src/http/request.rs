@@ -135,8 +135,9 @@ impl<'b> RequestHead<'b> {
         self.body
     }
 
-    /// Whether trailers behind the body go on. Not where `Connection` names fields that stay here: they
-    /// might be among the trailers (RFC 9110 §7.6.1), and the head is gone by then.
+    /// Whether trailers behind the body go on. Not those of HTTP/2, which the framework does not give out.
+    /// Nor where `Connection` names fields that stay here: they might be among the trailers (RFC 9110
+    /// §7.6.1), and the head is gone by then.
     pub(crate) fn passes_trailers(&self) -> bool {
         self.passes_trailers
     }

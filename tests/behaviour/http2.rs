@@ -26,6 +26,7 @@ fn reason(body: &[u8]) -> String {
         .to_owned()
 }
 
+/// RFC 9113 §3.2: as the client chooses in its handshake.
 #[tokio::test]
 async fn both_protocols_are_spoken_over_tls() {
     let cluster = over_tls().await;
@@ -128,6 +129,31 @@ async fn an_answer_before_the_end_of_a_body_leaves_nothing_behind() {
         }
     }
     only_whole_requests(&cluster, &target, 6 * ROUNDS);
+}
+
+/// RFC 9110 §6.6.2: nobody waits for what does not come.
+#[tokio::test]
+async fn trailers_of_a_request_end_here_and_are_not_announced() {
+    let cluster = over_tls().await;
+    let target = watched(&cluster, [Step::ReadBody, Step::say(OK)]);
+    for sidecar in [0, 1] {
+        let mut client = cluster.at(sidecar).h2().await;
+        let patch = H2Client::request("PATCH", &target).header("trailer", "x-sum");
+        let (response, mut stream) = client.begin(patch, false).await.unwrap();
+        stream.send_data("abc".into(), false).unwrap();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-sum", http::HeaderValue::from_static("1"));
+        stream.send_trailers(trailers).unwrap();
+        assert_eq!(H2Client::answer(response).await.unwrap().status, 200);
+        let seen = cluster.replica(1).requests().pop().unwrap();
+        let body = seen.body.unwrap();
+        assert_eq!((body.length, body.whole), (3, true));
+        assert_eq!(
+            (seen.head.one("trailer"), body.trailers),
+            (None, Vec::new())
+        );
+    }
+    only_whole_requests(&cluster, &target, 2);
 }
 
 /// A target whose owner, the second member, has a replica that goes so.
@@ -247,6 +273,7 @@ async fn a_client_that_resets_streams_without_end_loses_its_connection() {
     assert_eq!(answer.status, 200, "others are served");
 }
 
+/// RFC 9113 §6.5.2.
 #[tokio::test]
 async fn a_header_list_beyond_the_limit_is_refused() {
     let cluster =
@@ -258,6 +285,7 @@ async fn a_header_list_beyond_the_limit_is_refused() {
     assert_eq!(cluster.replica(0).requests().len(), 0);
 }
 
+/// RFC 9113 §6.8.
 #[tokio::test]
 async fn an_idle_connection_is_told_goodbye() {
     let plan = Plan::of(1).client_tls().set("timeouts", "keepalive: 1s");

@@ -88,7 +88,7 @@ pub(super) fn head<'b>(
         query: target.query,
         host: named.or(target.authority),
         body,
-        passes_trailers: body == Body::Chunked && !options.nominates,
+        passes_trailers: body == Body::Chunked && !by_http2 && !options.nominates,
         closes: options.close(version),
     })
 }

@@ -92,7 +92,8 @@ fn an_absolute_target_names_the_host() {
     );
 }
 
-/// RFC 9112 §9.3: in any of its lines, and in HTTP/1.0 unless it says otherwise.
+/// RFC 9112 §9.3: in any of its lines, and in HTTP/1.0 unless it says otherwise. RFC 9110 §5.6.1: among empty
+/// members, too.
 #[test]
 fn a_connection_closes_when_its_client_says_so() {
     let cases: [(&str, &[&str], bool); 9] = [
@@ -152,7 +153,7 @@ fn a_length_fits_into_what_others_count_with() {
     }
 }
 
-/// RFC 9110 §7.6.1: names of fields, as many as can be looked for.
+/// RFC 9110 §7.6.1, §5.6.2: names of fields, as many as can be looked for.
 #[test]
 fn connection_names_fields_and_nothing_else() {
     let with = |value: &str| {
@@ -179,6 +180,10 @@ fn connection_names_fields_and_nothing_else() {
         parsed(&chunked, |head| {
             assert_eq!(head.passes_trailers(), passes, "{value}");
         });
+        // Those of HTTP/2 end here.
+        let mut fields = Fields::new();
+        let by_http2 = RequestHead::parse_http2(&chunked, &mut fields).unwrap();
+        assert!(!by_http2.passes_trailers());
     }
     let many = vec!["x"; 17].join(",");
     for value in ["\"Host\"", ":authority", "a b", "x\u{e4}", &many] {
