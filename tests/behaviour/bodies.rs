@@ -197,6 +197,41 @@ async fn a_chunked_body_with_trailers_keeps_the_connection() {
             assert_eq!(connection.ask(&put).await.status, 201);
             let seen = cluster.replica(1).requests().pop().unwrap().body.unwrap();
             assert_eq!((seen.sha256, seen.whole), (sha256(b"the manifest"), true));
+            assert_eq!(seen.trailers, [("X-Checksum".into(), "1".into())]);
+        }
+    }
+}
+
+/// RFC 9110 §7.6.1: what `Connection` names is for us, whether it stands before the body or behind it. RFC 9112
+/// §7.1.2: everything else goes on.
+#[tokio::test]
+async fn trailers_go_on_unless_they_are_for_one_connection() {
+    let cluster = Cluster::of_three().await;
+    let target = format!("/v2/{}/manifests/latest", cluster.repository_of(1));
+    let all = [("X-Sum".to_owned(), "1".to_owned())];
+    for (connection, passed) in [("keep-alive", &all[..]), ("X-Sum", &[]), ("x-other", &[])] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: {connection}\r\n\
+             Trailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"
+        );
+        let replica = cluster.replica(1);
+        replica.steps([Step::ReadBody, Step::say(answer)]);
+        for sidecar in [0, 1] {
+            let mut client = cluster.at(sidecar).connect().await;
+            for _ in 0..2 {
+                let put = Request::new("PUT", &target)
+                    .field("Connection", connection)
+                    .field("Trailer", "X-Sum")
+                    .chunked(b"body", 3, "X-Sum: 1\r\n");
+                client.send(put.bytes()).await;
+                let (answer, body) = client.digested_answer().await;
+                let seen = replica.requests().pop().unwrap();
+                for (head, body) in [(answer.head, body), (seen.head, seen.body.unwrap())] {
+                    assert!(body.whole && body.length > 0, "{head:?}: {body:?}");
+                    assert_eq!(body.trailers, passed, "{connection}: {head:?}");
+                    assert_eq!(head.all("trailer").len(), passed.len(), "{head:?}");
+                }
+            }
         }
     }
 }

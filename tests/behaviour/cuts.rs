@@ -128,6 +128,35 @@ async fn garbage_instead_of_an_answer_is_a_bad_gateway() {
     }
 }
 
+/// RFC 9112 §7.1.
+#[tokio::test]
+async fn an_answer_whose_body_is_wrong_from_its_beginning_is_a_bad_gateway() {
+    let cluster = Cluster::start(Plan::of(3).client_tls()).await;
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for body in [
+        "hello",
+        "-1\r\n",
+        "\r\n",
+        "5\r\nhello!",
+        "0\r\nno field\r\n\r\n",
+    ] {
+        let answer = [head, body].concat();
+        let steps = [Step::ReadBody, Step::say(answer), Step::Stall];
+        cluster.replica(1).steps(steps);
+        for sidecar in [0, 1] {
+            let put = Request::new("PUT", &target(&cluster)).body("x");
+            let answer = cluster.at(sidecar).ask(put).await;
+            assert_eq!(answer.refused().0, 502, "{body:?}");
+            let mut client = cluster.at(sidecar).h2().await;
+            let put = H2Client::request("PUT", &target(&cluster));
+            let answer = client.upload(put, "x".into()).await.unwrap();
+            assert_eq!((answer.status, answer.reset), (502, None), "{body:?}");
+        }
+    }
+    // Each was sent once.
+    assert_eq!(cluster.replica(1).requests().len(), 20);
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_ends_the_request_at_the_replica() {
     let cluster = Cluster::of_three().await;
