@@ -261,6 +261,10 @@ async fn drive(cluster: &Cluster, door: &Door, case: &Case, target: &str) {
                 cluster.replica(0).until("its head", begun).await;
             }
             Expected::Cut | Expected::One => {
+                // All is sent. Once there is an answer, a client that stays is only waited for.
+                if connection.speaks().await {
+                    connection.finish().await;
+                }
                 let rest = connection.until_closed().await;
                 let answers = String::from_utf8_lossy(&rest);
                 let refused = answers.starts_with("HTTP/1.1 400");
