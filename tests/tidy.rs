@@ -5,6 +5,7 @@
     reason = "a test that cannot read its sources fails"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -320,4 +321,75 @@ fn troubleshooting_has_each_answer_in_its_own_words() {
     }
     assert!(looked_for > 10, "only {looked_for} answers were found");
     report("answers that docs/troubleshooting.md lacks", &missing);
+}
+
+/// The rules of HTTP, its cookies and its forwarding field. Others are not ours to keep.
+const HTTP: [&str; 6] = ["6265", "7239", "9110", "9111", "9112", "9113"];
+
+/// The rules that a text cites, such as `RFC 9112 §6.3`. More sections of the same RFC may follow.
+fn rules(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let (mut number, mut before) = (None, "");
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '§');
+        if let Some(section) = bare.strip_prefix('§') {
+            if let Some(number) = number {
+                found.insert(format!("RFC {number} §{section}"));
+            }
+        } else if before == "RFC" {
+            number = HTTP.iter().find(|http| **http == bare);
+        } else if !matches!(bare, "" | "and" | "RFC") {
+            // The next section is that of another text. Marks of a comment end nothing.
+            number = None;
+        }
+        before = bare;
+    }
+    found
+}
+
+/// What the code cites, and what its tests do: test modules, behaviour and corpora.
+fn cited() -> [BTreeSet<String>; 2] {
+    let [mut code, mut tests] = [BTreeSet::new(), BTreeSet::new()];
+    for (path, text) in sources("src") {
+        let of_tests = path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
+        let start = match of_tests {
+            true => 0,
+            false => text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len()),
+        };
+        code.extend(rules(&text[..start]));
+        tests.extend(rules(&text[start..]));
+    }
+    for folder in ["behaviour", "path_confusion", "shard_properties"] {
+        let texts = sources(&format!("tests/{folder}"));
+        tests.extend(texts.iter().flat_map(|(_, text)| rules(text)));
+    }
+    for corpus in fs::read_dir(root().join("tests/corpus/smuggling")).unwrap() {
+        let text = fs::read_to_string(corpus.unwrap().path()).unwrap();
+        let titles = text.lines().filter(|line| line.starts_with("# "));
+        tests.extend(titles.flat_map(rules));
+    }
+    [code, tests]
+}
+
+/// A rule stands where it is kept and where it is shown to be, so that neither goes without the other.
+#[test]
+fn each_cited_rule_of_http_is_kept_and_shown() {
+    let text = "//! (RFC 9112 §6.3, §7.1.2\n/// and §7); RFC 3986 §2, or RFC 9110 §8.6: never §9";
+    let expected = [
+        "RFC 9110 §8.6",
+        "RFC 9112 §6.3",
+        "RFC 9112 §7",
+        "RFC 9112 §7.1.2",
+    ];
+    assert_eq!(rules(text), expected.map(str::to_owned).into());
+    let [code, tests] = cited();
+    assert!(code.len() > 40, "only {} rules were found", code.len());
+    let unshown = code
+        .difference(&tests)
+        .map(|rule| format!("{rule}: no test"));
+    let unkept = tests
+        .difference(&code)
+        .map(|rule| format!("{rule}: no code"));
+    let findings: Vec<String> = unshown.chain(unkept).collect();
+    report("rules of HTTP that are cited on one side alone", &findings);
 }

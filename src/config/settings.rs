@@ -215,7 +215,7 @@ pub struct Hold {
 /// The sticky cookie, for routes without a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
-    /// Its name, an RFC 6265 token. Default `SHARDLET`.
+    /// Its name, a token (RFC 6265 §4.1.1). Default `SHARDLET`.
     pub cookie: String,
     /// Its `Path` attribute, which starts with `/`. Default `/`.
     pub path: String,

@@ -171,7 +171,7 @@ pub(super) fn limits(root: &Section<'_>, out: &mut Findings<'_>) -> Limits {
     };
     let request_line = length("request_line", 16 * KIB, 512..=MIB) as usize;
     let header_bytes = length("header_bytes", 64 * KIB, KIB..=MIB) as usize;
-    // 65,535 is what HTTP/2 begins with, 2^31 − 1 what it allows (RFC 9113, section 6.9).
+    // 65,535 is what HTTP/2 begins with, 2^31 − 1 what it allows (RFC 9113 §6.9.2, §6.9.1).
     let h2_window = length("h2_window", MIB, 65_535..=(1 << 31) - 1);
     // Nobody is asked to be faster than 1 GiB/s.
     let mut rate = |key| {

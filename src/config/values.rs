@@ -241,7 +241,7 @@ pub(super) fn probe_path(text: &str) -> Result<ProbePath, Wrong> {
     })
 }
 
-/// The name of a cookie: a token of RFC 9110.
+/// The name of a cookie: a token (RFC 6265 §4.1.1).
 pub(super) fn token(text: &str) -> Result<String, Wrong> {
     let legal = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
     if !text.is_empty() && text.bytes().all(legal) {

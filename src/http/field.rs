@@ -174,3 +174,64 @@ pub(super) fn line_feed(bytes: &[u8]) -> Option<usize> {
     let found = rest.iter().position(|byte| *byte == b'\n');
     found.map(|found| words.len() * 8 + found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [(&str, Name); 26] = [
+        ("connection", Name::Connection),
+        ("content-length", Name::ContentLength),
+        ("cookie", Name::Cookie),
+        ("date", Name::Date),
+        ("expect", Name::Expect),
+        ("forwarded", Name::Forwarded),
+        ("host", Name::Host),
+        ("http2-settings", Name::Http2Settings),
+        ("keep-alive", Name::KeepAlive),
+        ("proxy-authenticate", Name::ProxyAuth),
+        ("proxy-authorization", Name::ProxyAuth),
+        ("proxy-connection", Name::ProxyConnection),
+        ("range", Name::Range),
+        ("te", Name::Te),
+        ("traceparent", Name::TraceParent),
+        ("trailer", Name::Trailer),
+        ("transfer-encoding", Name::TransferEncoding),
+        ("upgrade", Name::Upgrade),
+        ("user-agent", Name::UserAgent),
+        ("via", Name::Via),
+        ("x-forwarded-for", Name::XForwardedFor),
+        ("x-forwarded-host", Name::XForwardedHost),
+        ("x-forwarded-port", Name::XForwardedPort),
+        ("x-forwarded-proto", Name::XForwardedProto),
+        ("x-request-id", Name::RequestId),
+        ("x-zot-cluster-hop-count", Name::Internal),
+    ];
+
+    /// RFC 9110 §5.1: whatever its letters are, and nothing that only begins or ends as it does.
+    #[test]
+    fn a_name_is_known_in_any_case() {
+        for (name, known) in KNOWN {
+            let mixed = |at: usize, byte: u8| match at % 2 {
+                0 => byte.to_ascii_uppercase(),
+                _ => byte,
+            };
+            let mixed = name.bytes().enumerate().map(|(at, byte)| mixed(at, byte));
+            let upper = name.to_ascii_uppercase();
+            for written in [
+                name.as_bytes(),
+                upper.as_bytes(),
+                &mixed.collect::<Vec<_>>(),
+            ] {
+                assert_eq!(Name::of(written), known, "{written:?}");
+            }
+            for other in [&name[1..], &name[..name.len() - 1], &format!("{name}s")] {
+                assert_eq!(Name::of(other.as_bytes()), Name::Other, "{other}");
+            }
+        }
+        for internal in ["x-shardlet-", "X-Shardlet-View", "x-SHARDLET-anything"] {
+            assert_eq!(Name::of(internal.as_bytes()), Name::Internal, "{internal}");
+        }
+        assert_eq!(Name::of(b"x-shardlet"), Name::Other);
+    }
+}

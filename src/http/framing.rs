@@ -8,7 +8,7 @@ const HEAD_BYTES: usize = 9;
 /// The first bit of a stream's number is reserved.
 const STREAM_BITS: u32 = u32::MAX >> 1;
 
-// Kinds of frames (RFC 9113 §6).
+// Kinds of frames, and what is said of them (RFC 9113 §6).
 pub(super) const DATA: u8 = 0x0;
 pub(super) const HEADERS: u8 = 0x1;
 pub(super) const RST_STREAM: u8 = 0x3;
@@ -153,6 +153,7 @@ pub(super) fn goaway(last: u32, code: u32, debug: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// RFC 9113 §4.1 for the frame, RFC 9113 §6.8 for what a GOAWAY says.
     #[test]
     fn a_frame_is_followed_byte_by_byte() {
         let bytes = goaway(7, 11, "why");

@@ -74,6 +74,7 @@ mod tests {
         via.has_seen(&RequestHead::parse(&head, &mut Fields::new()).unwrap())
     }
 
+    /// RFC 9110 §7.6.3.
     #[test]
     fn a_member_knows_its_own_line_among_others() {
         let via = Via::new("zot-1");

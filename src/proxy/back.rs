@@ -1,4 +1,4 @@
-//! What of an answer goes back to the client, and how (RFC 9110 §7.6). Pure: bytes in, bytes out.
+//! What of an answer goes back to the client, and how (RFC 9110 §7.6.1). Pure: bytes in, bytes out.
 
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE};
 use pingora::http::ResponseHeader;

@@ -33,6 +33,7 @@ async fn others_are_served(cluster: &Cluster) {
     assert_eq!(cluster.at(0).ask(Request::get("/v2/")).await.status, 200);
 }
 
+/// RFC 9113 §6: frames of every kind that may be sent without end, and of one that nobody knows.
 #[tokio::test]
 async fn frames_that_carry_nothing_are_worth_only_so_many() {
     let (cluster, target) = over_tls("idle: 10s").await;
@@ -57,7 +58,7 @@ async fn frames_that_carry_nothing_are_worth_only_so_many() {
     assert_eq!(cluster.at(0).metric(ABUSE), 7.0);
 }
 
-/// Waits for the end, and says what it was told to be for.
+/// Waits for the end, and says what it was told to be for, by the code that RFC 9113 §7 has for it.
 async fn told_goodbye(connection: &mut Connection) -> String {
     let said = connection.until_closed().await;
     let (code, why) = goodbye(&said).expect("a GOAWAY");
@@ -198,6 +199,7 @@ async fn a_header_block_has_a_deadline_too() {
         .await;
 }
 
+/// RFC 9113 §3.4: nothing comes before the preface, which has its time.
 #[tokio::test]
 async fn a_beginning_that_drips_is_cut() {
     let (cluster, _) = over_tls("request_header: 2s").await;

@@ -61,6 +61,17 @@ const VALUES: &[(&str, &str, &str)] = &[
         "expected a size from 1B to 1GiB",
     ),
     ("limits.upload_rate", "100", SIZE),
+    // RFC 9113 §6.9.2 and §6.9.1: what every window begins with, and the most that it can be.
+    (
+        "limits.h2_window",
+        "65534B",
+        "expected a size from 65535B to 2147483647B",
+    ),
+    (
+        "limits.h2_window",
+        "2GiB",
+        "expected a size from 65535B to 2147483647B",
+    ),
     (
         "limits.handshakes",
         "0",
@@ -85,6 +96,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ),
     ("log.requests", "yes", "expected `true` or `false`"),
     ("reads.blobs", "owners", "expected `owner` or `any`"),
+    // RFC 6265 §4.1.1.
     (
         "sticky.cookie",
         "a b",

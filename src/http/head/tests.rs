@@ -76,6 +76,7 @@ fn heads_that_go_on() {
 /// Header lines behind a good request line and `Host`.
 #[rustfmt::skip]
 const FAULTY_FIELDS: &[(&str, Malformed)] = &[
+    // RFC 9112 §6.3, §6.1.
     ("Content-Length: 3\r\nTransfer-Encoding: chunked", Malformed::LengthWithEncoding),
     ("Content-Length: 3\r\nContent-Length: 3", Malformed::ContentLength),
     ("Content-Length: 3, 3", Malformed::ContentLength),
@@ -86,14 +87,20 @@ const FAULTY_FIELDS: &[(&str, Malformed)] = &[
     ("Transfer-Encoding: gzip, chunked", Malformed::TransferEncoding),
     ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", Malformed::TransferEncoding),
     ("Transfer-Encoding: xchunked", Malformed::TransferEncoding),
-    ("Transfer-Encoding: \x0bchunked", Malformed::HeaderValue),
+    // RFC 9112 §5.1: no white space before the colon.
     ("Transfer-Encoding : chunked", Malformed::HeaderName),
-    ("X: a\r\n b", Malformed::FoldedHeader),
     (": empty name", Malformed::HeaderName),
+    // RFC 9112 §5.2.
+    ("X: a\r\n b", Malformed::FoldedHeader),
+    // RFC 9112 §2.2.
     ("X: a\nY: b", Malformed::BareLineFeed),
+    // RFC 9110 §5.5.
+    ("Transfer-Encoding: \x0bchunked", Malformed::HeaderValue),
     ("X: a\rY: b", Malformed::HeaderValue),
     ("X: a\0b", Malformed::HeaderValue),
+    // RFC 9112 §3.2.
     ("Host: other", Malformed::HostRepeated),
+    // RFC 9110 §7.6.1.
     ("Connection: Host", Malformed::Connection),
     ("Connection: keep-alive,\tcontent-LENGTH ,close", Malformed::Connection),
     ("Connection: close\r\nConnection: x, X-Forwarded-Whatever", Malformed::Connection),
@@ -102,14 +109,18 @@ const FAULTY_FIELDS: &[(&str, Malformed)] = &[
 /// Whole heads without the empty line.
 #[rustfmt::skip]
 const FAULTY_HEADS: &[(&str, Malformed)] = &[
+    // RFC 9112 §3.2.
     ("GET /v2/ HTTP/1.1\r\nAccept: */*", Malformed::HostMissing),
+    // RFC 9110 §7.2.
     ("GET /v2/ HTTP/1.1\r\nHost: user@r", Malformed::HostInvalid),
     ("GET /v2/ HTTP/1.1\r\nHost: ", Malformed::HostInvalid),
     ("GET /v2/ HTTP/1.1\r\nHost: a b", Malformed::HostInvalid),
     ("GET /v2/ HTTP/1.1\r\nHost: a,b", Malformed::HostInvalid),
     ("GET /v2/ HTTP/1.1\r\nHost: a;proto=https", Malformed::HostInvalid),
     ("GET /v2/ HTTP/1.1\r\nHost: a%2fb", Malformed::HostInvalid),
+    // RFC 9112 §3.2.2.
     ("GET http://x/v2/ HTTP/1.1\r\nHost: r", Malformed::AuthorityDiffers),
+    // RFC 9112 §3.
     ("GET /v2/#x HTTP/1.1\r\nHost: r", Malformed::RequestLine),
     ("GET http://r#x HTTP/1.1\r\nHost: r", Malformed::RequestLine),
     ("GET ftp://r/v2/ HTTP/1.1\r\nHost: r", Malformed::RequestLine),
@@ -152,6 +163,7 @@ fn other_refusals_have_their_own_answer() {
         ),
         ("GET / HTTP/2.0\r\nHost: r\r\n\r\n", Failure::HttpVersion),
         (
+            // RFC 9110 §7.8, as that `h2c` alone goes on.
             "GET / HTTP/1.1\r\nHost: r\r\nUpgrade: websocket\r\n\r\n",
             Failure::UpgradeRefused,
         ),
@@ -200,6 +212,7 @@ fn fields_are_bounded_together_however_long_the_request_line_is() {
     }
 }
 
+/// RFC 9112 §3.2.1: a target that names a host alone asks for `/`.
 #[test]
 fn an_absolute_target_for_our_host_becomes_origin_form() {
     let cases = [

@@ -7,14 +7,14 @@ use super::{RegistryRoute, Resource, Route};
 /// Whether a method can change a repository.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
-    /// GET, HEAD and OPTIONS.
+    /// GET, HEAD and OPTIONS: the safe ones (RFC 9110 §9.2.1), of which TRACE goes nowhere.
     Read,
     /// Every other method, known or not.
     Write,
 }
 
 impl Access {
-    /// Judges a method as it stood in the request. Methods are case-sensitive (RFC 9110, section 9.1), so `get` is an
+    /// Judges a method as it stood in the request. Methods are case-sensitive (RFC 9110 §9.1), so `get` is an
     /// unknown method and counts as a write.
     #[must_use]
     pub fn of(method: &str) -> Self {

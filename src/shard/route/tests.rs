@@ -336,6 +336,7 @@ fn operations_are_named() {
     assert_eq!(names.len(), 21);
 }
 
+/// RFC 9110 §9.2.1, §9.1 for `get`.
 #[test]
 fn only_safe_methods_are_reads() {
     for method in ["GET", "HEAD", "OPTIONS"] {

@@ -190,6 +190,7 @@ fn what_a_client_says_itself_counts_for_nothing_behind_a_trusted_proxy() {
     cases.iter().for_each(check);
 }
 
+/// RFC 7239 §4.
 #[test]
 fn the_same_holds_for_forwarded() {
     let cases = [
@@ -361,6 +362,7 @@ fn what_is_no_text_ends_a_list() {
     assert_eq!(sent.all("x-forwarded-host"), ["hub.example"]);
 }
 
+/// RFC 7239 §6 for the latter.
 #[test]
 fn tls_and_ipv6_clients_are_told_as_such() {
     let downstream = Downstream {
