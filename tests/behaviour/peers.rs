@@ -80,8 +80,14 @@ async fn a_peer_request_without_the_fields_of_a_member_is_refused() {
 
 #[tokio::test]
 async fn members_that_disagree_on_the_owner_serve_nobody_the_repository() {
-    let cluster = Cluster::start(of_two_views()).await;
+    let cluster = Cluster::start(of_two_views().eager_probes()).await;
     let repository = disputed(&cluster);
+    // Before, a write is refused as a read is, by the peer.
+    crate::cluster::eventually("the other view to be known", async || {
+        let metrics = cluster.at(0).metrics();
+        metrics.contains("shardlet_peer_view_same{member=\"zot-2\"} 0")
+    })
+    .await;
     for method in ["PUT", "POST", "PATCH", "DELETE", "GET"] {
         let target = format!("/v2/{repository}/manifests/latest");
         let answer = cluster
