@@ -109,18 +109,31 @@ impl Scanner {
 /// A name or an address with an optional port. RFC 3986 §3.2.2 knows more, such as commas and
 /// semicolons, which are lists or parameters to those who read it in a forwarding header.
 pub(crate) fn is_host(text: &str) -> bool {
+    let mut ports = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {}
+            b':' => ports += 1,
+            b'[' | b']' => return is_host_with_literal(text),
+            _ => return false,
+        }
+    }
+    !text.is_empty() && ports <= 1
+}
+
+fn is_host_with_literal(text: &str) -> bool {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     let colons = |part: &str| part.bytes().filter(|byte| *byte == b':').count();
     let has_bracket = |part: &str| part.contains(['[', ']']);
-    let is_whole = match text.split_once('[') {
-        None => !text.contains(']') && colons(text) <= 1,
-        Some((before, literal)) => literal.split_once(']').is_some_and(|(inside, behind)| {
-            ![before, inside, behind].into_iter().any(has_bracket)
-                && colons(before) + colons(inside) <= MAX_COLONS
-                && colons(behind) <= 1
-        }),
+    let Some((before, literal)) = text.split_once('[') else {
+        return false;
     };
-    !text.is_empty() && text.bytes().all(is_known) && is_whole
+    let is_whole = literal.split_once(']').is_some_and(|(inside, behind)| {
+        ![before, inside, behind].into_iter().any(has_bracket)
+            && colons(before) + colons(inside) <= MAX_COLONS
+            && colons(behind) <= 1
+    });
+    text.bytes().all(is_known) && is_whole
 }
 
 /// Digits only: no sign, no list, no white space inside. RFC 9110 §8.6: a number that some reader cannot

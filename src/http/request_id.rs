@@ -3,15 +3,28 @@
 //! What the client sent is kept if it is harmless in a header, a log line and JSON; else a new
 //! name is made. The same holds for the W3C trace context.
 
-use siphasher::sip128::SipHasher24;
+use siphasher::sip128::SipHasher13;
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use crate::shard::text::hex;
 
 /// Longest request id that is taken from a client, in bytes.
 pub(crate) const MAX_REQUEST_ID: usize = 128;
 /// Longest `traceparent` that is taken from a client, in bytes; version 00 has 55.
 pub(crate) const MAX_TRACEPARENT: usize = 256;
+
+// Where the parts of a `traceparent` are, and how long it is up to the end of its flags.
+const VERSION: Range<usize> = 0..2;
+const TRACE: Range<usize> = 3..35;
+const PARENT: Range<usize> = 36..52;
+const FLAGS: Range<usize> = 53..55;
+const DASHES: [usize; 3] = [2, 35, 52];
+const FIXED: usize = 55;
+
+type TraceDigits = [[u8; 2]; 16];
 
 /// A request id: 1 to [`MAX_REQUEST_ID`] letters, digits and `-_.:+/=~`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +38,7 @@ impl RequestId {
 
     /// Makes a new one.
     pub fn make() -> Self {
-        let mut id = String::with_capacity(32);
-        push_hex(&random_128().to_be_bytes(), &mut id);
-        Self(id.into())
+        Self(text(hex(&random_128().to_be_bytes()).as_flattened()).into())
     }
 
     fn keep(sent: &[u8]) -> Option<Self> {
@@ -59,57 +70,44 @@ impl TraceParent {
     pub(crate) fn make() -> Self {
         // The specification forbids ids of zeros only.
         let trace = random_128() | 1;
-        Self::of(
-            |header| push_hex(&trace.to_be_bytes(), header),
-            SpanId::make(),
-            "00",
-        )
+        Self::of(&hex(&trace.to_be_bytes()), SpanId::make(), *b"00")
     }
 
-    fn of(push_trace_id: impl FnOnce(&mut String), parent: SpanId, flags: &str) -> Self {
-        let mut header = String::with_capacity(55);
-        header.push_str("00-");
-        push_trace_id(&mut header);
-        header.push('-');
-        push_hex(&parent.0.to_be_bytes(), &mut header);
-        header.extend(["-", flags]);
-        Self(header.into())
+    fn of(trace: &TraceDigits, parent: SpanId, flags: [u8; 2]) -> Self {
+        let mut header = *b"00-................................-................-..";
+        header[TRACE].copy_from_slice(trace.as_flattened());
+        header[PARENT].copy_from_slice(hex(&parent.0.to_be_bytes()).as_flattened());
+        header[FLAGS].copy_from_slice(&flags);
+        Self(text(&header).into())
     }
 
     /// The same trace, sampled, from this span on.
     pub(crate) fn child(&self, span: SpanId) -> Self {
-        Self::of(|header| header.push_str(self.trace_id()), span, "01")
+        Self::of(&self.trace_digits(), span, *b"01")
     }
 
     /// The same, marked as not recorded.
     pub(crate) fn unsampled(&self) -> Self {
-        Self::of(
-            |header| header.push_str(self.trace_id()),
-            self.parent(),
-            "00",
-        )
+        Self::of(&self.trace_digits(), self.parent(), *b"00")
     }
 
     /// Keeps the header if it is valid.
     pub fn keep(sent: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(sent)
-            .ok()
-            .filter(|text| text.len() <= MAX_TRACEPARENT)?;
-        let mut fields = text.split('-');
-        let version = fields
-            .next()
-            .filter(|version| *version != "ff" && is_hex(version, 2))?;
-        fields
-            .next()
-            .filter(|trace| is_hex(trace, 32) && !is_zero(trace))?;
-        fields
-            .next()
-            .filter(|parent| is_hex(parent, 16) && !is_zero(parent))?;
-        fields.next().filter(|flags| is_hex(flags, 2))?;
+        let (fixed, rest) = sent.split_first_chunk::<FIXED>()?;
+        let is_hex = |at: Range<usize>| fixed[at].iter().all(is_digit);
+        let is_zero = |at: Range<usize>| fixed[at].iter().all(|byte| *byte == b'0');
+        let is_separated = DASHES.iter().all(|at| fixed[*at] == b'-');
+        let is_valid = is_separated
+            && [VERSION, TRACE, PARENT, FLAGS].into_iter().all(is_hex)
+            && fixed[VERSION] != *b"ff"
+            && !is_zero(TRACE)
+            && !is_zero(PARENT);
         // Later versions may append fields, version 00 may not.
-        let whole = version != "00" || fields.next().is_none();
-        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-        (whole && printable).then(|| Self(text.into()))
+        let is_whole = rest.is_empty()
+            || fixed[VERSION] != *b"00"
+                && rest.starts_with(b"-")
+                && rest.iter().all(u8::is_ascii_graphic);
+        (is_valid && is_whole && sent.len() <= MAX_TRACEPARENT).then(|| Self(text(sent).into()))
     }
 
     /// As it is sent on.
@@ -119,12 +117,18 @@ impl TraceParent {
 
     /// The trace id alone: 32 hexadecimal digits.
     pub fn trace_id(&self) -> &str {
-        self.0.get(3..35).unwrap_or_default()
+        self.0.get(TRACE).unwrap_or_default()
+    }
+
+    fn trace_digits(&self) -> TraceDigits {
+        let pairs = self.trace_id().as_bytes().as_chunks().0;
+        // It always has as many.
+        pairs.first_chunk().copied().unwrap_or([*b"00"; 16])
     }
 
     /// The id of the span that it comes from: 16 hexadecimal digits.
     pub(crate) fn parent_id(&self) -> &str {
-        self.0.get(36..52).unwrap_or_default()
+        self.0.get(PARENT).unwrap_or_default()
     }
 
     /// The span that it comes from.
@@ -135,7 +139,7 @@ impl TraceParent {
 
     /// Whether the sender records it (the lowest flag).
     pub(crate) fn is_sampled(&self) -> bool {
-        let flags = self.0.get(53..55).unwrap_or_default();
+        let flags = self.0.get(FLAGS).unwrap_or_default();
         u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1)
     }
 }
@@ -158,26 +162,13 @@ impl fmt::Display for SpanId {
     }
 }
 
-/// Two digits a byte, for every request: the formatter of numbers costs twice that.
-fn push_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 0xf)]);
-    }
+/// Of what is ASCII, as it was made or has been checked here.
+fn text(ascii: &[u8]) -> &str {
+    str::from_utf8(ascii).unwrap_or_default()
 }
 
-fn is_hex(text: &str, len: usize) -> bool {
-    text.len() == len
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn is_zero(hex: &str) -> bool {
-    hex.bytes().all(|byte| byte == b'0')
+fn is_digit(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 /// Half of such a number.
@@ -191,9 +182,9 @@ pub(crate) fn random_64() -> u64 {
 /// request costs no system call.
 fn random_128() -> u128 {
     thread_local! {
-        static KEY: SipHasher24 = {
+        static KEY: SipHasher13 = {
             let seed = RandomState::new();
-            SipHasher24::new_with_keys(seed.hash_one(0u8), seed.hash_one(1u8))
+            SipHasher13::new_with_keys(seed.hash_one(0u8), seed.hash_one(1u8))
         };
         static COUNT: Cell<u64> = const { Cell::new(0) };
     }
@@ -224,7 +215,8 @@ mod tests {
         let long = "x".repeat(MAX_REQUEST_ID + 1);
         for id in ["", "a b", "a\"b", "a\nb", "ä", "a,b", &long] {
             let made = RequestId::keep_or_make(Some(id.as_bytes()));
-            assert!(is_hex(made.as_str(), 32), "{id:?} became {made}");
+            let made = made.as_str().as_bytes();
+            assert!(made.len() == 32 && made.iter().all(is_digit), "{id:?}");
         }
     }
 

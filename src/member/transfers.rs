@@ -8,6 +8,7 @@
 //! nothing yet.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -148,10 +149,10 @@ impl Drop for Transfer {
         let mut shares = self.transfers.shares();
         self.transfers.total.fetch_sub(1, Ordering::Relaxed);
         for sharer in self.sharers.into_iter().flatten() {
-            if let Some(has) = shares.get_mut(&sharer) {
-                *has -= 1;
-                if *has == 0 {
-                    shares.remove(&sharer);
+            if let Entry::Occupied(mut has) = shares.entry(sharer) {
+                *has.get_mut() -= 1;
+                if *has.get() == 0 {
+                    has.remove();
                 }
             }
         }

@@ -124,9 +124,9 @@ fn head_of(state: &State, ctx: &Exchange<'_>) -> Scratch {
     let view = &generation.view;
     let to_peer = verdict::upstream_of(ctx) == Upstream::Peer;
     let trace = intake::trace_for_upstream(state, ctx);
-    let fingerprint = to_peer.then(|| view.fingerprint().to_string());
-    let peer = fingerprint.as_deref().map(|fingerprint| PeerFields {
-        view: fingerprint,
+    let fingerprint = to_peer.then(|| view.fingerprint().digits());
+    let peer = fingerprint.as_ref().map(|digits| PeerFields {
+        view: digits.as_flattened(),
         member: view.members().get(view.members().local()).id.as_str(),
         // There, a read would only wait for what is served here at once.
         hold_ms: if verdict::has_second(ctx) {

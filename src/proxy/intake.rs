@@ -123,6 +123,7 @@ fn plan(route: &Route<'_>, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
         &Request {
             arrival,
             route,
+            owner: ctx.owner,
             access,
             ranged: request.has(Name::Range),
             method_is_get: request.method() == Method::Get,

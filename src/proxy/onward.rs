@@ -45,8 +45,8 @@ pub(crate) struct Onward<'a> {
 /// What one member tells another of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerFields<'a> {
-    /// The fingerprint of our view.
-    pub(crate) view: &'a str,
+    /// The digits of our view's fingerprint.
+    pub(crate) view: &'a [u8],
     /// Our id.
     pub(crate) member: &'a str,
     /// For how many milliseconds it may still wait for its owner.
@@ -191,7 +191,7 @@ fn copy_lines(out: &mut Vec<u8>, head: &RequestHead<'_>, is_kept: impl Fn(&Field
 
 impl PeerFields<'_> {
     fn write(&self, out: &mut Vec<u8>) {
-        write_field(out, wire::VIEW, self.view.as_bytes());
+        write_field(out, wire::VIEW, self.view);
         write_field(out, wire::MEMBER, self.member.as_bytes());
         out.extend_from_slice(wire::HOLD.as_bytes());
         out.extend_from_slice(b": ");

@@ -57,6 +57,8 @@ pub struct Request<'a> {
     pub arrival: Arrival,
     /// What its path means.
     pub route: &'a Route<'a>,
+    /// The owner of its repository, if that was looked up already.
+    pub owner: Option<MemberIndex>,
     /// Whether its method can write.
     pub access: Access,
     /// Whether it asks for a part only (`Range`).
@@ -124,6 +126,7 @@ pub fn plan(
     policy: &Policy,
     health: impl Fn(MemberIndex) -> Health,
 ) -> Plan {
+    let owner = |repository| request.owner.unwrap_or_else(|| view.owner(repository));
     match (request.route, request.arrival) {
         (Route::Private, Arrival::Client | Arrival::Peer) => Plan::Reject(Reject::Private),
         (Route::Registry(_) | Route::Session, Arrival::Client) => {
@@ -131,7 +134,7 @@ pub fn plan(
         }
         // Peer arrivals stop here, whatever the route: a second hop would mean that the member lists differ.
         (Route::Registry(_) | Route::Session, Arrival::Peer) => local(view, health),
-        (Route::Repository { repository, .. }, Arrival::Peer) => match view.owner(repository) {
+        (Route::Repository { repository, .. }, Arrival::Peer) => match owner(repository) {
             owner if owner == view.members().local() => local(view, health),
             owner if request.fallback && request.access == Access::Read => {
                 stand_in(owner, view, policy, health)
@@ -144,7 +147,7 @@ pub fn plan(
                 resource,
             },
             Arrival::Client,
-        ) => match view.owner(repository) {
+        ) => match owner(repository) {
             owner if owner == view.members().local() => ours(request.access, view, policy, health),
             owner => at_peer(owner, resource, request, view, policy, health),
         },

@@ -31,6 +31,12 @@ pub fn hex_digit(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
+/// Two lower-case digits for each byte, for every request: the formatter costs ten times that.
+pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.map(|byte| [byte >> 4, byte & 0xf].map(|half| DIGITS[usize::from(half)]))
+}
+
 /// The byte that two hexadecimal digits stand for.
 pub fn hex_byte(high: u8, low: u8) -> Option<u8> {
     Some(hex_digit(high)? << 4 | hex_digit(low)?)
@@ -56,6 +62,7 @@ mod tests {
 
     #[test]
     fn two_digits_are_a_byte() {
+        assert_eq!(hex(&[0xf0, 0x0a]), [*b"f0", *b"0a"]);
         assert_eq!(hex_byte(b'f', b'0'), Some(0xf0));
         assert_eq!(hex_byte(b'A', b'a'), Some(0xaa));
         assert_eq!([hex_byte(b'g', b'0'), hex_byte(b'0', b'/')], [None, None]);

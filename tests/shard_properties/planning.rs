@@ -53,6 +53,7 @@ impl Situation {
         let request = Request {
             arrival: self.arrival,
             route: &self.route(),
+            owner: None,
             access: self.access,
             ranged: self.ranged,
             method_is_get: self.method_is_get,

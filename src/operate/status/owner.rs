@@ -115,6 +115,7 @@ impl Asker<'_> {
         let request = Request {
             arrival: Arrival::Client,
             route: &route,
+            owner: None,
             access,
             ranged: false,
             method_is_get: access == Access::Read,

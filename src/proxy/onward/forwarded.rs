@@ -53,6 +53,7 @@ pub(super) fn write(
     let client = told.hops.last().copied().or(downstream.address);
 
     out.extend_from_slice(b"Forwarded: ");
+    let mut written = 0..0;
     if let Some(client) = client {
         // RFC 7239 §6: an IPv6 address is bracketed and quoted.
         let (before, after): (&[u8], &[u8]) = match client {
@@ -60,7 +61,9 @@ pub(super) fn write(
             IpAddr::V6(_) => (b"for=\"[", b"]\";"),
         };
         out.extend_from_slice(before);
+        let begin = out.len();
         write_address(out, client);
+        written = begin..out.len();
         out.extend_from_slice(after);
     }
     out.extend_from_slice(b"proto=");
@@ -77,9 +80,9 @@ pub(super) fn write(
         host.write(out);
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(client) = client {
+    if !written.is_empty() {
         out.extend_from_slice(b"X-Forwarded-For: ");
-        write_address(out, client);
+        out.extend_from_within(written);
         // Those between the client and us, ourselves not included.
         let nearer = told.hops.iter().rev().skip(1).copied();
         let nearest = downstream.address.filter(|_| !told.hops.is_empty());

@@ -138,7 +138,7 @@ fn kept_lines_go_on_as_they_are_and_ours_follow() {
     // A peer is told more, and has said itself whom it speaks for.
     let peer = Onward {
         peer: Some(PeerFields {
-            view: "ab",
+            view: b"ab",
             member: "zot-1",
             hold_ms: 12_345,
             fallback: true,

@@ -34,6 +34,9 @@ pub(super) fn check(path: &[u8]) -> Result<&str, RouteError> {
 /// Under `/v2/` nothing is escaped but the `:` and `+` of digests, which some clients escape, in the last component.
 /// Neither ends a component or begins one, and no name contains them.
 pub(super) fn check_escapes_under_v2(rest: &str) -> Result<(), RouteError> {
+    if !rest.contains('%') {
+        return Ok(());
+    }
     let last = rest.rfind('/').map_or(0, |slash| slash + 1);
     for (position, _) in rest.match_indices('%') {
         let code = rest.as_bytes().get(position + 1..position + 3);
@@ -75,11 +78,12 @@ pub(super) fn with_slashes(path: &str) -> Cow<'_, str> {
 }
 
 fn check_components(path: &str) -> Result<(), RouteError> {
-    let mut components = path[1..].split('/').peekable();
+    let is_slash = |byte: &u8| *byte == b'/';
+    let mut components = path.as_bytes()[1..].split(is_slash).peekable();
     while let Some(component) = components.next() {
         match component {
-            "" if components.peek().is_some() => return Err(RouteError::EmptyComponent),
-            "." | ".." => return Err(RouteError::DotComponent),
+            b"" if components.peek().is_some() => return Err(RouteError::EmptyComponent),
+            b"." | b".." => return Err(RouteError::DotComponent),
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ use ring::hmac;
 use crate::shard::members::{MemberId, Members};
 use crate::shard::pins::Pins;
 use crate::shard::placement::{HashKey, Placement};
+use crate::shard::text::hex;
 
 const FINGERPRINT_DOMAIN: &[u8] = b"shardlet view fingerprint v1";
 const KEY_DOMAIN: &[u8] = b"shardlet hash key check v1";
@@ -57,6 +58,11 @@ impl Fingerprint {
         Self(Message::new(key, KEY_DOMAIN).finish())
     }
 
+    /// Its digits, as they are sent.
+    pub(crate) fn digits(&self) -> [[u8; 2]; Self::LENGTH] {
+        hex(&self.0)
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; Self::LENGTH] {
@@ -66,7 +72,8 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits = self.digits();
+        f.write_str(str::from_utf8(digits.as_flattened()).map_err(|_| fmt::Error)?)
     }
 }
 

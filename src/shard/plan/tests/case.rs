@@ -132,6 +132,7 @@ impl Case {
         let request = Request {
             arrival: self.arrival,
             route: &route::parse(self.path.as_bytes()).unwrap(),
+            owner: None,
             access: self.access,
             ranged: self.ranged,
             method_is_get: self.method_is_get,
