@@ -59,24 +59,49 @@ impl Buffer {
 
     /// Adds a copy of these, in more memory if there is no room for them.
     pub(crate) fn join(&mut self, bytes: &[u8]) {
-        if self.spare_mut().len() < bytes.len() {
+        self.make_room(bytes.len());
+        self.append(bytes);
+    }
+
+    /// Has room for so many more, in more memory if need be.
+    pub(crate) fn make_room(&mut self, room: usize) {
+        if self.spare_mut().len() < room {
             self.compact();
         }
-        if self.spare_mut().len() < bytes.len() {
-            let length = self.len() + bytes.len();
+        if self.spare_mut().len() < room {
+            let length = self.len() + room;
             let mut larger = if length <= LARGE {
                 Self::take(length)
             } else {
-                Self {
-                    memory: vec![0; length.next_power_of_two()].into_boxed_slice(),
-                    begin: 0,
-                    end: 0,
-                }
+                Self::with_memory(length.next_power_of_two())
             };
             larger.append(self);
             *self = larger;
         }
-        self.append(bytes);
+    }
+
+    /// Gives back memory that its bytes do not need, as whoever is to wait does.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        } else if self.capacity() > SMALL && self.capacity() / 2 > self.len() {
+            let mut smaller = if self.len() <= SMALL {
+                Self::take(SMALL)
+            } else {
+                Self::with_memory(self.len())
+            };
+            smaller.append(self);
+            *self = smaller;
+        }
+    }
+
+    /// An empty one with memory that no thread keeps.
+    fn with_memory(size: usize) -> Self {
+        Self {
+            memory: vec![0; size].into_boxed_slice(),
+            begin: 0,
+            end: 0,
+        }
     }
 
     /// Bytes that it may hold in all.

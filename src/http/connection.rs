@@ -100,53 +100,63 @@ impl<A: Serve> Gate<A> {
 
     /// Serves one accepted (and, with TLS, handshaken) connection until it ends; its first head, or
     /// preface, has to be there by `deadline`. Says so, if it was ended for what the client did to it.
-    pub(crate) async fn serve(
+    pub(crate) fn serve(
         &self,
         wire: Wire,
-        end: End,
-        deadline: Instant,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Cut> {
-        if wire.is_http2() {
-            let (app, limits) = (self.app.clone(), &self.limits);
-            return Box::pin(http2::serve(app, limits, wire, end, deadline, shutdown)).await;
-        }
-        self.serve_http1(wire.into(), &end, deadline, shutdown)
-            .await;
-        None
-    }
-
-    async fn serve_http1(
-        &self,
-        line: Line,
         end: &End,
         deadline: Instant,
         shutdown: &ShutdownWatch,
-    ) {
-        let mut held = Buffer::default();
-        let mut served = 0;
-        // One for the whole connection: each request would have to put it on a list that all share.
-        let mut draining = pin!(drains(shutdown.clone()));
-        loop {
-            let started = Moment::now();
-            let first = (served == 0).then_some(deadline);
-            let next = self.next_head(&line, &mut held, first, draining.as_mut());
-            let length = match next.await {
-                Next::Head(length) => length,
-                Next::Closed => break,
-                Next::Refused(failure) => {
-                    return self.refuse(line, &held, end, failure, started).await;
-                }
-            };
-            served += 1;
-            match self.one(&line, &held, length, end, served).await {
-                Ok(Some(rest)) => held = rest,
-                Ok(None) => break,
-                Err(failure) => return self.refuse(line, &held, end, failure, started).await,
+    ) -> impl Future<Output = Option<Cut>> + Send {
+        // No async fn, here and below: that keeps twice what it is called with, for as long as the
+        // connection is there.
+        let is_http2 = wire.is_http2();
+        async move {
+            if is_http2 {
+                let (app, limits, end) = (self.app.clone(), &self.limits, end.clone());
+                return Box::pin(http2::serve(app, limits, wire, end, deadline, shutdown)).await;
             }
+            self.serve_http1(wire, end, deadline, shutdown).await;
+            None
         }
-        // Whether it arrives is the client's affair now.
-        let _ = timeout(LAST_BYTES, line.into_wire().shutdown()).await;
+    }
+
+    fn serve_http1(
+        &self,
+        wire: Wire,
+        end: &End,
+        deadline: Instant,
+        shutdown: &ShutdownWatch,
+    ) -> impl Future<Output = ()> + Send {
+        let line = Line::from(wire);
+        async move {
+            let mut held = Buffer::default();
+            let mut served = 0;
+            // One for the whole connection: each request would have to put it on a list that all share.
+            let mut draining = pin!(drains(shutdown.clone()));
+            loop {
+                let started = Moment::now();
+                let first = (served == 0).then_some(deadline);
+                let next = self.next_head(&line, &mut held, first, draining.as_mut());
+                let length = match next.await {
+                    Next::Head(length) => length,
+                    Next::Closed => break,
+                    Next::Refused(failure) => {
+                        return Box::pin(self.refuse(line, &held, end, failure, started)).await;
+                    }
+                };
+                served += 1;
+                // In a box, as all that is not waiting for a request: one that waits needs no room for it.
+                match Box::pin(self.one(&line, &held, length, end, served)).await {
+                    Ok(Some(rest)) => held = rest,
+                    Ok(None) => break,
+                    Err(failure) => {
+                        return Box::pin(self.refuse(line, &held, end, failure, started)).await;
+                    }
+                }
+            }
+            // Whether it arrives is the client's affair now.
+            let _ = timeout(LAST_BYTES, line.into_wire().shutdown()).await;
+        }
     }
 
     /// Serves the request whose head is the first `length` bytes of `held`. Gives what begins the next
@@ -165,8 +175,7 @@ impl<A: Serve> Gate<A> {
         let tempo = &self.limits.tempo;
         let mut client = Client::http1(end, line, request.body(), ahead, tempo);
         client.sink.closes = request.wants_close() || served >= self.limits.requests;
-        // In a box: a connection between two requests needs no room for one.
-        Box::pin(self.app.serve(&request, &mut client)).await;
+        self.app.serve(&request, &mut client).await;
         Ok(client.into_rest())
     }
 

@@ -29,6 +29,7 @@ pub(crate) mod request_id;
 pub(crate) mod respond;
 pub(crate) mod response;
 mod scratch;
+pub(crate) mod server_tls;
 pub(crate) mod splice;
 mod stream;
 pub(crate) mod via;

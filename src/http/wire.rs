@@ -11,16 +11,17 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{client, server};
+use tokio_rustls::client;
 
 use super::buffer::{Buffer, LARGE, SMALL};
+use super::server_tls::ServerTls;
 
 /// One connection.
 pub(crate) enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// A client's, or a member's that calls us.
-    Server(Box<server::TlsStream<ReadAhead>>),
+    Server(Box<ServerTls>),
     /// An upstream's.
     Client(Box<client::TlsStream<ReadAhead>>),
     #[cfg(test)]
@@ -71,7 +72,7 @@ impl Wire {
     /// Whether the client has chosen HTTP/2 (RFC 9113 §3.2).
     pub(crate) fn is_http2(&self) -> bool {
         let chosen = match self {
-            Self::Server(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Server(tls) => tls.agreed().alpn_protocol(),
             Self::Tcp(_) | Self::Unix(_) | Self::Client(_) => None,
             #[cfg(test)]
             Self::Memory(_) => None,
@@ -83,7 +84,7 @@ impl Wire {
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::Server(tls) => Some(&tls.get_ref().0.tcp),
+            Self::Server(tls) => Some(tls.socket()),
             Self::Client(tls) => Some(&tls.get_ref().0.tcp),
             Self::Unix(_) => None,
             #[cfg(test)]
@@ -146,7 +147,7 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// The socket beneath TLS. rustls reads 4 KiB at a time, five calls a record; this reads all there is
+/// The socket beneath TLS to an upstream. rustls reads 4 KiB at a time, five calls a record; this reads all there is
 /// into a buffer of the thread's, and holds none while there is nothing.
 pub(crate) struct ReadAhead {
     tcp: TcpStream,

@@ -140,7 +140,7 @@ mod tests {
         let (_keep, shutdown) = tokio::sync::watch::channel(false);
         client.write_all(request.as_bytes()).await.unwrap();
         client.shutdown().await.unwrap();
-        gate.serve(Wire::Memory(server), End::default(), deadline, &shutdown)
+        gate.serve(Wire::Memory(server), &End::default(), deadline, &shutdown)
             .await;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();

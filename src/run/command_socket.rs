@@ -120,7 +120,7 @@ impl CommandSocket {
                 // HTTP/1, which is not cut for abuse.
                 let deadline = Instant::now() + gate.limits().request_header;
                 let _ = gate
-                    .serve(Wire::Unix(stream), End::default(), deadline, &shutdown)
+                    .serve(Wire::Unix(stream), &End::default(), deadline, &shutdown)
                     .await;
             });
         }

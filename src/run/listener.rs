@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora::server::ShutdownWatch;
+use rustls::{CommonState, ServerConfig};
 use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use super::caps::{Caps, Place};
@@ -23,7 +23,8 @@ use super::workers::Handout;
 use crate::http::client::End;
 use crate::http::proxy_protocol::Source;
 use crate::http::respond::Failure;
-use crate::http::wire::{ReadAhead, Wire};
+use crate::http::server_tls::ServerTls;
+use crate::http::wire::Wire;
 use crate::http::{Abuse, Gate, Serve};
 use crate::member::state::State;
 use crate::observe::metrics::{self, Refusal};
@@ -46,7 +47,7 @@ pub(crate) struct ListenerService<A> {
     /// Serves the connections: each by the gate that stood here when it was accepted.
     pub gate: ArcSwap<Gate<A>>,
     /// TLS, where this listener speaks it.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ServerConfig>>,
     /// Places for TLS handshakes under way.
     pub handshakes: Handshakes,
     /// Counts connections.
@@ -57,6 +58,16 @@ pub(crate) struct ListenerService<A> {
     pub state: Arc<State>,
     /// Every connection's task, for the drain.
     pub tasks: TaskTracker,
+}
+
+/// A connection that may be served.
+struct Received<A> {
+    gate: Arc<Gate<A>>,
+    wire: Wire,
+    end: End,
+    /// Until when its first head has to be there.
+    deadline: Instant,
+    _place: Place,
 }
 
 /// Binds a listening address with `SO_REUSEADDR`, so that a restart need not wait for old
@@ -143,53 +154,67 @@ impl<A: Serve> ListenerService<A> {
             Some((worker, counted)) => (worker, Some(counted)),
             None => (&here, None),
         };
-        let (door, telling, shutdown) = (self.clone(), telling.clone(), shutdown.clone());
+        // In a box: the connection will be served much longer than it takes to get there, and what waits
+        // for its next request has no use for what this took.
+        let received = Box::pin(
+            self.clone()
+                .receive((stream, address), place, telling.clone()),
+        );
+        let (door, shutdown) = (self.clone(), shutdown.clone());
         let served = async move {
             let _counted = counted;
             let _open = door.state.metrics.connection_opens(door.listener);
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                door.serve((stream, address), place, &telling, &shutdown)
-                    .await;
+            let Some(Received {
+                gate,
+                wire,
+                end,
+                deadline,
+                _place,
+            }) = received.await
+            else {
+                return;
+            };
+            if let Some(cut) = gate.serve(wire, &end, deadline, &shutdown).await {
+                door.report(&cut.abuse, end.address);
+                Box::pin(cut.close()).await;
             }
         };
         self.tasks.spawn_on(served, worker);
     }
 
-    /// Serves one connection to its end.
-    async fn serve(
-        &self,
-        (mut stream, address): (TcpStream, SocketAddr),
+    /// Finds out whose connection it is, and shakes hands.
+    async fn receive(
+        self: Arc<Self>,
+        (stream, address): (std::net::TcpStream, SocketAddr),
         mut place: Place,
-        telling: &Arc<Semaphore>,
-        shutdown: &ShutdownWatch,
-    ) {
+        telling: Arc<Semaphore>,
+    ) -> Option<Received<A>> {
+        let mut stream = TcpStream::from_std(stream).ok()?;
         let gate = self.gate.load_full();
         let deadline = Instant::now() + gate.limits().request_header;
         let mut source = Source::Client(address);
         if !place.is_counted() {
-            match self.introduction(&mut stream, address, deadline).await {
-                Some(introduced) => source = introduced,
-                None => return,
-            }
+            source = self.introduction(&mut stream, address, deadline).await?;
             if place.count_for(address_of(source, address).ip()).is_none() {
                 drop(place);
-                return self.turn_away(stream, telling);
+                self.turn_away(stream, &telling);
+                return None;
             }
         }
-        let _place = place;
-        let client = address_of(source, address);
-        let end = End {
-            address: Some(client),
+        let mut end = End {
+            address: Some(address_of(source, address)),
             local: stream.local_addr().ok(),
             tls: None,
             is_unknown: source == Source::Unknown,
         };
-        if let Some((wire, end)) = self.handshake(stream, end, deadline).await
-            && let Some(cut) = gate.serve(wire, end, deadline, shutdown).await
-        {
-            self.report(&cut.abuse, client);
-            cut.close().await;
-        }
+        let wire = self.handshake(stream, &mut end, deadline).await?;
+        Some(Received {
+            gate,
+            wire,
+            end,
+            deadline,
+            _place: place,
+        })
     }
 
     /// Closes a connection that there is no place for. Some of them are told why.
@@ -234,40 +259,39 @@ impl<A: Serve> ListenerService<A> {
         None
     }
 
-    fn report(&self, abuse: &Abuse, client: SocketAddr) {
+    fn report(&self, abuse: &Abuse, client: Option<SocketAddr>) {
         let (listener, reason) = (self.listener.as_str(), abuse.as_str());
-        tracing::info!(%client, listener, reason, "HTTP/2 connection ended by GOAWAY for what its client does");
+        tracing::info!(
+            client = client.map(tracing::field::display),
+            listener,
+            reason,
+            "HTTP/2 connection ended by GOAWAY for what its client does"
+        );
         self.state
             .metrics
             .connection_refused(self.listener, Refusal::Abuse);
     }
 
-    async fn handshake(
-        &self,
-        tcp: TcpStream,
-        mut end: End,
-        deadline: Instant,
-    ) -> Option<(Wire, End)> {
+    async fn handshake(&self, tcp: TcpStream, end: &mut End, deadline: Instant) -> Option<Wire> {
         // Small answers must not wait for an acknowledgement of the ones before.
         let _ = tcp.set_nodelay(true);
-        let Some(acceptor) = &self.tls else {
-            return Some((Wire::Tcp(tcp), end));
+        let Some(config) = &self.tls else {
+            return Some(Wire::Tcp(tcp));
         };
         let spare = match self.listener {
             metrics::Listener::Peers => tcp.as_fd().try_clone_to_owned().ok(),
             metrics::Listener::Clients | metrics::Listener::Admin => None,
         };
-        // In a box: the connection will be served much longer than shaken hands with.
-        let shaken = Box::pin(tokio::time::timeout_at(deadline, async {
+        let shaken = tokio::time::timeout_at(deadline, async {
             // Who has not said anything yet takes no place from those who have.
             let _ = tcp.peek(&mut [0]).await;
-            let handshake = acceptor.accept(ReadAhead::new(tcp));
+            let handshake = ServerTls::accept(tcp, config.clone());
             self.handshakes.shake(handshake).await
-        }));
+        });
         let why = match shaken.await {
             Ok(Some(Ok(tls))) => {
-                end.tls = version_of(tls.get_ref().1);
-                return Some((Wire::Server(Box::new(tls)), end));
+                end.tls = version_of(tls.agreed());
+                return Some(Wire::Server(tls));
             }
             Ok(Some(Err(error))) => {
                 tracing::debug!(%error, client = ?end.address, "handshake failed");
@@ -293,7 +317,7 @@ fn address_of(source: Source, proxy: SocketAddr) -> SocketAddr {
 }
 
 /// As it is logged.
-fn version_of(connection: &rustls::ServerConnection) -> Option<&'static str> {
+fn version_of(connection: &CommonState) -> Option<&'static str> {
     connection.protocol_version()?.as_str()
 }
 

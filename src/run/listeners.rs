@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use super::caps::Caps;
@@ -254,7 +253,7 @@ impl Listeners<'_> {
         ListenerService {
             listener,
             gate: ArcSwap::from_pointee(gate),
-            tls: tls.map(TlsAcceptor::from),
+            tls,
             handshakes: Handshakes::new(self.limits.handshakes),
             caps,
             handout,

@@ -17,12 +17,8 @@ async fn the_first_head_has_what_is_left_of_its_time() {
     client.write_all(b"GET /v2/ HTTP/1.1\r\n").await.unwrap();
     let (began, left) = (Instant::now(), gate.limits().request_header / 4);
     let (_open, shutdown) = tokio::sync::watch::channel(false);
-    let serve = gate.serve(
-        Wire::Memory(server),
-        End::default(),
-        began + left,
-        &shutdown,
-    );
+    let end = End::default();
+    let serve = gate.serve(Wire::Memory(server), &end, began + left, &shutdown);
     let mut first = [0; 12];
     let (_, read) = tokio::join!(serve, async {
         client.read_exact(&mut first).await.unwrap();

@@ -4,7 +4,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::http::buffer::kept;
@@ -47,17 +47,14 @@ async fn secured() -> (Wire, Wire) {
         .with_no_client_auth();
     let (one, other) = tcp().await;
     let name = ServerName::try_from("a.test").unwrap();
-    let (connector, acceptor) = (
-        TlsConnector::from(Arc::new(client)),
-        TlsAcceptor::from(Arc::new(server)),
-    );
+    let connector = TlsConnector::from(Arc::new(client));
     let (one, other) = tokio::join!(
         connector.connect(name, ReadAhead::new(one)),
-        acceptor.accept(ReadAhead::new(other))
+        ServerTls::accept(other, Arc::new(server))
     );
     (
         Wire::Client(Box::new(one.unwrap())),
-        Wire::Server(Box::new(other.unwrap())),
+        Wire::Server(other.unwrap()),
     )
 }
 
@@ -111,26 +108,36 @@ async fn large_bodies_pass_whole() {
     }
 }
 
+/// What comes on a socket next, as it is.
+async fn raw(socket: &TcpStream, count: usize) -> Vec<u8> {
+    let (mut bytes, mut come) = (vec![0; count], 0);
+    while come < count {
+        socket.readable().await.unwrap();
+        match socket.try_read(&mut bytes[come..]) {
+            Ok(read) => come += read,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    bytes
+}
+
 #[tokio::test]
 async fn parts_go_out_in_one_record() {
     const APPLICATION_DATA: u8 = 23;
-    let (mut one, other) = secured().await;
-    let Wire::Server(mut other) = other else {
-        unreachable!("the server's end");
-    };
-    let parts = [IoSlice::new(b"head"), IoSlice::new(b"body")];
-    assert_eq!(one.write_vectored(&parts).await.unwrap(), 8);
-    one.flush().await.unwrap();
-    let (raw, _) = other.get_mut();
-    let mut record = [0; 5];
-    raw.tcp.read_exact(&mut record).await.unwrap();
-    assert_eq!(record[0], APPLICATION_DATA);
-    let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
-    assert!(length > 8);
-    let mut rest = vec![0; length];
-    raw.tcp.read_exact(&mut rest).await.unwrap();
-    let nothing = raw.tcp.try_read(&mut [0]).unwrap_err();
-    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    let ((one, other), (another, fourth)) = (secured().await, secured().await);
+    for (mut from, to) in [(one, other), (fourth, another)] {
+        let parts = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+        assert_eq!(from.write_vectored(&parts).await.unwrap(), 8);
+        from.flush().await.unwrap();
+        let socket = to.socket().unwrap();
+        let record = raw(socket, 5).await;
+        assert_eq!(record[0], APPLICATION_DATA);
+        let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+        assert!(length > 8);
+        raw(socket, length).await;
+        let nothing = socket.try_read(&mut [0]).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    }
 }
 
 #[tokio::test]
