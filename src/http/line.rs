@@ -35,7 +35,7 @@ impl From<Wire> for Line {
         match wire {
             Wire::Tcp(tcp) => Self::Tcp(tcp),
             Wire::Unix(unix) => Self::Unix(unix),
-            Wire::Server(_) | Wire::Client(_) => Self::Shared(Mutex::new(wire)),
+            Wire::Tls(_) => Self::Shared(Mutex::new(wire)),
             #[cfg(test)]
             Wire::Memory(_) => Self::Shared(Mutex::new(wire)),
         }

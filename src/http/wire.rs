@@ -7,23 +7,18 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client;
 
-use super::buffer::{Buffer, LARGE, SMALL};
-use super::server_tls::ServerTls;
+use super::tls::Tls;
 
 /// One connection.
 pub(crate) enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// A client's, or a member's that calls us.
-    Server(Box<ServerTls>),
-    /// An upstream's.
-    Client(Box<client::TlsStream<ReadAhead>>),
+    Tls(Box<Tls>),
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
 }
@@ -34,8 +29,7 @@ macro_rules! each {
         match $wire {
             Wire::Tcp($stream) => $call,
             Wire::Unix($stream) => $call,
-            Wire::Server($stream) => $call,
-            Wire::Client($stream) => $call,
+            Wire::Tls($stream) => $call,
             #[cfg(test)]
             Wire::Memory($stream) => $call,
         }
@@ -50,7 +44,7 @@ impl Wire {
         let read = match self {
             Self::Tcp(tcp) => tcp.try_read(&mut probe),
             Self::Unix(unix) => unix.try_read(&mut probe),
-            Self::Server(_) | Self::Client(_) => return self.has_nothing_to_read(&mut probe),
+            Self::Tls(_) => return self.has_nothing_to_read(&mut probe),
             #[cfg(test)]
             Self::Memory(_) => return self.has_nothing_to_read(&mut probe),
         };
@@ -72,8 +66,8 @@ impl Wire {
     /// Whether the client has chosen HTTP/2 (RFC 9113 §3.2).
     pub(crate) fn is_http2(&self) -> bool {
         let chosen = match self {
-            Self::Server(tls) => tls.agreed().alpn_protocol(),
-            Self::Tcp(_) | Self::Unix(_) | Self::Client(_) => None,
+            Self::Tls(tls) => tls.agreed().alpn_protocol(),
+            Self::Tcp(_) | Self::Unix(_) => None,
             #[cfg(test)]
             Self::Memory(_) => None,
         };
@@ -84,8 +78,7 @@ impl Wire {
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::Server(tls) => Some(tls.socket()),
-            Self::Client(tls) => Some(&tls.get_ref().0.tcp),
+            Self::Tls(tls) => Some(tls.socket()),
             Self::Unix(_) => None,
             #[cfg(test)]
             Self::Memory(_) => None,
@@ -139,95 +132,9 @@ impl fmt::Debug for Wire {
         f.write_str(match self {
             Self::Tcp(_) => "Tcp",
             Self::Unix(_) => "Unix",
-            Self::Server(_) => "Server",
-            Self::Client(_) => "Client",
+            Self::Tls(_) => "Tls",
             #[cfg(test)]
             Self::Memory(_) => "Memory",
         })
-    }
-}
-
-/// The socket beneath TLS to an upstream. rustls reads 4 KiB at a time, five calls a record; this reads all there is
-/// into a buffer of the thread's, and holds none while there is nothing.
-pub(crate) struct ReadAhead {
-    tcp: TcpStream,
-    held: Buffer,
-    /// Whether the last read had more than a small buffer to bring.
-    is_busy: bool,
-}
-
-impl ReadAhead {
-    pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self {
-            tcp,
-            held: Buffer::default(),
-            is_busy: false,
-        }
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.tcp.poll_read_ready(cx))?;
-        let mut buffer = Buffer::take(if self.is_busy { LARGE } else { SMALL });
-        let mut room = ReadBuf::new(buffer.spare_mut());
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
-        let read = room.filled().len();
-        self.is_busy = read >= SMALL;
-        buffer.fill(read);
-        self.held = buffer;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for ReadAhead {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.held.is_empty() {
-            ready!(this.poll_fill(cx))?;
-        }
-        let count = this.held.len().min(buf.remaining());
-        buf.put_slice(&this.held[..count]);
-        this.held.consume(count);
-        if this.held.is_empty() {
-            this.held = Buffer::default();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ReadAhead {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match bufs {
-            // It costs the kernel less.
-            [one] => Pin::new(&mut self.tcp).poll_write(cx, one),
-            _ => Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }

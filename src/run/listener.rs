@@ -23,7 +23,7 @@ use super::workers::Handout;
 use crate::http::client::End;
 use crate::http::proxy_protocol::Source;
 use crate::http::respond::Failure;
-use crate::http::server_tls::ServerTls;
+use crate::http::tls::Tls;
 use crate::http::wire::Wire;
 use crate::http::{Abuse, Gate, Serve};
 use crate::member::state::State;
@@ -285,13 +285,13 @@ impl<A: Serve> ListenerService<A> {
         let shaken = tokio::time::timeout_at(deadline, async {
             // Who has not said anything yet takes no place from those who have.
             let _ = tcp.peek(&mut [0]).await;
-            let handshake = ServerTls::accept(tcp, config.clone());
+            let handshake = Tls::accept(tcp, config.clone());
             self.handshakes.shake(handshake).await
         });
         let why = match shaken.await {
             Ok(Some(Ok(tls))) => {
                 end.tls = version_of(tls.agreed());
-                return Some(Wire::Server(tls));
+                return Some(Wire::Tls(tls));
             }
             Ok(Some(Err(error))) => {
                 tracing::debug!(%error, client = ?end.address, "handshake failed");

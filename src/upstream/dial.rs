@@ -11,14 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 
 use super::pool::{Pool, Turn};
 use crate::http::line::Line;
-use crate::http::wire::{ReadAhead, Wire};
+use crate::http::tls::Tls;
+use crate::http::wire::Wire;
 use crate::tls::Authority;
 
 /// A silent connection, in the pool or waiting for an answer, is asked for a sign of life after so
@@ -31,7 +32,7 @@ pub(super) const KEEPALIVE_COUNT: u32 = 3;
 pub(crate) struct Route {
     way: Way,
     waits: Waits,
-    tls: Option<TlsConnector>,
+    tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
 }
 
@@ -98,7 +99,7 @@ impl Route {
     pub(super) fn new(
         way: Way,
         waits: Waits,
-        tls: Option<Arc<rustls::ClientConfig>>,
+        tls: Option<Arc<ClientConfig>>,
         before: Option<&Self>,
     ) -> Self {
         let same = before.filter(|before| before.way == way);
@@ -108,7 +109,7 @@ impl Route {
             tls: match same {
                 // With the sessions that it may resume.
                 Some(same) => same.tls.clone(),
-                None => tls.map(TlsConnector::from),
+                None => tls,
             },
             way,
             waits,
@@ -216,8 +217,8 @@ impl Route {
         };
         let name = ServerName::try_from(self.way.name.clone())
             .map_err(|error| ConnectError::Tls(io::Error::new(ErrorKind::InvalidInput, error)))?;
-        let shaken = tls.connect(name, ReadAhead::new(tcp)).await;
-        Ok(Wire::Client(Box::new(shaken.map_err(ConnectError::Tls)?)))
+        let shaken = Tls::connect(tcp, tls.clone(), name).await;
+        Ok(Wire::Tls(shaken.map_err(ConnectError::Tls)?))
     }
 
     fn set_options(&self, tcp: &TcpStream) -> io::Result<()> {

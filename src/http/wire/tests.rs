@@ -4,10 +4,9 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::http::buffer::kept;
+use crate::http::buffer::LARGE;
 
 async fn tcp() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -47,15 +46,11 @@ async fn secured() -> (Wire, Wire) {
         .with_no_client_auth();
     let (one, other) = tcp().await;
     let name = ServerName::try_from("a.test").unwrap();
-    let connector = TlsConnector::from(Arc::new(client));
     let (one, other) = tokio::join!(
-        connector.connect(name, ReadAhead::new(one)),
-        ServerTls::accept(other, Arc::new(server))
+        Tls::connect(one, Arc::new(client), name),
+        Tls::accept(other, Arc::new(server))
     );
-    (
-        Wire::Client(Box::new(one.unwrap())),
-        Wire::Server(other.unwrap()),
-    )
+    (Wire::Tls(one.unwrap()), Wire::Tls(other.unwrap()))
 }
 
 /// The next bytes, as many as there are.
@@ -64,23 +59,6 @@ async fn next(wire: &mut Wire) -> Vec<u8> {
     let read = wire.read(&mut bytes).await.unwrap();
     bytes.truncate(read);
     bytes
-}
-
-#[tokio::test]
-async fn who_waits_holds_no_buffer() {
-    let (mut one, mut other) = secured().await;
-    for _ in 0..2 {
-        assert!(one.is_fresh());
-        other.write_all(b"abc").await.unwrap();
-        other.flush().await.unwrap();
-        assert_eq!(next(&mut one).await, b"abc");
-        assert!(one.is_fresh());
-        let Wire::Client(tls) = &one else {
-            unreachable!("the client's end");
-        };
-        assert_eq!(tls.get_ref().0.held.capacity(), 0);
-        assert!(kept(SMALL) > 0);
-    }
 }
 
 #[tokio::test]

@@ -91,10 +91,10 @@ async fn readable(connection: &Connection) {
 
 fn handshake(connection: &Connection) -> Option<HandshakeKind> {
     wire(connection, |wire| {
-        let Wire::Client(tls) = wire else {
+        let Wire::Tls(tls) = wire else {
             return None;
         };
-        tls.get_ref().1.handshake_kind()
+        tls.agreed().handshake_kind()
     })
 }
 

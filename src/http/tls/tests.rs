@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion, version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -57,12 +57,8 @@ impl Client {
     }
 }
 
-/// Both ends after a handshake that came in pieces of this size, with `along` right behind it.
-async fn pair(
-    version: &'static SupportedProtocolVersion,
-    piece: usize,
-    along: &[u8],
-) -> (Client, Box<ServerTls>) {
+/// Those of both ends, which trust each other.
+fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = key.cert.der().clone();
@@ -80,17 +76,32 @@ async fn pair(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    (Arc::new(server), Arc::new(client))
+}
+
+async fn sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (tcp, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
+    (tcp.unwrap(), accepted.unwrap().0)
+}
+
+/// Both ends after a handshake that came in pieces of this size, with `along` right behind it.
+async fn pair(
+    version: &'static SupportedProtocolVersion,
+    piece: usize,
+    along: &[u8],
+) -> (Client, Box<Tls>) {
+    let (server, client) = configs(version);
+    let (tcp, accepted) = sockets().await;
     let name = ServerName::try_from("a.test").unwrap();
     let mut client = Client {
-        tls: ClientConnection::new(Arc::new(client), name).unwrap(),
-        tcp: tcp.unwrap(),
+        tls: ClientConnection::new(client, name).unwrap(),
+        tcp,
     };
     client.tls.set_buffer_limit(None);
     client.tcp.set_nodelay(true).unwrap();
-    let shaken = tokio::spawn(ServerTls::accept(accepted.unwrap().0, Arc::new(server)));
+    let shaken = tokio::spawn(Tls::accept(accepted, server));
     while client.tls.is_handshaking() {
         for piece in client.records().chunks(piece) {
             client.tcp.write_all(piece).await.unwrap();
@@ -104,18 +115,18 @@ async fn pair(
     (client, shaken.await.unwrap().unwrap())
 }
 
-async fn exactly(server: &mut ServerTls, count: usize) -> Vec<u8> {
+async fn exactly(server: &mut Tls, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     server.read_exact(&mut bytes).await.unwrap();
     bytes
 }
 
-fn held(server: &ServerTls) -> usize {
+fn held(server: &Tls) -> usize {
     server.came.capacity() + server.plain.capacity() + server.going.capacity()
 }
 
 /// Whether nothing can be read now; whoever reads in vain gives back what it can.
-async fn waits(server: &mut ServerTls) -> bool {
+async fn waits(server: &mut Tls) -> bool {
     let mut room = [0; 1];
     let mut room = ReadBuf::new(&mut room);
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *server).poll_read(cx, &mut room).is_pending())).await
@@ -148,6 +159,46 @@ async fn who_waits_holds_no_buffer() {
             written.unwrap();
             assert_eq!(held(&server), 0, "{length}");
         }
+    }
+}
+
+#[tokio::test]
+async fn both_ends_may_be_ours() {
+    for version in BOTH {
+        let (server, client) = configs(version);
+        let mut kinds = Vec::new();
+        for length in [1, 3 * LARGE] {
+            let (one, other) = sockets().await;
+            let name = ServerName::try_from("a.test").unwrap();
+            let (one, other) = tokio::join!(
+                Tls::connect(one, client.clone(), name),
+                Tls::accept(other, server.clone())
+            );
+            let (mut one, mut other) = (one.unwrap(), other.unwrap());
+            let sent = body(length);
+            for _ in 0..2 {
+                let (written, read) = tokio::join!(
+                    async {
+                        one.write_all(&sent).await?;
+                        one.flush().await
+                    },
+                    exactly(&mut other, length)
+                );
+                written.unwrap();
+                assert!(read == sent);
+                std::mem::swap(&mut one, &mut other);
+            }
+            for end in [&mut one, &mut other] {
+                assert!(waits(end).await);
+                assert_eq!(held(end), 0, "{length}");
+            }
+            kinds.push(one.agreed().handshake_kind().unwrap());
+            let (closed, rest) = tokio::join!(one.shutdown(), other.read_u8());
+            closed.unwrap();
+            assert_eq!(rest.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+            assert!(other.has_ended, "it was told");
+        }
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed]);
     }
 }
 
@@ -270,16 +321,7 @@ async fn an_end_is_told_from_a_cut() {
 
 #[tokio::test]
 async fn a_handshake_has_an_end() {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
-    let secret = PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![key.cert.der().clone()], secret)
-        .unwrap();
-    let config = Arc::new(config);
+    let (config, _) = configs(&version::TLS13);
     // A hello of 60,000 bytes that never ends, in records of one byte.
     let mut endless = vec![22, 3, 1, 0, 4, 1, 0, 0xEA, 0x60];
     endless.extend([22, 3, 1, 0, 1, 0].repeat(59_000));
@@ -289,11 +331,8 @@ async fn a_handshake_has_an_end() {
         (b"GET /v2/ HTTP/1.1\r\n\r\n", ErrorKind::InvalidData),
         (&endless, ErrorKind::InvalidData),
     ] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        let (tcp, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
-        let (mut tcp, accepted) = (tcp.unwrap(), accepted.unwrap().0);
-        let (shaken, _) = tokio::join!(ServerTls::accept(accepted, config.clone()), async {
+        let (mut tcp, accepted) = sockets().await;
+        let (shaken, _) = tokio::join!(Tls::accept(accepted, config.clone()), async {
             tcp.write_all(sent).await?;
             tcp.shutdown().await
         });

@@ -1,4 +1,4 @@
-//! TLS with those who call us. rustls keeps the keys; what is read and what is to be sent is in buffers
+//! TLS, with those who call us and with those whom we call. rustls keeps the keys; what is read and what is to be sent is in buffers
 //! of the thread's, so that a connection that waits holds none. (With buffers of its own rustls keeps
 //! 4 KiB for each connection.)
 
@@ -8,9 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{CommonState, ServerConfig};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, ReadTraffic, UnbufferedStatus,
+};
+use rustls::{ClientConfig, CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -18,15 +22,15 @@ use super::buffer::{Buffer, LARGE, SMALL};
 
 /// The most that one record carries (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
-/// The most that is encrypted before it is sent.
-const STEP: usize = 4 * RECORD;
+/// The most that is encrypted before it is sent: it fits into a large buffer.
+const STEP: usize = 15 * RECORD;
 /// What a record has beside what it carries, at most, in what we speak.
 const OVERHEAD: usize = 64;
 
-/// A TLS connection of which we are the server.
-pub(crate) struct ServerTls {
+/// A TLS connection.
+pub(crate) struct Tls {
     tcp: TcpStream,
-    tls: UnbufferedServerConnection,
+    session: Session,
     /// Records as they came, of which the last may be half there.
     came: Buffer,
     /// Decrypted, and not asked for yet.
@@ -37,10 +41,16 @@ pub(crate) struct ServerTls {
     is_busy: bool,
     /// Whether what came may have whole records that nobody has asked for yet.
     has_more: bool,
-    /// Whether the client has said that nothing more comes.
+    /// Whether the other end has said that nothing more comes.
     has_ended: bool,
     /// Whether it has done what ends a connection.
     has_failed: bool,
+}
+
+/// One of both sides.
+enum Session {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
 }
 
 /// What rustls is asked for, once it has done what it wants to do itself.
@@ -56,19 +66,39 @@ enum Done {
     Step,
     /// There was a record to read.
     Record,
+    /// The other end has said that nothing more comes.
+    Ended,
     /// All that can be done; a reader has to wait for more.
     All,
 }
 
-impl ServerTls {
-    /// Shakes hands.
+impl Tls {
+    /// Shakes hands with a client.
     ///
     /// # Errors
     /// Those of the connection, and what the client does wrong (`InvalidData`), of which it has been told.
     pub(crate) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Box<Self>> {
+        let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+        Self::shake(tcp, Session::Server(session)).await
+    }
+
+    /// Shakes hands with a server.
+    ///
+    /// # Errors
+    /// As [`Tls::accept`].
+    pub(crate) async fn connect(
+        tcp: TcpStream,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Box<Self>> {
+        let session = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
+        Self::shake(tcp, Session::Client(session)).await
+    }
+
+    async fn shake(tcp: TcpStream, session: Session) -> io::Result<Box<Self>> {
         let mut connection = Box::new(Self {
             tcp,
-            tls: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
+            session,
             came: Buffer::default(),
             plain: Buffer::default(),
             going: Buffer::default(),
@@ -83,7 +113,10 @@ impl ServerTls {
 
     /// What was agreed on.
     pub(crate) fn agreed(&self) -> &CommonState {
-        &self.tls
+        match &self.session {
+            Session::Server(tls) => tls,
+            Session::Client(tls) => tls,
+        }
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {
@@ -93,9 +126,12 @@ impl ServerTls {
     fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut nowhere = ReadBuf::new(&mut []);
-            while self.work(Task::Read(&mut nowhere))? == Done::Step {}
+            while matches!(
+                self.work(Task::Read(&mut nowhere))?,
+                Done::Step | Done::Ended
+            ) {}
             ready!(self.poll_send(cx))?;
-            if !self.tls.is_handshaking() {
+            if !self.agreed().is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
             if self.has_ended {
@@ -116,64 +152,34 @@ impl ServerTls {
             Task::Write(_) | Task::Close if self.has_more => &mut [],
             Task::Read(_) | Task::Write(_) | Task::Close => &mut self.came,
         };
-        let UnbufferedStatus { discard, state } = self.tls.process_tls_records(came);
         let (plain, going) = (&mut self.plain, &mut self.going);
-        let done = match (state, &mut task) {
-            (Ok(ConnectionState::ReadTraffic(mut traffic)), task) => {
-                while let Some(record) = traffic.next_record() {
-                    give(record.map_err(invalid)?.payload, task, plain);
-                }
-                self.has_more = true;
-                Ok(Done::Record)
-            }
-            (Ok(ConnectionState::EncodeTlsData(mut data)), _) => {
-                put(going, |room| data.encode(room).map_err(room_to_encode)).map(|()| Done::Step)
-            }
-            (Ok(ConnectionState::TransmitTlsData(data)), _) => {
-                // It will be: nothing overtakes it.
-                data.done();
-                Ok(Done::Step)
-            }
-            (Ok(ConnectionState::PeerClosed), _) => {
-                self.has_ended = true;
-                Ok(Done::Step)
-            }
-            (Ok(ConnectionState::WriteTraffic(mut traffic)), Task::Write(bytes)) => {
-                going.make_room(bytes.len() + (bytes.len() / RECORD + 1) * OVERHEAD);
-                put(going, |room| {
-                    traffic.encrypt(bytes, room).map_err(room_to_encrypt)
-                })
-                .map(|()| Done::All)
-            }
-            (Ok(ConnectionState::WriteTraffic(mut traffic)), Task::Close) => put(going, |room| {
-                traffic.queue_close_notify(room).map_err(room_to_encrypt)
-            })
-            .map(|()| Done::All),
-            (Ok(ConnectionState::ReadEarlyData(_)), _) => Err(io::Error::other("early data")),
-            (Ok(_), Task::Read(_)) => {
-                self.has_more = false;
-                Ok(Done::All)
-            }
-            // Before the handshake, or when both have closed.
-            (Ok(_), Task::Write(_) | Task::Close) => Err(ErrorKind::NotConnected.into()),
-            (Err(error), _) => Err(invalid(error)),
+        let (discard, done) = match &mut self.session {
+            Session::Server(tls) => perform(tls.process_tls_records(came), &mut task, plain, going),
+            Session::Client(tls) => perform(tls.process_tls_records(came), &mut task, plain, going),
         };
         self.came.consume(discard);
-        done.inspect_err(|_| self.complain())
+        match done {
+            Ok(Done::Record) => self.has_more = true,
+            Ok(Done::Ended) => self.has_ended = true,
+            Ok(Done::All) if matches!(task, Task::Read(_)) => self.has_more = false,
+            Ok(Done::All | Done::Step) => {}
+            Err(_) => self.complain(),
+        }
+        done
     }
 
-    /// Tells the client what is wrong with it, as far as that is possible at once. rustls must not be given
+    /// Tells the other end what is wrong with it, as far as that is possible at once. rustls must not be given
     /// the same bytes again.
     fn complain(&mut self) {
         self.has_failed = true;
-        while self.tls.wants_write()
-            && let Ok(ConnectionState::EncodeTlsData(mut data)) =
-                self.tls.process_tls_records(&mut self.came).state
-            && put(&mut self.going, |room| {
-                data.encode(room).map_err(room_to_encode)
-            })
-            .is_ok()
-        {}
+        let mut has_more = true;
+        while has_more && self.agreed().wants_write() {
+            let (came, going) = (&mut *self.came, &mut self.going);
+            has_more = match &mut self.session {
+                Session::Server(tls) => complain(tls.process_tls_records(came), going),
+                Session::Client(tls) => complain(tls.process_tls_records(came), going),
+            };
+        }
         let _ = self.tcp.try_write(&self.going);
         self.going.clear();
     }
@@ -223,7 +229,7 @@ impl ServerTls {
     }
 }
 
-impl AsyncRead for ServerTls {
+impl AsyncRead for Tls {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -240,7 +246,7 @@ impl AsyncRead for ServerTls {
         let before = buf.filled().len();
         loop {
             match this.work(Task::Read(buf))? {
-                Done::Step => {}
+                Done::Step | Done::Ended => {}
                 Done::Record if buf.remaining() >= RECORD => {}
                 Done::Record => return Poll::Ready(Ok(())),
                 Done::All => {
@@ -259,7 +265,7 @@ impl AsyncRead for ServerTls {
     }
 }
 
-impl AsyncWrite for ServerTls {
+impl AsyncWrite for Tls {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -310,6 +316,68 @@ impl AsyncWrite for ServerTls {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
+}
+
+/// What rustls wants, or else the task. Says how much of what came it needs no more.
+fn perform<Side>(
+    status: UnbufferedStatus<'_, '_, Side>,
+    task: &mut Task<'_, '_>,
+    plain: &mut Buffer,
+    going: &mut Buffer,
+) -> (usize, io::Result<Done>) {
+    let UnbufferedStatus { discard, state } = status;
+    let done = match (state, &mut *task) {
+        (Ok(ConnectionState::ReadTraffic(traffic)), task) => {
+            read(traffic, task, plain).map(|()| Done::Record)
+        }
+        (Ok(ConnectionState::EncodeTlsData(mut data)), _) => {
+            put(going, |room| data.encode(room).map_err(room_to_encode)).map(|()| Done::Step)
+        }
+        (Ok(ConnectionState::TransmitTlsData(data)), _) => {
+            // It will be: nothing overtakes it.
+            data.done();
+            Ok(Done::Step)
+        }
+        (Ok(ConnectionState::PeerClosed), _) => Ok(Done::Ended),
+        (Ok(ConnectionState::WriteTraffic(mut traffic)), Task::Write(bytes)) => {
+            going.make_room(bytes.len() + (bytes.len() / RECORD + 1) * OVERHEAD);
+            put(going, |room| {
+                traffic.encrypt(bytes, room).map_err(room_to_encrypt)
+            })
+            .map(|()| Done::All)
+        }
+        (Ok(ConnectionState::WriteTraffic(mut traffic)), Task::Close) => put(going, |room| {
+            traffic.queue_close_notify(room).map_err(room_to_encrypt)
+        })
+        .map(|()| Done::All),
+        (Ok(ConnectionState::ReadEarlyData(_)), _) => Err(io::Error::other("early data")),
+        (Ok(_), Task::Read(_)) => Ok(Done::All),
+        // Before the handshake, or when both have closed.
+        (Ok(_), Task::Write(_) | Task::Close) => Err(ErrorKind::NotConnected.into()),
+        (Err(error), _) => Err(invalid(error)),
+    };
+    (discard, done)
+}
+
+/// Has rustls write what is wrong. Says whether there may be more of it.
+fn complain<Side>(status: UnbufferedStatus<'_, '_, Side>, going: &mut Buffer) -> bool {
+    match status.state {
+        Ok(ConnectionState::EncodeTlsData(mut data)) => {
+            put(going, |room| data.encode(room).map_err(room_to_encode)).is_ok()
+        }
+        Ok(_) | Err(_) => false,
+    }
+}
+
+fn read<Side>(
+    mut traffic: ReadTraffic<'_, '_, Side>,
+    task: &mut Task<'_, '_>,
+    plain: &mut Buffer,
+) -> io::Result<()> {
+    while let Some(record) = traffic.next_record() {
+        give(record.map_err(invalid)?.payload, task, plain);
+    }
+    Ok(())
 }
 
 /// Gives what was decrypted to who reads; what finds no room there is kept.
