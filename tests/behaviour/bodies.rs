@@ -303,9 +303,13 @@ async fn a_client_reads_why_its_upload_is_refused_while_it_still_sends() {
     assert_eq!(answer.refused(), (400, "route".into()));
 
     // Refused by the registry, which reads on, or which does not care for the rest.
-    let not_found = "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nUNKNOWN";
     let gate = Gate::shut();
-    for rest in [Step::ReadBody, Step::Wait(gate.clone())] {
+    for (last, rest) in [
+        ("", Step::ReadBody),
+        // It takes no other request on that connection, even when it was sent the whole of this one.
+        ("Connection: close\r\n", Step::Wait(gate.clone())),
+    ] {
+        let not_found = format!("HTTP/1.1 404 Not Found\r\n{last}Content-Length: 7\r\n\r\nUNKNOWN");
         cluster.replica(1).steps([Step::say(not_found), rest]);
         for sidecar in [0, 1] {
             let mut connection = cluster.at(sidecar).connect().await;
