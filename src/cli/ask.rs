@@ -7,12 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
-use pingora::ErrorType;
-use pingora::http::RequestHeader;
-use pingora::upstreams::peer::HttpPeer;
 
 use crate::operate::terminal;
-use crate::upstream::{Asker, os_error};
+use crate::upstream::{self, ConnectError, Place, Question, Route};
 
 /// How long the sidecar may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,9 +59,8 @@ impl fmt::Display for NoAnswer {
 impl Sidecar {
     /// Status and body of a GET.
     pub(super) fn get(&self, path: &str) -> Result<(StatusCode, String), NoAnswer> {
-        let peer = HttpPeer::new(self.admin, false, String::new());
-        let host = self.admin.to_string();
-        send(&peer, "GET", path, &host, PATIENCE)
+        let question = Question::get(path, &self.admin.to_string());
+        send(Place::Address(self.admin), &question, PATIENCE)
     }
 
     /// The body of a GET that was answered as hoped for.
@@ -85,9 +81,8 @@ impl Commanded {
             None => self.told_socket()?,
         };
         let shown = socket.display();
-        let peer = HttpPeer::new_uds(&socket.to_string_lossy(), false, String::new())
-            .map_err(|_| format!("{shown} cannot be the path of a socket"))?;
-        let answer = send(&peer, "POST", path, "localhost", COMMAND_PATIENCE);
+        let question = Question::new("POST", path, "localhost").body(b"");
+        let answer = send(Place::Unix(socket.clone()), &question, COMMAND_PATIENCE);
         answer.map_err(|error| format!("{shown}: {error}"))
     }
 
@@ -106,40 +101,26 @@ impl Commanded {
 }
 
 fn send(
-    peer: &HttpPeer,
-    method: &str,
-    path: &str,
-    host: &str,
+    place: Place,
+    question: &Question,
     patience: Duration,
 ) -> Result<(StatusCode, String), NoAnswer> {
-    let ours = |error: &dyn fmt::Display| NoAnswer::Silent(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| ours(&error))?;
-    let request = request(method, path, host).map_err(|error| ours(&error))?;
-    let answer = runtime.block_on(Asker::new(None).get(peer, request, patience));
-    let (status, body) = answer.map_err(|error| {
-        let told = os_error(&error).map(|code| std::io::Error::from_raw_os_error(code).kind());
-        match (error.etype(), told) {
-            (ErrorType::ConnectRefused, _) => NoAnswer::Nobody,
+        .map_err(|error| NoAnswer::Silent(error.to_string()))?;
+    let asking = async { Route::aside(place, None).ask(question, patience).await };
+    let answer = runtime.block_on(asking).map_err(|error| {
+        match (&error, error.cause().map(std::io::Error::kind)) {
+            (upstream::NoAnswer::Connect(ConnectError::Refused(_)), _) => NoAnswer::Nobody,
             (_, Some(ErrorKind::NotFound)) => NoAnswer::Silent(ELSEWHERE.to_owned()),
             (_, Some(ErrorKind::PermissionDenied)) => NoAnswer::Silent(FORBIDDEN.to_owned()),
-            (what, _) => NoAnswer::Silent(what.as_str().to_owned()),
+            _ => NoAnswer::Silent(error.to_string()),
         }
     })?;
-    let body = String::from_utf8(body.to_vec())
+    let body = String::from_utf8(answer.body)
         .map_err(|_| NoAnswer::Silent("the answer is not UTF-8".to_owned()))?;
-    Ok((status, body))
-}
-
-fn request(method: &str, path: &str, host: &str) -> pingora::Result<RequestHeader> {
-    let mut request = RequestHeader::build(method, path.as_bytes(), Some(2))?;
-    request.insert_header(http::header::HOST, host)?;
-    if method == "POST" {
-        request.insert_header(http::header::CONTENT_LENGTH, "0")?;
-    }
-    Ok(request)
+    Ok((answer.status, body))
 }
 
 /// Why an answer is not the one that was hoped for: what it says itself, else its status.

@@ -22,7 +22,6 @@ use crate::observe::recent::ChangeKind;
 use crate::observe::traces::Tracer;
 use crate::shard::ownership::{Effect, Event, Holds, Note, ProcessId};
 use crate::shard::{OtherView, View};
-use crate::upstream::Asker;
 
 /// One member at run time.
 pub struct State {
@@ -31,8 +30,6 @@ pub struct State {
     generations: watch::Sender<Arc<Generation>>,
     /// Who may write now.
     pub(crate) writes: Writes,
-    /// Asks peers small questions.
-    pub(crate) asker: Asker,
     /// Another one after each start.
     pub(crate) process: ProcessId,
     /// How a request that comes back to this process is known.
@@ -100,7 +97,6 @@ impl State {
     /// A member that serves under this generation.
     pub(crate) fn new(
         generation: Arc<Generation>,
-        asker: Asker,
         metrics: Metrics,
         access_log: AccessLog,
         tracer: Option<Tracer>,
@@ -116,7 +112,6 @@ impl State {
             transfers: Transfers::new(generation.limits.transfers),
             generations: watch::Sender::new(generation.clone()),
             generation: ArcSwap::new(generation),
-            asker,
             process,
             metrics,
             access_log,

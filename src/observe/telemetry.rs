@@ -222,7 +222,7 @@ mod tests {
         tracing::dispatcher::with_default(&subscriber, || {
             tracing::warn!(target: "rustls::msgs::handshake", "a strange server name");
             tracing::warn!(target: "h2::proto::ping_pong", "a strange PING");
-            tracing::warn!(target: "pingora_proxy::proxy_h1", "a body that broke off");
+            tracing::warn!(target: "pingora_core::protocols::http", "a body that broke off");
             tracing::error!(target: "pingora_core::apps", "a strange preface");
             // As records of the log crate come.
             tracing::warn!(target: "rustls", { log.target = "rustls::check" }, "a strange message");

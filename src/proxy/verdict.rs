@@ -170,7 +170,7 @@ fn try_other_name(route: &Route, ctx: &mut Exchange<'_>, error: &ConnectError) -
         return false;
     };
     let upstream = ctx.generation.upstreams.member(member);
-    let tries = upstream.expect_other_name_on(route);
+    let tries = upstream.expect_other_name(route);
     if tries.is_ok() {
         ctx.go_by(plan);
         ctx.tried_other_name = true;

@@ -28,7 +28,7 @@ use crate::observe::metrics::{Metrics, SpanEnd};
 use crate::observe::traces::{Told, Tracer};
 use crate::shard::ownership::Event;
 use crate::tls::{Authority, Lapsed, TlsFaults, TlsFiles, TlsMaterial, replica_authority};
-use crate::upstream::{Asker, DialError, Trust, Upstreams};
+use crate::upstream::{DialError, Trust, Upstreams};
 
 /// Why a member cannot start.
 #[derive(Debug)]
@@ -117,10 +117,8 @@ pub(super) async fn start(
     let workers = Workers::start(config.threads).map_err(StartError::Threads)?;
     let sockets = Sockets::bind(&config.listen, workers.crew())?;
     let addresses = sockets.addresses()?;
-    let authority_file = files.cluster.map(|(ca, _, _)| ca.display().to_string());
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));
-    let asker = Asker::new(authority_file);
-    let (state, spans) = state(&config, replica_authority.as_ref(), log, &trust, asker)?;
+    let (state, spans) = state(&config, replica_authority.as_ref(), log, &trust)?;
     certificates::report_expiry(&state, &material);
     hear_knocks(&serving.swaps, &state);
     let certificates = Certificates::new(serving.swaps, trust, material);
@@ -216,7 +214,6 @@ fn state(
     replica_authority: Option<&Authority>,
     log: Option<LogOutput>,
     trust: &Arc<Trust>,
-    asker: Asker,
 ) -> Result<(Arc<State>, Option<Receiver<Told>>), StartError> {
     let metrics = Metrics::new().map_err(StartError::Metrics)?;
     let upstreams = Upstreams::new(
@@ -249,7 +246,6 @@ fn state(
     });
     let state = State::new(
         Arc::new(generation),
-        asker,
         metrics,
         access_log,
         tracer,

@@ -6,9 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use pingora::http::RequestHeader;
-use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,7 +14,7 @@ use crate::config::Collector;
 use crate::member::state::State;
 use crate::observe::metrics::SpanEnd;
 use crate::observe::traces::{Span, Told, encode};
-use crate::upstream::cause;
+use crate::upstream::{Place, Question, Route};
 
 /// Spans that go together at most.
 const BATCH: usize = 512;
@@ -45,7 +42,7 @@ pub(super) async fn export(mut told: Receiver<Told>, collector: Collector, state
     while let Some(batch) = next(&mut told).await {
         let count = batch.spans.len() as u64;
         if count > 0 {
-            let sent = send(&state, &collector, &encode(&member, &batch.spans)).await;
+            let sent = send(&collector, &encode(&member, &batch.spans)).await;
             counted[usize::from(sent.is_err())].inc_by(count);
             match &sent {
                 Err(error) if !is_away => tracing::warn!(
@@ -91,30 +88,24 @@ impl Batch {
 }
 
 /// Tries each address that the collector's name has.
-async fn send(state: &State, collector: &Collector, body: &[u8]) -> Result<(), String> {
+async fn send(collector: &Collector, body: &[u8]) -> Result<(), String> {
     let trying = async {
         let address = collector.address.to_string();
+        let question = Question::new("POST", &collector.path, &address)
+            .field("Content-Type", "application/json")
+            .body(body);
         let addresses = tokio::net::lookup_host(&address).await;
         let mut last = "its name has no address".to_owned();
         for at in addresses.map_err(|error| error.to_string())? {
-            let head = head(collector, body).map_err(|error| cause(&error))?;
-            let peer = HttpPeer::new(at, false, String::new());
-            match state.asker.send(&peer, head, body, TIMEOUT).await {
-                Ok(head) if head.status.is_success() => return Ok(()),
-                Ok(head) => last = format!("it answered {}", head.status),
-                Err(error) => last = cause(&error),
+            let route = Route::aside(Place::Address(at), None);
+            match route.ask(&question, TIMEOUT).await {
+                Ok(answer) if answer.status.is_success() => return Ok(()),
+                Ok(answer) => last = format!("it answered {}", answer.status),
+                Err(error) => last = error.to_string(),
             }
         }
         Err(last)
     };
     let sent = tokio::time::timeout(TIMEOUT, trying).await;
     sent.unwrap_or_else(|_| Err("no answer in time".to_owned()))
-}
-
-fn head(collector: &Collector, body: &[u8]) -> pingora::Result<RequestHeader> {
-    let mut head = RequestHeader::build("POST", collector.path.as_bytes(), Some(3))?;
-    head.insert_header(HOST, collector.address.to_string())?;
-    head.insert_header(CONTENT_TYPE, "application/json")?;
-    head.insert_header(CONTENT_LENGTH, body.len())?;
-    Ok(head)
 }

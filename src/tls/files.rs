@@ -64,23 +64,9 @@ impl KeyPair {
         self.certified.clone()
     }
 
-    /// The chain, leaf first, in DER.
-    pub fn chain_der(&self) -> Vec<Vec<u8>> {
-        self.certified
-            .cert
-            .iter()
-            .map(|der| der.as_ref().to_vec())
-            .collect()
-    }
-
     /// The certificate itself, in DER.
     pub fn leaf_der(&self) -> Option<&[u8]> {
         self.certified.cert.first().map(AsRef::as_ref)
-    }
-
-    /// The private key in DER. Never log it.
-    pub fn key_der(&self) -> &[u8] {
-        &self.key_der
     }
 
     /// When the leaf expires, in seconds since the Unix epoch.
@@ -134,11 +120,6 @@ impl Authority {
     pub fn not_after(&self) -> Option<i64> {
         let ends = self.der.iter().map(|der| not_after(&der.as_slice().into()));
         ends.min().flatten()
-    }
-
-    /// The anchors in DER.
-    pub fn der(&self) -> &[Vec<u8>] {
-        &self.der
     }
 }
 

@@ -12,7 +12,7 @@ mod members;
 mod reload;
 mod serving;
 
-pub(crate) use calling::caller;
+pub(crate) use calling::{caller, caller_of_anybody, system_roots};
 pub(crate) use files::{Authority, KeyPair, TlsFault, TlsFaults};
 pub(crate) use members::{Knock, MemberVerifier};
 pub(crate) use reload::{Lapsed, RELOAD_INTERVAL, TlsFiles, TlsMaterial, replica_authority, watch};

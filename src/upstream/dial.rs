@@ -28,6 +28,9 @@ pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const KEEPALIVE_COUNT: u32 = 3;
 
+/// The longest wait of a way that no configuration is for: who asks has less patience.
+const ASIDE: Duration = Duration::from_secs(60);
+
 /// See the module. Made anew whenever any of it changes.
 pub(crate) struct Route {
     way: Way,
@@ -57,7 +60,7 @@ pub(super) struct Way {
 
 /// Where it is.
 #[derive(PartialEq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Address(SocketAddr),
     Unix(PathBuf),
 }
@@ -116,6 +119,27 @@ impl Route {
         }
     }
 
+    /// A way beside those of the members, for a few questions in their own time. With TLS by this
+    /// configuration to whom has this name.
+    pub(crate) fn aside(place: Place, tls: Option<(String, Arc<rustls::ClientConfig>)>) -> Self {
+        let (name, tls) = tls.unzip();
+        let way = Way {
+            place,
+            name: name.unwrap_or_default(),
+            is_tls: tls.is_some(),
+            generation: 0,
+            authority: None,
+            unacknowledged: None,
+            pool_idle: ASIDE,
+        };
+        let waits = Waits {
+            connect: ASIDE,
+            read: ASIDE,
+            write: ASIDE,
+        };
+        Self::new(way, waits, tls, None)
+    }
+
     /// A connection that was used before, if there is one.
     pub(crate) fn pooled(&self) -> Option<Connection> {
         Some(self.connection(self.pool.take()?, true))
@@ -171,6 +195,11 @@ impl Route {
     /// The name that its certificate has to carry.
     pub(super) fn name(&self) -> &str {
         &self.way.name
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_idle(&self) -> bool {
+        self.pool.take().is_some()
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
@@ -269,7 +298,8 @@ impl ConnectError {
         }
     }
 
-    fn cause(&self) -> Option<&io::Error> {
+    /// What the system, or TLS, says of it.
+    pub(crate) fn cause(&self) -> Option<&io::Error> {
         match self {
             Self::Refused(error) | Self::Failed(error) | Self::Tls(error) => Some(error),
             Self::TimedOut => None,

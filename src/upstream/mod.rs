@@ -1,4 +1,4 @@
-//! Whom we call: the local replica and the peers, each as a ready-made connection target.
+//! Whom we call: the local replica and the peers, each by ready-made routes.
 //!
 //! Names are resolved in the background ([`crate::upstream::resolve`]) and certificates are read in the
 //! background ([`crate::tls`]), so a request never waits for either: it clones what is ready, or
@@ -14,9 +14,9 @@ mod target;
 mod trust;
 
 pub(crate) use admission::{Admission, Permit};
-pub(crate) use ask::{Asker, brief, cause, os_error, question};
+pub(crate) use ask::{Answer, NoAnswer, Question};
 pub(crate) use breaker::{Breaker, Pass};
-pub(crate) use dial::{ConnectError, Connection, Route};
+pub(crate) use dial::{ConnectError, Connection, Place, Route};
 pub(crate) use target::{Credentials, DialError, PEER_GRACE};
 pub(crate) use trust::Trust;
 
@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use pingora::upstreams::peer::{HttpPeer, Peer};
 
 use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::{MemberAddress, MemberIndex, Members};
@@ -38,7 +37,7 @@ pub struct Upstreams {
     members: Box<[Arc<Upstream>]>,
 }
 
-/// One upstream: how to call it, where it is at the moment, and the targets made of both.
+/// One upstream: how to call it, where it is at the moment, and the routes made of both.
 pub struct Upstream {
     target: Target,
     /// Empty for a Unix socket.
@@ -49,26 +48,26 @@ pub struct Upstream {
     address: ArcSwapOption<SocketAddr>,
     /// Whether its certificate carries the member's id rather than the host of its address.
     named_by_id: AtomicBool,
-    ready: ArcSwapOption<Ready>,
+    /// One for each [`Load`].
+    routes: ArcSwapOption<Routes>,
     failed_lookups: AtomicU32,
     trust: Arc<Trust>,
     shows_credentials: bool,
 }
 
-struct Ready {
-    small: Arc<HttpPeer>,
-    large: Arc<HttpPeer>,
-    routes: [Arc<Route>; 2],
-}
+type Routes = [Arc<Route>; 3];
 
 /// How much of a request goes out before the other end must take some of it in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
+pub(crate) enum Load {
     /// It fits into the smallest receive window: if the network does not acknowledge it within
     /// `timeouts.connect`, nobody is there.
     Small,
     /// The other end may close its window for as long as it works.
     Large,
+    /// A small one of our own, over connections of its own: a probe neither takes a warm connection from
+    /// a request nor waits behind one.
+    Question,
 }
 
 impl Upstreams {
@@ -77,7 +76,7 @@ impl Upstreams {
     /// registry comes with the authority that its `tls` names.
     ///
     /// # Errors
-    /// A socket that the framework cannot name.
+    /// Credentials that TLS cannot be spoken with, or no name to verify.
     pub fn new(
         (registry, authority): (&Registry, Option<&Authority>),
         members: &Members,
@@ -90,7 +89,7 @@ impl Upstreams {
             RegistryAddress::Unix(_) => None,
         };
         let replica = Upstream::new(
-            Target::replica(registry, authority, timeouts)?,
+            Target::replica(registry, authority, timeouts),
             name,
             trust,
             false,
@@ -147,7 +146,7 @@ impl Upstream {
             addresses: ArcSwap::default(),
             address: ArcSwapOption::empty(),
             named_by_id: AtomicBool::new(false),
-            ready: ArcSwapOption::empty(),
+            routes: ArcSwapOption::empty(),
             failed_lookups: AtomicU32::new(0),
             trust: trust.clone(),
             shows_credentials,
@@ -161,29 +160,15 @@ impl Upstream {
             let by_id = before.named_by_id.load(Ordering::Relaxed);
             self.named_by_id.store(by_id, Ordering::Relaxed);
             // With the connections that still fit.
-            self.ready.store(before.ready.load_full());
+            self.routes.store(before.routes.load_full());
         }
         self.prepare()
     }
 
     /// The way there for a request of this size, if its address is known.
     pub(crate) fn route(&self, load: Load) -> Option<Arc<Route>> {
-        let ready = self.ready.load();
-        let [small, large] = &ready.as_ref()?.routes;
-        Some(match load {
-            Load::Small => small.clone(),
-            Load::Large => large.clone(),
-        })
-    }
-
-    /// The target for a request of this size, if its address is known.
-    pub fn ready(&self, load: Load) -> Option<Arc<HttpPeer>> {
-        let ready = self.ready.load();
-        let ready = ready.as_ref()?;
-        Some(match load {
-            Load::Small => ready.small.clone(),
-            Load::Large => ready.large.clone(),
-        })
+        let routes = self.routes.load();
+        Some(routes.as_ref()?[load as usize].clone())
     }
 
     /// The address in use; none for a Unix socket.
@@ -193,7 +178,7 @@ impl Upstream {
 
     /// Takes the addresses that its name has now. Says which is to be used at once, if that changes:
     /// an only one is. Of several it is one that has answered, as the checks find out
-    /// ([`Upstream::targets`]): the first may be of the wrong family, or of a machine that is gone.
+    /// ([`Upstream::routes`]): the first may be of the wrong family, or of a machine that is gone.
     pub fn take_addresses(&self, addresses: Vec<SocketAddr>) -> Option<SocketAddr> {
         self.failed_lookups.store(0, Ordering::Relaxed);
         let only = match addresses.as_slice() {
@@ -212,37 +197,33 @@ impl Upstream {
         }
     }
 
-    /// A target for a small question at each of its addresses, the one in use first.
-    pub fn targets(&self) -> Vec<Arc<HttpPeer>> {
+    /// A way for a question to each of its addresses, the one in use first.
+    pub(crate) fn routes(&self) -> Vec<Arc<Route>> {
         let addresses = self.addresses.load();
-        let in_use = self.address().filter(|at| addresses.contains(at));
         if self.name.is_none() || addresses.is_empty() {
-            return self.ready(Load::Small).into_iter().collect();
+            return self.route(Load::Question).into_iter().collect();
         }
-        let others = addresses.iter().filter(|at| Some(**at) != in_use);
-        let first = in_use.and_then(|_| self.ready(Load::Small));
-        let others = others.filter_map(|at| self.target_at(*at));
-        first.into_iter().chain(others).collect()
+        let in_use = self.address().filter(|at| addresses.contains(at));
+        let others = addresses.iter().copied();
+        let others = others.filter(|at| Some(*at) != in_use);
+        let all = in_use.into_iter().chain(others);
+        all.filter_map(|at| self.route_at(Some(at))).collect()
     }
 
-    /// A target at the same address, by what is known now.
-    pub fn target_again(&self, target: &HttpPeer) -> Option<Arc<HttpPeer>> {
-        match Peer::address(target).as_inet() {
-            Some(at) => self.target_at(*at),
-            None => self.ready(Load::Small),
+    /// A way for a question to this address, by what is known now.
+    pub(crate) fn route_at(&self, at: Option<SocketAddr>) -> Option<Arc<Route>> {
+        if at.is_none() || at == self.address() {
+            return self.route(Load::Question);
         }
-    }
-
-    fn target_at(&self, at: SocketAddr) -> Option<Arc<HttpPeer>> {
         let mut made = None;
         let result = self.trust.with(|credentials, generation| {
-            made = self.make(Some(at), credentials, generation, Load::Small)?;
+            made = self.make(at, (credentials, generation), Load::Question, None)?;
             Ok(())
         });
         if let Err(error) = result {
-            tracing::error!(%error, %at, "an upstream cannot be called");
+            tracing::error!(%error, ?at, "an upstream cannot be called");
         }
-        made
+        made.map(Arc::new)
     }
 
     /// Records that its name did not resolve.
@@ -262,87 +243,56 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`Upstream::prepare`].
-    pub fn expect_other_name(&self, failed: &HttpPeer) -> Result<(), DialError> {
-        self.expect_other_name_than(&failed.sni)
-    }
-
-    /// The same, after this way failed.
-    ///
-    /// # Errors
-    /// As [`Upstream::prepare`].
-    pub(crate) fn expect_other_name_on(&self, failed: &Route) -> Result<(), DialError> {
-        self.expect_other_name_than(failed.name())
-    }
-
-    fn expect_other_name_than(&self, failed: &str) -> Result<(), DialError> {
-        let by_id = !self.target.is_id(failed);
+    pub(crate) fn expect_other_name(&self, failed: &Route) -> Result<(), DialError> {
+        let by_id = !self.target.is_id(failed.name());
         self.named_by_id.store(by_id, Ordering::Relaxed);
         self.prepare()
     }
 
-    /// Makes the targets anew from what is known now.
+    /// Makes the routes anew from what is known now.
     ///
     /// # Errors
-    /// A certificate that the framework cannot read.
+    /// See [`Upstreams::new`].
     pub fn prepare(&self) -> Result<(), DialError> {
         self.trust.with(|credentials, generation| {
-            let make = |load| self.make(self.address(), credentials, generation, load);
-            let before = self.ready.load();
-            let routes = before.as_ref().map(|before| &before.routes);
-            let [small, large] = routes.map_or([None, None], |[small, large]| {
-                [Some(&**small), Some(&**large)]
-            });
-            let trust = (credentials, generation);
-            let (small, large) = (
-                self.make_route(trust, Load::Small, small)?,
-                self.make_route(trust, Load::Large, large)?,
+            let before = self.routes.load();
+            let before = before.as_deref().map(|routes| routes.each_ref());
+            let make = |load: Load| {
+                let before = before.map(|routes| &**routes[load as usize]);
+                let trust = (credentials, generation);
+                let route = self.make(self.address(), trust, load, before)?;
+                let is_new = |route: &Route| {
+                    before.is_none_or(|before| !Arc::ptr_eq(before.pool(), route.pool()))
+                };
+                if let Some(route) = route.as_ref().filter(|route| is_new(route)) {
+                    self.trust.watch(route.pool());
+                }
+                Ok(route.map(Arc::new))
+            };
+            let routes = (
+                make(Load::Small)?,
+                make(Load::Large)?,
+                make(Load::Question)?,
             );
-            let routes = small.zip(large).map(<[_; 2]>::from);
-            let ready = match (make(Load::Small)?, make(Load::Large)?, routes) {
-                (Some(small), Some(large), Some(routes)) => Some(Arc::new(Ready {
-                    small,
-                    large,
-                    routes,
-                })),
+            let routes = match routes {
+                (Some(small), Some(large), Some(question)) => Some([small, large, question]),
                 _ => None,
             };
-            self.ready.store(ready);
+            self.routes.store(routes.map(Arc::new));
             Ok(())
         })
     }
 
     fn make(
         &self,
-        address: Option<SocketAddr>,
-        credentials: Option<&Credentials>,
-        generation: u64,
-        load: Load,
-    ) -> Result<Option<Arc<HttpPeer>>, DialError> {
-        let credentials = credentials.filter(|_| self.shows_credentials);
-        let made =
-            self.target
-                .http_peer(address, self.peer_name(), credentials, generation, load)?;
-        Ok(made.map(Arc::new))
-    }
-
-    fn make_route(
-        &self,
+        at: Option<SocketAddr>,
         (credentials, generation): (Option<&Credentials>, u64),
         load: Load,
         before: Option<&Route>,
-    ) -> Result<Option<Arc<Route>>, DialError> {
+    ) -> Result<Option<Route>, DialError> {
         let credentials = credentials.filter(|_| self.shows_credentials);
-        let (name, trust) = (self.peer_name(), (credentials, generation));
-        let route = self
-            .target
-            .route(self.address(), name, trust, load, before)?;
-        let route = route.map(Arc::new);
-        if let Some(route) = &route
-            && before.is_none_or(|before| !Arc::ptr_eq(before.pool(), route.pool()))
-        {
-            self.trust.watch(route.pool());
-        }
-        Ok(route)
+        let trust = (credentials, generation);
+        self.target.route(at, self.peer_name(), trust, load, before)
     }
 
     fn peer_name(&self) -> PeerName {

@@ -1,16 +1,12 @@
-//! How one upstream is called: address, TLS, timeouts and pool, as the framework wants it.
+//! How one upstream is called: address, TLS, timeouts and pool.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::protocols::tls::CaType;
-use pingora::protocols::{ALPN, TcpKeepalive};
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-
 use super::Load;
-use super::dial::{KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, Place, Route, Waits, Way};
+use super::dial::{Place, Route, Waits, Way};
 use crate::config::{Registry, RegistryAddress, Timeouts};
 use crate::shard::Member;
 use crate::tls::{Authority, KeyPair, caller};
@@ -35,11 +31,7 @@ const FIRST_RETRANSMISSION: Duration = Duration::from_millis(270);
 
 /// What we show to peers, and whom we believe.
 #[derive(Clone)]
-pub struct Credentials {
-    authority: Arc<CaType>,
-    pair: Arc<CertKey>,
-    tls: Tls,
-}
+pub struct Credentials(Tls);
 
 /// TLS as it is spoken to those that trust counts for, or why it cannot be.
 type Tls = Result<Arc<rustls::ClientConfig>, DialError>;
@@ -67,7 +59,7 @@ pub(super) struct Target {
 
 enum Endpoint {
     Address,
-    Unix(String),
+    Unix(PathBuf),
 }
 
 /// The names that its certificate may carry, and the trust anchors if they are its own.
@@ -79,7 +71,6 @@ struct Names {
 
 struct Own {
     anchors: Authority,
-    framed: Arc<CaType>,
     tls: Tls,
 }
 
@@ -96,28 +87,14 @@ impl std::fmt::Display for DialError {
 impl std::error::Error for DialError {}
 
 impl Credentials {
-    /// What the cluster's files hold, as the framework wants it.
+    /// What the cluster's files hold.
     pub fn new(authority: &Authority, pair: &KeyPair) -> Self {
-        Self {
-            authority: wrap(authority),
-            pair: Arc::new(CertKey::new(pair.chain_der(), pair.key_der().to_vec())),
-            tls: speak(authority, Some(pair)),
-        }
+        Self(speak(authority, Some(pair)))
     }
 }
 
 fn speak(authority: &Authority, shown: Option<&KeyPair>) -> Tls {
-    caller(authority, shown).map_err(|error| DialError(error.to_string()))
-}
-
-/// The framework parses with a panic on bad input; ours comes from [`Authority`], which has parsed
-/// the same bytes already.
-fn wrap(authority: &Authority) -> Arc<CaType> {
-    authority
-        .der()
-        .iter()
-        .map(|der| WrappedX509::new(der.clone(), parse_x509))
-        .collect()
+    caller(authority.roots(), shown).map_err(|error| DialError(error.to_string()))
 }
 
 impl Target {
@@ -125,15 +102,10 @@ impl Target {
         registry: &Registry,
         authority: Option<&Authority>,
         timeouts: &Timeouts,
-    ) -> Result<Self, DialError> {
+    ) -> Self {
         let (place, host) = match &registry.address {
             RegistryAddress::Tcp(address) => (Endpoint::Address, address.host.to_string()),
-            RegistryAddress::Unix(path) => {
-                let path = path
-                    .to_str()
-                    .ok_or_else(|| DialError(format!("{} is not valid UTF-8", path.display())))?;
-                (Endpoint::Unix(path.to_owned()), String::new())
-            }
+            RegistryAddress::Unix(path) => (Endpoint::Unix(path.clone()), String::new()),
         };
         let name = registry
             .tls
@@ -144,17 +116,10 @@ impl Target {
             id: name,
             authority: authority.map(|anchors| Own {
                 anchors: anchors.clone(),
-                framed: wrap(anchors),
                 tls: speak(anchors, None),
             }),
         };
-        Ok(Self::new(
-            place,
-            names,
-            timeouts,
-            REPLICA_GRACE,
-            REPLICA_IDLE,
-        ))
+        Self::new(place, names, timeouts, REPLICA_GRACE, REPLICA_IDLE)
     }
 
     pub(super) fn peer(member: &Member, timeouts: &Timeouts) -> Self {
@@ -199,10 +164,10 @@ impl Target {
         before: Option<&Route>,
     ) -> Result<Option<Route>, DialError> {
         let own = self.names.authority.as_ref();
-        let tls = credentials.map(|shown| &shown.tls);
+        let tls = credentials.map(|shown| &shown.0);
         let tls = tls.or(own.map(|own| &own.tls)).cloned().transpose()?;
         let place = match (&self.place, address) {
-            (Endpoint::Unix(path), _) => Place::Unix(path.into()),
+            (Endpoint::Unix(path), _) => Place::Unix(path.clone()),
             (Endpoint::Address, Some(at)) => Place::Address(at),
             (Endpoint::Address, None) => return Ok(None),
         };
@@ -229,7 +194,6 @@ impl Target {
             PeerName::Host => &self.names.host,
             PeerName::Id => &self.names.id,
         };
-        // The framework would take an empty one for leave to verify nothing.
         if is_tls && name.is_empty() {
             return Err(DialError("TLS needs a name to verify".into()));
         }
@@ -239,48 +203,6 @@ impl Target {
     /// How long it may leave unacknowledged what it was sent.
     fn unacknowledged(&self, load: Load) -> Option<Duration> {
         let before_first = self.connect.saturating_sub(FIRST_RETRANSMISSION);
-        (load == Load::Small).then(|| before_first.max(self.connect / 2))
-    }
-
-    /// The framework's peer, or none while the address is unknown.
-    pub(super) fn http_peer(
-        &self,
-        address: Option<SocketAddr>,
-        name: PeerName,
-        credentials: Option<&Credentials>,
-        generation: u64,
-        load: Load,
-    ) -> Result<Option<HttpPeer>, DialError> {
-        let tls = credentials.is_some() || self.names.authority.is_some();
-        let name = self.name(name, tls)?;
-        let mut peer = match (&self.place, address) {
-            (Endpoint::Unix(path), _) => HttpPeer::new_uds(path, tls, name.clone())
-                .map_err(|error| DialError(error.to_string()))?,
-            (Endpoint::Address, Some(address)) => HttpPeer::new(address, tls, name.clone()),
-            (Endpoint::Address, None) => return Ok(None),
-        };
-        // The socket options of a pooled connection stay: each kind has connections of its own.
-        peer.group_key = generation * 2 + u64::from(load == Load::Large);
-        peer.client_cert_key = credentials.map(|own| own.pair.clone());
-        let options = &mut peer.options;
-        options.ca = credentials
-            .map(|own| own.authority.clone())
-            .or_else(|| self.names.authority.as_ref().map(|own| own.framed.clone()));
-        options.connection_timeout = Some(self.connect);
-        options.total_connection_timeout = Some(self.connect);
-        options.read_timeout = Some(self.read_idle);
-        options.write_timeout = Some(self.write_idle);
-        options.idle_timeout = Some(self.pool_idle);
-        options.alpn = ALPN::H1;
-        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        options.tcp_keepalive = Some(TcpKeepalive {
-            idle: KEEPALIVE_IDLE,
-            interval: KEEPALIVE_INTERVAL,
-            count: KEEPALIVE_COUNT as usize,
-            // Zero is the system's own, which is many minutes.
-            #[cfg(target_os = "linux")]
-            user_timeout: self.unacknowledged(load).unwrap_or_default(),
-        });
-        Ok(Some(peer))
+        (load != Load::Large).then(|| before_first.max(self.connect / 2))
     }
 }

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::operate::{Status, terminal};
 use crate::shard::View;
 use crate::tls::{Lapsed, TlsFiles, TlsMaterial};
-use crate::upstream::{Asker, Credentials, Trust, Upstreams};
+use crate::upstream::{Credentials, Place, Route, Trust, Upstreams};
 
 /// How long anybody may take to answer one question.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +36,6 @@ pub(super) struct Wanted<'a> {
 /// What questions are asked with.
 struct Questions {
     view: View,
-    asker: Asker,
     upstreams: Upstreams,
 }
 
@@ -125,12 +124,8 @@ async fn ask(
     let registry = (&config.registry, registry_authority.as_ref());
     let upstreams = Upstreams::new(registry, members, &config.timeouts, &trust, None)
         .map_err(|error| error.to_string())?;
-    let authority = TlsFiles::of(config).cluster.map(|(ca, _, _)| ca);
-    // One that cannot be read would end the process in the framework.
-    let authority = authority.filter(|_| material.is_ok());
     let questions = Arc::new(Questions {
         view: config.view.clone(),
-        asker: Asker::new(authority.map(|ca| ca.display().to_string())),
         upstreams,
     });
     facts.replica_fault = reach::replica_fault(&questions, &config.registry.address).await;
@@ -165,6 +160,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, address.port())
+}
+
+/// A way to this machine, where nothing is verified, and nothing needs to be.
+fn nearby(at: SocketAddr, tls: bool) -> Result<Route, String> {
+    let anybody = tls.then(crate::tls::caller_of_anybody).transpose();
+    let anybody = anybody.map_err(|error| error.to_string())?;
+    let tls = anybody.map(|anybody| (at.ip().to_string(), anybody));
+    Ok(Route::aside(Place::Address(at), tls))
 }
 
 fn now() -> i64 {

@@ -4,16 +4,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, LINK};
 use http::{StatusCode, Uri};
-use pingora::upstreams::peer::HttpPeer;
 use serde::Deserialize;
 
 use super::link;
 use super::names::Names;
 use crate::shard::text::printable;
-use crate::tls::Authority;
-use crate::upstream::{Asker, cause, question};
+use crate::tls::{self, Authority};
+use crate::upstream::{Place, Question, Route};
 
 /// How many names a page is asked for.
 const PAGE: usize = 1000;
@@ -35,8 +33,7 @@ struct Page {
 
 /// The registry that is asked.
 struct Registry {
-    asker: Asker,
-    peer: HttpPeer,
+    route: Route,
     authority: String,
     authorization: Option<String>,
 }
@@ -78,7 +75,7 @@ fn place(url: &Uri) -> String {
 
 impl Registry {
     fn open(url: &Uri, ca: Option<&Path>, authorization: Option<String>) -> Result<Self, String> {
-        let tls = match url.scheme_str() {
+        let is_tls = match url.scheme_str() {
             Some("http") => false,
             Some("https") => true,
             Some(_) | None => return Err("write http://HOST:PORT or https://HOST".to_owned()),
@@ -93,19 +90,20 @@ impl Registry {
         {
             return Err("a password does not belong into a URL: use --credentials".to_owned());
         }
-        let default = if tls { 443 } else { 80 };
+        let default = if is_tls { 443 } else { 80 };
         let port = url.port_u16().unwrap_or(default);
         let name = host.trim_start_matches('[').trim_end_matches(']');
         let address = resolve(name, port)?;
-        // Read here first: the framework would end the process over a file that it cannot use.
-        let ca = ca.map(|file| {
-            Authority::load(file).map_err(|error| error.to_string())?;
-            let file = file.to_str().ok_or("the path of --ca is not UTF-8")?;
-            Ok::<_, String>(file.to_owned())
+        let ca = ca.map(Authority::load).transpose();
+        let ca = ca.map_err(|error| error.to_string())?;
+        let caller = is_tls.then(|| {
+            let roots = ca.map_or_else(tls::system_roots, |ca| ca.roots());
+            tls::caller(roots, None)
         });
+        let caller = caller.transpose().map_err(|error| error.to_string())?;
+        let caller = caller.map(|caller| (name.to_owned(), caller));
         Ok(Self {
-            asker: Asker::new(ca.transpose()?),
-            peer: HttpPeer::new(address, tls, name.to_owned()),
+            route: Route::aside(Place::Address(address), caller),
             authority: url
                 .port()
                 .map_or(host.to_owned(), |port| format!("{host}:{port}")),
@@ -137,29 +135,25 @@ impl Registry {
     }
 
     async fn page(&self, path: &str) -> Result<(Page, Option<String>), String> {
-        let wrong = |error: Box<pingora::Error>| cause(&error);
-        let mut request = question(path, &self.authority).map_err(wrong)?;
+        let mut question = Question::get(path, &self.authority);
         if let Some(authorization) = &self.authorization {
-            request
-                .insert_header(AUTHORIZATION, authorization)
-                .map_err(wrong)?;
+            question = question.field("Authorization", authorization);
         }
-        let answer = self
-            .asker
-            .get_with_head(&self.peer, request, PATIENCE)
-            .await;
-        let (head, body) = answer.map_err(wrong)?;
-        match head.status {
+        let answer = self.route.ask(&question, PATIENCE).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        match answer.status {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => {
                 return Err("it wants a name and a password: --credentials FILE".to_owned());
             }
             status => return Err(format!("it answered {status}")),
         }
-        let page = serde_json::from_slice(&body)
+        let page = serde_json::from_slice(&answer.body)
             .map_err(|error| format!("the answer is no list of repositories: {error}"))?;
-        let link = head.headers.get(LINK).and_then(|value| value.to_str().ok());
-        let next = link.and_then(link::next).map(|target| self.follow(target));
+        let next = answer
+            .field("link")
+            .and_then(link::next)
+            .map(|target| self.follow(target));
         Ok((page, next.transpose()?))
     }
 

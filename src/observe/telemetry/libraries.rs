@@ -14,15 +14,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::observe::metrics::{Library, library_warned};
 
-/// Where the lines come from, and whom they are counted for. pingora's pool also calls it an error
-/// when a connection that was released a moment ago is not free yet and a new one is made.
-const COUNTED: [(&str, Library); 6] = [
+/// Where the lines come from, and whom they are counted for.
+const COUNTED: [(&str, Library); 4] = [
     ("rustls", Library::Rustls),
     ("h2", Library::H2),
-    ("pingora_proxy", Library::Pingora),
     ("pingora_core::protocols", Library::Pingora),
     ("pingora_core::apps", Library::Pingora),
-    ("pingora_core::connectors", Library::Pingora),
 ];
 
 /// In the notation of a filter: not logged.

@@ -4,8 +4,6 @@ use std::io;
 use std::time::Instant;
 
 use http::StatusCode;
-use pingora::upstreams::peer::{HttpPeer, Peer};
-use pingora::{Error, ErrorType};
 use rustls::AlertDescription;
 use tokio::task::JoinSet;
 
@@ -16,7 +14,7 @@ use crate::peers::wire::{self, MemberState};
 use crate::shard::Health;
 use crate::shard::ownership::PartyId;
 use crate::shard::text;
-use crate::upstream::{Asker, brief, os_error, question};
+use crate::upstream::{ConnectError, NoAnswer, Question, Route};
 
 /// What came of asking a party for its state.
 pub(super) enum Heard {
@@ -68,10 +66,13 @@ const READY_PATH: &str = "/readyz";
 /// Where every registry says that it is one (OCI distribution specification, end-1).
 const BASE_PATH: &str = "/v2/";
 
-/// A member that does not say.
-const REFUSED: ErrorType = ErrorType::Custom("refused");
-/// A member's answer that tells nothing.
-const UNREADABLE: ErrorType = ErrorType::Custom("unreadable");
+/// Why a party has not told its state.
+enum Untold {
+    NoAnswer(NoAnswer),
+    Refused(StatusCode),
+    /// Its answer tells nothing.
+    Unreadable,
+}
 
 /// Which path of the replica is asked.
 pub(super) enum ReplicaPath {
@@ -117,9 +118,9 @@ impl Checks {
         let in_use = upstream.address();
         let is_down = self.generation.replica().verdict() == Health::Down;
         let mut first = None;
-        for target in upstream.targets() {
-            let at = Peer::address(&*target).as_inet().copied();
-            let result = self.ask_replica_at(&target, path, host).await;
+        for route in upstream.routes() {
+            let at = route.address();
+            let result = self.ask_replica_at(&route, path, host).await;
             if result.is_ok() {
                 if let Some(at) = at.filter(|at| in_use != Some(*at)) {
                     self.state.move_replica(&self.generation, at);
@@ -138,16 +139,16 @@ impl Checks {
 
     async fn ask_replica_at(
         &self,
-        target: &HttpPeer,
+        route: &Route,
         path: &mut ReplicaPath,
         host: &str,
     ) -> Result<(), String> {
-        let mut status = self.status_of_replica(target, path, host).await;
+        let mut status = self.status_of_replica(route, path, host).await;
         if let ReplicaPath::Auto { has_readiness } = path {
             let denied = matches!(status, Ok(status) if status.is_client_error());
             if *has_readiness && denied {
                 *has_readiness = false;
-                status = self.status_of_replica(target, path, host).await;
+                status = self.status_of_replica(route, path, host).await;
             } else if status.is_err() {
                 // Another registry may be there when it comes back.
                 *has_readiness = true;
@@ -161,27 +162,23 @@ impl Checks {
 
     async fn status_of_replica(
         &self,
-        target: &HttpPeer,
+        route: &Route,
         path: &ReplicaPath,
         host: &str,
     ) -> Result<StatusCode, String> {
-        let request = question(path.as_str(), host).map_err(|error| error.to_string())?;
-        let answer = self
-            .state
-            .asker
-            .get(target, request, self.probes.timeout)
-            .await;
+        let question = Question::get(path.as_str(), host);
+        let answer = route.ask(&question, self.probes.timeout).await;
         answer
-            .map(|(status, _)| status)
-            .map_err(|error| brief(&error))
+            .map(|answer| answer.status)
+            .map_err(|error| error.to_string())
     }
 
     /// Asks a party for its state: at the address in use, then at all others of its name. Where it
     /// answers, it is called from now on.
     pub(super) async fn ask_party(&self, party: PeerRef, id: &PartyId) -> Heard {
         let upstream = self.generation.upstream_of(party);
-        let mut targets = upstream.targets().into_iter();
-        let Some(first) = targets.next() else {
+        let mut routes = upstream.routes().into_iter();
+        let Some(first) = routes.next() else {
             return if upstream.failed_lookups() >= LOOKUPS {
                 Heard::Silent("its name does not resolve".to_owned())
             } else {
@@ -193,9 +190,9 @@ impl Checks {
         let mut heard = self.ask_at(party, id, &first, changed).await;
         let mut others = JoinSet::new();
         if !matches!(heard, Heard::State(_)) {
-            for target in targets {
+            for route in routes {
                 let (checks, id) = (self.clone(), id.clone());
-                others.spawn(async move { checks.ask_at(party, &id, &target, changed).await });
+                others.spawn(async move { checks.ask_at(party, &id, &route, changed).await });
             }
         }
         // The first to answer: the others of them lead to the same process, or nowhere.
@@ -212,17 +209,11 @@ impl Checks {
     }
 
     /// Asks a party at one of its addresses.
-    async fn ask_at(
-        &self,
-        party: PeerRef,
-        id: &PartyId,
-        target: &HttpPeer,
-        changed: bool,
-    ) -> Heard {
+    async fn ask_at(&self, party: PeerRef, id: &PartyId, route: &Route, changed: bool) -> Heard {
         let asked = Instant::now();
-        let heard = match self.state_at(party, id, target, changed).await {
+        let heard = match self.state_at(party, id, route, changed).await {
             Ok(told) if told.member == id.member.as_str() => {
-                let at = Peer::address(target).as_inet().copied();
+                let at = route.address();
                 let in_use = self.generation.upstream_of(party).address();
                 if let Some(at) = at.filter(|at| in_use != Some(*at)) {
                     self.generation.use_address(party, at);
@@ -240,7 +231,7 @@ impl Checks {
                     Heard::Closed(reason)
                 }
             }
-            Err(error) => heard_of(&error),
+            Err(untold) => heard_of(&untold),
         };
         let stopped = asked.elapsed() > self.probes.timeout.saturating_mul(2) + STOPPED;
         if stopped && matches!(heard, Heard::Silent(_) | Heard::Refused(_)) {
@@ -253,19 +244,21 @@ impl Checks {
         &self,
         party: PeerRef,
         id: &PartyId,
-        target: &HttpPeer,
+        route: &Route,
         changed: bool,
-    ) -> pingora::Result<MemberState> {
-        match self.exchange(party, id, target, changed).await {
-            Err(error)
-                if *error.etype() == ErrorType::TLSHandshakeFailure && !turns_us_away(&error) =>
+    ) -> Result<MemberState, Untold> {
+        match self.exchange(party, id, route, changed).await {
+            Err(Untold::NoAnswer(error))
+                if matches!(error, NoAnswer::Connect(ConnectError::Tls(_)))
+                    && !turns_us_away(&error) =>
             {
                 // Perhaps its certificate carries the other of the member's two names.
                 let upstream = self.generation.upstream_of(party);
-                if let Err(error) = upstream.expect_other_name(target) {
+                if let Err(error) = upstream.expect_other_name(route) {
                     tracing::error!(%error, "a peer cannot be called");
                 }
-                let again = upstream.target_again(target).ok_or(error)?;
+                let again = upstream.route_at(route.address());
+                let again = again.ok_or(Untold::NoAnswer(error))?;
                 self.exchange(party, id, &again, changed).await
             }
             told => told,
@@ -276,112 +269,95 @@ impl Checks {
         &self,
         party: PeerRef,
         id: &PartyId,
-        target: &HttpPeer,
+        route: &Route,
         changed: bool,
-    ) -> pingora::Result<MemberState> {
+    ) -> Result<MemberState, Untold> {
         let view = &self.generation.view;
         let address = self.generation.member_of(party).address.to_string();
-        let mut request = question(wire::STATE_PATH, &address)?;
         let members = view.members();
-        request.insert_header(wire::MEMBER, members.get(members.local()).id.to_string())?;
-        request.insert_header(wire::VIEW, view.fingerprint().to_string())?;
-        request.insert_header(wire::START, self.state.process.as_str())?;
         let replica = self.state.writes.snapshot().replica().clone();
-        request.insert_header(wire::REPLICA, replica.as_str())?;
+        let mut question = Question::get(wire::STATE_PATH, &address)
+            .field(wire::MEMBER, members.get(members.local()).id.as_str())
+            .field(wire::VIEW, &view.fingerprint().to_string())
+            .field(wire::START, self.state.process.as_str())
+            .field(wire::REPLICA, replica.as_str());
         let (knows, wants_witness) = {
             let rules = self.state.writes.rules();
             (rules.known_views(id), rules.wants_witness())
         };
         if !knows.is_empty() {
             let knows: Vec<String> = knows.iter().map(ToString::to_string).collect();
-            request.insert_header(wire::KNOWS, knows.join(","))?;
+            question = question.field(wire::KNOWS, &knows.join(","));
         }
         if wants_witness {
-            request.insert_header(wire::WITNESS, "1")?;
+            question = question.field(wire::WITNESS, "1");
         }
         if changed {
-            request.insert_header(wire::CHANGED, "1")?;
+            question = question.field(wire::CHANGED, "1");
         }
-        let (status, body) = self
-            .state
-            .asker
-            .get(target, request, self.probes.timeout)
-            .await?;
-        if status != StatusCode::OK {
-            return Error::e_explain(REFUSED, format!("it answered {status}"));
+        let answer = route.ask(&question, self.probes.timeout).await;
+        let answer = answer.map_err(Untold::NoAnswer)?;
+        if answer.status != StatusCode::OK {
+            return Err(Untold::Refused(answer.status));
         }
-        let told = serde_json::from_slice(&body);
-        told.map_err(|error| {
-            let said = "its answer is no member state";
-            Error::because(UNREADABLE, said, error)
-        })
+        serde_json::from_slice(&answer.body).map_err(|_| Untold::Unreadable)
     }
 }
 
-/// What an error says of the other side.
-fn heard_of(error: &Error) -> Heard {
+/// What that says of the other side.
+fn heard_of(untold: &Untold) -> Heard {
+    let error = match untold {
+        Untold::Refused(status) => return Heard::Closed(format!("it answered {status}")),
+        Untold::Unreadable => {
+            return Heard::Unreadable("its answer is no member state".to_owned());
+        }
+        Untold::NoAnswer(error) => error,
+    };
     if turns_us_away(error) {
         return Heard::WithoutUs;
     }
-    let reason = brief(error);
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the framework has thirty kinds of error"
-    )]
-    match error.etype() {
-        kind if *kind == UNREADABLE || *kind == Asker::TOO_LARGE => Heard::Unreadable(reason),
-        kind if *kind == REFUSED => Heard::Closed(reason),
-        ErrorType::TLSHandshakeFailure => Heard::Closed(reason),
-        ErrorType::ConnectRefused => Heard::Refused(reason),
-        ErrorType::SocketError | ErrorType::BindError => Heard::NotAsked(reason),
-        _ if is_ours(error) => Heard::NotAsked(reason),
-        _ => Heard::Silent(reason),
+    let reason = error.to_string();
+    match error {
+        NoAnswer::TooLarge => Heard::Unreadable(reason),
+        NoAnswer::Connect(ConnectError::Tls(_)) => Heard::Closed(reason),
+        NoAnswer::Connect(ConnectError::Refused(_)) => Heard::Refused(reason),
+        NoAnswer::NotAsked => Heard::NotAsked(reason),
+        NoAnswer::Connect(ConnectError::Failed(error)) | NoAnswer::Broken(error)
+            if is_ours(error) =>
+        {
+            Heard::NotAsked(reason)
+        }
+        NoAnswer::Connect(ConnectError::Failed(_) | ConnectError::TimedOut)
+        | NoAnswer::TimedOut
+        | NoAnswer::Broken(_)
+        | NoAnswer::Unreadable(_) => Heard::Silent(reason),
     }
 }
 
 /// Whether it is this machine that failed: no descriptor, no memory, no port, a rule of its own.
 /// Nobody was asked then, so nobody was silent. A network that is out is out for others too.
-fn is_ours(error: &Error) -> bool {
+fn is_ours(error: &io::Error) -> bool {
     // errno(3): EPERM, ENOMEM, EACCES, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS.
     const OURS: [i32; 7] = [1, 12, 13, 23, 24, 99, 105];
-    os_error(error).is_some_and(|code| OURS.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| OURS.contains(&code))
 }
 
 /// Whether the other end says, by the alert that [`crate::tls::MemberVerifier`] causes, that our
 /// certificate is valid and none of a member's.
-fn turns_us_away(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
-    while let Some(error) = cause {
-        let within = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let tls = within.map_or(error.downcast_ref(), |within| within.downcast_ref());
-        if let Some(rustls::Error::AlertReceived(alert)) = tls {
-            return *alert == AlertDescription::AccessDenied;
-        }
-        cause = error.source();
-    }
-    false
+fn turns_us_away(error: &NoAnswer) -> bool {
+    let within = error.cause().and_then(io::Error::get_ref);
+    let tls = within.and_then(|within| within.downcast_ref());
+    matches!(
+        tls,
+        Some(rustls::Error::AlertReceived(AlertDescription::AccessDenied))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct Wrapped(io::Error);
-
-    impl std::fmt::Display for Wrapped {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            self.0.fmt(f)
-        }
-    }
-
-    impl std::error::Error for Wrapped {
-        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-            Some(&self.0)
-        }
-    }
 
     #[test]
     fn of_several_addresses_the_one_that_says_least_of_an_end_counts() {
@@ -408,21 +384,52 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_our_own_is_no_silence_however_it_is_wrapped() {
+    fn an_error_of_our_own_is_no_silence() {
         for (code, is_silence) in [
             (1, false),
             (24, false),
             (99, false),
             (101, true),
+            (104, true),
             (113, true),
         ] {
-            let cause = io::Error::from_raw_os_error(code);
-            for kind in [ErrorType::InternalError, ErrorType::ConnectError] {
-                let wrapped = Wrapped(io::Error::from_raw_os_error(code));
-                let heard = heard_of(&Error::because(kind, "connecting", wrapped));
-                assert_eq!(matches!(heard, Heard::Silent(_)), is_silence, "{cause}");
-                assert_eq!(matches!(heard, Heard::NotAsked(_)), !is_silence, "{cause}");
+            let error = || io::Error::from_raw_os_error(code);
+            for untold in [
+                NoAnswer::Connect(ConnectError::Failed(error())),
+                NoAnswer::Broken(error()),
+            ] {
+                let heard = heard_of(&Untold::NoAnswer(untold));
+                assert_eq!(matches!(heard, Heard::Silent(_)), is_silence, "{code}");
+                assert_eq!(matches!(heard, Heard::NotAsked(_)), !is_silence, "{code}");
             }
         }
+    }
+
+    #[test]
+    fn who_turns_us_away_is_there_and_so_is_who_breaks_a_handshake() {
+        let alert = |alert| {
+            let alert = rustls::Error::AlertReceived(alert);
+            io::Error::new(io::ErrorKind::InvalidData, alert)
+        };
+        let heard = |error| heard_of(&Untold::NoAnswer(error));
+        // By TLS 1.2 in the handshake, by TLS 1.3 behind it.
+        let away = || alert(AlertDescription::AccessDenied);
+        let other = || alert(AlertDescription::UnknownCA);
+        let in_handshake = |error| NoAnswer::Connect(ConnectError::Tls(error));
+        for error in [in_handshake(away()), NoAnswer::Broken(away())] {
+            assert!(matches!(heard(error), Heard::WithoutUs));
+        }
+        assert!(matches!(heard(in_handshake(other())), Heard::Closed(_)));
+        assert!(matches!(heard(NoAnswer::Broken(other())), Heard::Silent(_)));
+        let refused = ConnectError::Refused(io::Error::from_raw_os_error(111));
+        let refused = heard(NoAnswer::Connect(refused));
+        assert!(matches!(refused, Heard::Refused(_)));
+        for error in [
+            NoAnswer::TimedOut,
+            NoAnswer::Connect(ConnectError::TimedOut),
+        ] {
+            assert!(matches!(heard(error), Heard::Silent(_)));
+        }
+        assert!(matches!(heard(NoAnswer::NotAsked), Heard::NotAsked(_)));
     }
 }

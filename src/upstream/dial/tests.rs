@@ -291,11 +291,11 @@ async fn a_certificate_may_carry_the_host_or_the_id() {
     let (refused, _) = tokio::join!(by_host.connect(), accept(&listener, &acceptor));
     assert!(matches!(refused, Err(ConnectError::Tls(_))), "{refused:?}");
     // Two requests may have found out.
-    upstream.expect_other_name_on(&by_host).unwrap();
-    upstream.expect_other_name_on(&by_host).unwrap();
+    upstream.expect_other_name(&by_host).unwrap();
+    upstream.expect_other_name(&by_host).unwrap();
     let by_id = route(&upstream);
     let (_, _accepted) = both_secured(&by_id, &listener, &acceptor).await;
-    upstream.expect_other_name_on(&by_id).unwrap();
+    upstream.expect_other_name(&by_id).unwrap();
     assert_eq!(route(&upstream).name(), "127.0.0.1");
 }
 
@@ -398,7 +398,7 @@ async fn the_replica_may_have_a_socket_and_no_name() {
     };
     let trust = Arc::new(Trust::new(None));
     let replica = |authority| {
-        let target = Target::replica(&registry, authority, &timeouts()).unwrap();
+        let target = Target::replica(&registry, authority, &timeouts());
         Upstream::new(target, None, &trust, false)
     };
     let listener = UnixListener::bind(&path).unwrap();

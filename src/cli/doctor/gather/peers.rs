@@ -8,10 +8,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
-use http::header::DATE;
-use pingora::http::ResponseHeader;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
 use tokio::task::JoinSet;
 
 use super::clock::http_date;
@@ -19,10 +15,7 @@ use super::{PATIENCE, Questions};
 use crate::cli::doctor::facts::{Peer, Told};
 use crate::peers::wire::{self, MemberState};
 use crate::shard::{Host, MemberAddress, MemberIndex};
-use crate::upstream::{Load, Upstream, brief, question};
-
-/// An answer that is none of a member.
-const UNREADABLE: ErrorType = ErrorType::Custom("unreadable");
+use crate::upstream::{ConnectError, Load, NoAnswer, Question, Route, Upstream};
 
 /// Asks all of them, in the order of the list.
 pub(super) async fn ask_all(questions: &Arc<Questions>) -> Vec<Peer> {
@@ -51,7 +44,7 @@ async fn ask(questions: &Questions, index: MemberIndex) -> Result<Told, String> 
     let mut failure = "its name does not resolve".to_owned();
     for at in resolve(address).await? {
         upstream.use_address(at);
-        match ask_at(questions, upstream, address).await {
+        match ask_at(upstream, address).await {
             Ok(told) => return Ok(told),
             Err(why) => failure = why,
         }
@@ -59,59 +52,50 @@ async fn ask(questions: &Questions, index: MemberIndex) -> Result<Told, String> 
     Err(failure)
 }
 
-async fn ask_at(
-    questions: &Questions,
-    upstream: &Upstream,
-    address: &MemberAddress,
-) -> Result<Told, String> {
-    let target = upstream.ready(Load::Small).ok_or("it has no address")?;
-    let failure = match exchange(questions, &target, address).await {
-        Ok(told) => return Ok(told),
+async fn ask_at(upstream: &Upstream, address: &MemberAddress) -> Result<Told, String> {
+    let route = upstream.route(Load::Question).ok_or("it has no address")?;
+    let failure = match exchange(&route, address).await {
+        Ok(told) => return told,
         Err(error) => error,
     };
-    if *failure.etype() == ErrorType::TLSHandshakeFailure {
+    if matches!(failure, NoAnswer::Connect(ConnectError::Tls(_))) {
         // Perhaps its certificate carries the other of the member's two names.
-        let other = upstream.expect_other_name(&target);
+        let other = upstream.expect_other_name(&route);
         other.map_err(|error| error.to_string())?;
-        if let Some(target) = upstream.ready(Load::Small)
-            && let Ok(told) = exchange(questions, &target, address).await
+        if let Some(route) = upstream.route(Load::Question)
+            && let Ok(Ok(told)) = exchange(&route, address).await
         {
             return Ok(told);
         }
     }
-    Err(brief(&failure))
+    Err(failure.to_string())
 }
 
+/// What it tells, or what is wrong with that.
 async fn exchange(
-    questions: &Questions,
-    target: &HttpPeer,
+    route: &Route,
     address: &MemberAddress,
-) -> pingora::Result<Told> {
-    let request = question(wire::STATE_PATH, &address.to_string())?;
+) -> Result<Result<Told, String>, NoAnswer> {
+    let question = Question::get(wire::STATE_PATH, &address.to_string());
     let asked = unix_time();
-    let (head, body) = questions
-        .asker
-        .get_with_head(target, request, PATIENCE)
-        .await?;
+    let answer = route.ask(&question, PATIENCE).await?;
     let answered = unix_time();
-    let told: Option<MemberState> = serde_json::from_slice(&body).ok();
-    let Some(told) = told.filter(|_| head.status == StatusCode::OK) else {
-        let said = format!("it answered {}, which is no member's answer", head.status);
-        return Error::e_explain(UNREADABLE, said);
-    };
-    Ok(Told {
+    let told: Option<MemberState> = serde_json::from_slice(&answer.body).ok();
+    let told = told.filter(|_| answer.status == StatusCode::OK);
+    let told = told.map(|told| Told {
         member: told.member,
         replica_up: told.replica_up,
         view: told.report.view,
         description: told.report.description,
-        clock_ahead: ahead(&head, asked, answered),
-    })
+        clock_ahead: ahead(answer.field("date"), asked, answered),
+    });
+    let status = answer.status;
+    Ok(told.ok_or_else(|| format!("it answered {status}, which is no member's answer")))
 }
 
 /// By how much a clock is ahead, at the least: its time, whose second had begun, lies between question and answer.
-fn ahead(head: &ResponseHeader, asked: f64, answered: f64) -> Option<f64> {
-    let date = head.headers.get(DATE)?.to_str().ok()?;
-    let from = http_date(date)? as f64;
+fn ahead(date: Option<&str>, asked: f64, answered: f64) -> Option<f64> {
+    let from = http_date(date?)? as f64;
     let (least, most) = (from - answered, from + 1.0 - asked);
     Some(if least > 0.0 { least } else { most.min(0.0) })
 }
@@ -142,10 +126,8 @@ mod tests {
     #[test]
     fn a_clock_is_off_by_what_the_wire_cannot_explain() {
         // 784111777 is Sun, 06 Nov 1994 08:49:37 GMT.
-        let mut head = ResponseHeader::build(200, None).unwrap();
-        assert_eq!(ahead(&head, 0.0, 1.0), None);
-        head.insert_header(DATE, "Sun, 06 Nov 1994 08:49:37 GMT")
-            .unwrap();
+        assert_eq!(ahead(None, 0.0, 1.0), None);
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         let second = 784_111_777.0;
         for (asked, answered, off) in [
             (0.2, 0.4, 0.0),
@@ -153,7 +135,7 @@ mod tests {
             (-10.0, -9.0, 9.0),
             (20.0, 21.0, -19.0),
         ] {
-            assert_eq!(ahead(&head, second + asked, second + answered), Some(off));
+            assert_eq!(ahead(date, second + asked, second + answered), Some(off));
         }
     }
 }

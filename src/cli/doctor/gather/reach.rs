@@ -4,13 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::StatusCode;
-use pingora::upstreams::peer::HttpPeer;
 
-use super::{PATIENCE, Questions};
+use super::{PATIENCE, Questions, nearby};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::NotChecked;
 use crate::config::RegistryAddress;
-use crate::upstream::{Load, brief, question};
+use crate::upstream::{Load, Question};
 
 /// Where every registry says that it is one (OCI distribution specification, end-1).
 const BASE: &str = "/v2/";
@@ -35,17 +34,15 @@ pub(super) async fn replica_fault(
         if let Some(at) = at {
             upstream.use_address(at);
         }
-        let Some(target) = upstream.ready(Load::Small) else {
+        let Some(route) = upstream.route(Load::Question) else {
             continue;
         };
-        let request = match question(BASE, &registry.host()) {
-            Ok(request) => request,
-            Err(error) => return Some(brief(&error)),
-        };
-        match questions.asker.get(&target, request, PATIENCE).await {
-            Ok((status, _)) if is_registry(status) => return None,
-            Ok((status, _)) => fault = Some(format!("it answered {status} to {BASE}")),
-            Err(error) => fault = Some(brief(&error)),
+        let question = Question::get(BASE, &registry.host());
+        let status = route.ask(&question, PATIENCE).await;
+        match status.map(|answer| answer.status) {
+            Ok(status) if is_registry(status) => return None,
+            Ok(status) => fault = Some(format!("it answered {status} to {BASE}")),
+            Err(error) => fault = Some(error.to_string()),
         }
     }
     fault.or(Some("it has no address".to_owned()))
@@ -91,7 +88,7 @@ pub(super) async fn look_around(questions: &Questions, facts: &mut Facts<'_>) {
         let is_ours = own.iter().any(|own| {
             own.port() == other.port() && (own.ip().is_unspecified() || own.ip() == other.ip())
         });
-        if !is_ours && answers(questions, other, config.registry.tls.is_some()).await {
+        if !is_ours && answers(other, config.registry.tls.is_some()).await {
             facts.exposed_at.push(other.to_string());
         }
     }
@@ -105,12 +102,12 @@ fn is_seen_by_others(ip: IpAddr) -> bool {
     }
 }
 
-async fn answers(questions: &Questions, at: SocketAddr, tls: bool) -> bool {
-    // Without a name nothing is verified: who answers is the question.
-    let target = HttpPeer::new(at, tls, String::new());
-    let Ok(request) = question(BASE, &at.to_string()) else {
+/// Who answers is the question, so nothing is verified.
+async fn answers(at: SocketAddr, tls: bool) -> bool {
+    let Ok(route) = nearby(at, tls) else {
         return false;
     };
-    let answer = questions.asker.get(&target, request, NEARBY).await;
-    answer.is_ok_and(|(status, _)| is_registry(status))
+    let question = Question::get(BASE, &at.to_string());
+    let answer = route.ask(&question, NEARBY).await;
+    answer.is_ok_and(|answer| is_registry(answer.status))
 }

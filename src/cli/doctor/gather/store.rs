@@ -4,16 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, StatusCode, Uri};
-use pingora::upstreams::peer::HttpPeer;
+use http::{StatusCode, Uri};
 use ring::digest;
 
-use super::{PATIENCE, Questions, reachable};
+use super::{PATIENCE, Questions, nearby, reachable};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::NotChecked;
 use crate::shard::{MemberIndex, Repository, View};
-use crate::upstream::{Load, brief, question};
+use crate::upstream::{Answer, Load, Question, Route};
 
 /// Where the blobs go; an empty repository stays in registries that keep those.
 const FOLDER: &str = "shardlet-doctor";
@@ -47,7 +45,16 @@ pub(super) async fn compare(
         });
         return;
     }
-    let trial = Trial::new(questions, facts, login);
+    let trial = match Trial::new(questions, facts, login) {
+        Ok(trial) => trial,
+        Err(why) => {
+            facts.not_checked.push(NotChecked {
+                what: "whether all replicas share one storage".to_owned(),
+                why,
+            });
+            return;
+        }
+    };
     let file = questions.view.fingerprint().to_string();
     let ready = facts.peers.iter().filter(|peer| {
         let told = peer.answer.as_ref();
@@ -101,24 +108,27 @@ fn is_in_the_clear(tls: bool, at: Option<SocketAddr>) -> bool {
 /// What pushes and reads go by.
 struct Trial<'q> {
     questions: &'q Questions,
-    clients: HttpPeer,
+    clients: Route,
     clients_host: String,
     replica_host: String,
     login: Option<String>,
 }
 
 impl<'q> Trial<'q> {
-    fn new(questions: &'q Questions, facts: &Facts<'_>, login: Option<String>) -> Self {
+    fn new(
+        questions: &'q Questions,
+        facts: &Facts<'_>,
+        login: Option<String>,
+    ) -> Result<Self, String> {
         let listener = &facts.config.listen.clients;
         let at = reachable(listener.address);
-        Self {
+        Ok(Self {
             questions,
-            // Without a name nothing is verified, and nothing needs to be: this is our own machine.
-            clients: HttpPeer::new(at, listener.tls.is_some(), String::new()),
+            clients: nearby(at, listener.tls.is_some())?,
             clients_host: at.to_string(),
             replica_host: facts.config.registry.address.host(),
             login,
-        }
+        })
     }
 
     /// Pushes through one peer, reads here, and cleans up. Says in which way the two storages differ, if they do.
@@ -155,8 +165,8 @@ impl<'q> Trial<'q> {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         let start = format!("/v2/{repository}/blobs/uploads/");
-        let head = self.send("POST", &start, &[]).await?;
-        let location = head.get(LOCATION).and_then(|to| to.to_str().ok());
+        let answer = self.send("POST", &start, &[]).await?;
+        let location = answer.field("location");
         let location: Option<Uri> = location.and_then(|to| to.parse().ok());
         // Whatever host it names: we stay with our own sidecar.
         let location = location.as_ref().and_then(Uri::path_and_query);
@@ -168,18 +178,14 @@ impl<'q> Trial<'q> {
     }
 
     /// What the sidecar's clients get; anything but success is an error.
-    async fn send(&self, method: &str, path: &str, body: &[u8]) -> Result<HeaderMap, String> {
-        let asker = &self.questions.asker;
-        let mut request = question(path, &self.clients_host).map_err(|error| brief(&error))?;
-        request.set_method(method.parse().map_err(|_| "no method")?);
-        let length = request.insert_header(CONTENT_LENGTH, body.len());
-        let kind = request.insert_header(CONTENT_TYPE, "application/octet-stream");
-        length.and(kind).map_err(|error| brief(&error))?;
-        self.log_in(&mut request)?;
-        let answer = asker.send(&self.clients, request, body, PUSH).await;
-        let head = answer.map_err(|error| brief(&error))?;
-        match head.status {
-            status if status.is_success() => Ok(head.headers.clone()),
+    async fn send(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, String> {
+        let question = Question::new(method, path, &self.clients_host)
+            .field("Content-Type", "application/octet-stream")
+            .body(body);
+        let answer = self.clients.ask(&self.log_in(question), PUSH).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        match answer.status {
+            status if status.is_success() => Ok(answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(
                 "it wants a name and a password that may push, by --credentials FILE".to_owned(),
             ),
@@ -197,26 +203,23 @@ impl<'q> Trial<'q> {
     }
 
     async fn look(&self, blob: &str) -> Result<bool, String> {
-        let replica = self.questions.upstreams.replica().ready(Load::Small);
+        let replica = self.questions.upstreams.replica().route(Load::Question);
         let replica = replica.ok_or("the local replica has no address")?;
         // GET, since HEAD writes where zot deduplicates.
-        let mut request = question(blob, &self.replica_host).map_err(|error| brief(&error))?;
-        self.log_in(&mut request)?;
-        let answer = self.questions.asker.get(&replica, request, PATIENCE).await;
-        match answer.map_err(|error| brief(&error))?.0 {
+        let question = self.log_in(Question::get(blob, &self.replica_host));
+        let answer = replica.ask(&question, PATIENCE).await;
+        match answer.map_err(|error| error.to_string())?.status {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() || status.is_redirection() => Ok(true),
             status => Err(format!("the local replica answered {status}")),
         }
     }
 
-    fn log_in(&self, request: &mut pingora::http::RequestHeader) -> Result<(), String> {
-        let Some(login) = &self.login else {
-            return Ok(());
-        };
-        request
-            .insert_header(AUTHORIZATION, login)
-            .map_err(|error| brief(&error))
+    fn log_in(&self, question: Question) -> Question {
+        match &self.login {
+            Some(login) => question.field("Authorization", login),
+            None => question,
+        }
     }
 }
 
