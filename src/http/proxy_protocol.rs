@@ -97,10 +97,10 @@ fn version_1(bytes: &[u8]) -> Result<Progress, Wrong> {
     let within = &bytes[..bytes.len().min(MAX_V1)];
     let Some(end) = within.iter().position(|byte| *byte == b'\n') else {
         let more = if bytes.ends_with(b"\r") { 1 } else { 2 };
-        return if bytes.len() + more > MAX_V1 {
-            Err(Wrong::TooLong)
-        } else {
-            Ok(Progress::More(more))
+        // Up to the limit, so that what is wrong is the same however the bytes come.
+        return match MAX_V1 - within.len() {
+            0 => Err(Wrong::TooLong),
+            room => Ok(Progress::More(more.min(room))),
         };
     };
     let line = bytes[V1.len()..end]

@@ -197,6 +197,26 @@ fn like_a_header() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Wherever a line ends, and whatever the listener had to ask for on the way to that.
+#[test]
+fn a_wrong_end_near_the_limit_is_the_same_by_pieces() {
+    for length in MAX_V1 - 6..=MAX_V1 + 3 {
+        for end in ["\n", "x\n", "\r\n", "\r\r\n", "\rx\n", "\rx\rx\n"] {
+            let mut line = format!("PROXY TCP4 {}", "x".repeat(length));
+            line.truncate(length - end.len());
+            line += end;
+            let expected = if length > MAX_V1 {
+                Wrong::TooLong
+            } else {
+                Wrong::Address
+            };
+            assert_eq!(read(line.as_bytes()), Err(expected), "{length}: {end:?}");
+            let (pieces, _) = by_pieces(line.as_bytes());
+            assert_eq!(pieces, Err(expected), "{length}: {end:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_byte_behind_a_header_is_ever_taken(bytes in like_a_header()) {
