@@ -1,6 +1,6 @@
-//! TLS, with those who call us and with those whom we call. rustls keeps the keys; what is read and what is to be sent is in buffers
-//! of the thread's, so that a connection that waits holds none. (With buffers of its own rustls keeps
-//! 4 KiB for each connection.)
+//! TLS, with those who call us and with those whom we call. rustls keeps the keys; what is read and what is
+//! to be sent is in buffers of the thread's, so that a connection that waits holds none. (With buffers of
+//! its own rustls keeps 4 KiB for each connection.)
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
