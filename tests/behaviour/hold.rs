@@ -254,24 +254,35 @@ async fn a_write_in_dispute_waits_for_the_reload_that_ends_it_and_goes_to_the_ne
     assert_eq!(cluster.requests_elsewhere(1), 1);
 }
 
-/// The owner has another list, and this member has not heard of it.
-#[tokio::test]
-async fn a_write_that_its_owner_turns_away_waits_and_is_sent_again_whole() {
+/// The owner of `moved/app` has another list, and the first member has not heard of it before it is turned
+/// away for the first time.
+async fn with_an_owner_that_has_moved() -> Cluster {
     let plan = in_dispute(FOR_EVER)
         .client_tls()
         .set("probes", "interval: 1h, timeout: 60s, fall: 100")
         .link(Before::Peers(0));
     let mut cluster = Cluster::start(plan.set("cluster", &pinned_to("zot-2"))).await;
-    let moved = |plan: Plan| plan.set("cluster", &pinned_to("zot-1"));
     let link = cluster.link(Before::Peers(0));
     link.flows(Way::There, Flow::Still);
+    let moved = |plan: Plan| plan.set("cluster", &pinned_to("zot-1"));
     assert!(cluster.reload(1, moved).await.taken);
-    let waits_for_us = put("moved/app").field("Expect", "100-continue");
-    let mut asks_first = cluster.at(0).connect().await;
-    asks_first.send(waits_for_us.head_bytes()).await;
-    until_held(&cluster, 0, 1).await;
-    let mut empty = send_held(&cluster, 0, &post("moved/app")).await;
-    // The owner was sent some of these bodies, or all.
+    cluster
+}
+
+#[tokio::test]
+async fn a_large_write_that_its_owner_turns_away_is_refused() {
+    let cluster = with_an_owner_that_has_moved().await;
+    let large =
+        Request::new("PUT", "/v2/moved/app/manifests/latest").body(vec![b'x'; 16 * 1024 + 1]);
+    let refused = cluster.at(0).ask(large).await;
+    assert_eq!(refused.refused(), (503, "peer_misdirected".into()));
+    assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
+}
+
+#[tokio::test]
+async fn a_write_that_its_owner_turns_away_waits_and_is_sent_again_whole() {
+    let mut cluster = with_an_owner_that_has_moved().await;
+    // The owner was sent some of these bodies, or all; of the first one for certain.
     let body: Vec<u8> = (0..16 * 1024).map(|at| at as u8).collect();
     let target = "/v2/moved/app/manifests/latest";
     let empty_put = || Request::new("PUT", target);
@@ -288,6 +299,11 @@ async fn a_write_that_its_owner_turns_away_waits_and_is_sent_again_whole() {
         connection.send(later).await;
         sent.push(connection);
     }
+    let waits_for_us = put("moved/app").field("Expect", "100-continue");
+    let mut asks_first = cluster.at(0).connect().await;
+    asks_first.send(waits_for_us.head_bytes()).await;
+    until_held(&cluster, 0, 4).await;
+    let mut empty = send_held(&cluster, 0, &post("moved/app")).await;
     let mut client = cluster.at(0).h2().await;
     let request = H2Client::request("PUT", target);
     let (answer, mut stream) = client.begin(request, false).await.unwrap();
@@ -295,10 +311,6 @@ async fn a_write_that_its_owner_turns_away_waits_and_is_sent_again_whole() {
     stream.send_data(data(&body[..100]), false).unwrap();
     until_held(&cluster, 0, 6).await;
     stream.send_data(data(&body[100..]), true).unwrap();
-    // Nobody keeps a large one.
-    let large = empty_put().body(vec![b'x'; 16 * 1024 + 1]);
-    let refused = cluster.at(0).ask(large).await;
-    assert_eq!(refused.refused(), (503, "peer_misdirected".into()));
     assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
 
     let link = cluster.link(Before::Peers(0));
