@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 FILE = Path(__file__).parents[1] / "budgets.toml"
-# By how much a figure may be above its budget: what runs differ by, and a little (docs/performance.md).
+# By how much a figure may be above its budget: what runs and machines differ by, and a little (docs/performance.md).
 MARGINS: Mapping[str, tuple[float, float]] = {
     # Of the budget, and beside that.
-    "instructions": (0.02, 0),
+    "instructions": (0.05, 0),
     "allocations": (0, 0.25),
     "socket_calls": (0, 0.25),
     "wakes": (0, 0.25),
