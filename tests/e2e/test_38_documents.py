@@ -67,6 +67,7 @@ EXCEPTIONS = {
     ("README.md", "shardlet"): "the test command itself, the demo (test_08_commands.py) and compose (tests/compose)",
     ("docs/faults.md", "Faults"): "they are the test command itself",
     ("docs/performance.md", "Performance"): "they measure a release build for minutes, on a machine that does nothing else",
+    ("docs/performance.md", "What one request may cost"): "they are a part of the test command itself",
     ("docs/scale.md", "Scale"): "they take minutes; tests/shard_properties simulates, test_42_scale.py measures and writes",
 }
 # Another reader of a document than lib.document, which takes all of its blocks.
