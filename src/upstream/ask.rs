@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{ConnectError, Route};
+use super::{ConnectError, Connection, Route};
 use crate::http::body::Decoder;
 use crate::http::buffer::{Buffer, LARGE};
 use crate::http::field::Fields;
@@ -114,6 +114,22 @@ impl Route {
             return Err(NoAnswer::NotAsked);
         }
         let connection = self.connect().await.map_err(NoAnswer::Connect)?;
+        let may_repeat = connection.is_reused() && question.body.is_empty();
+        match self.exchange_over(connection, question).await {
+            // The other end has just closed it. That says nothing of who is there now.
+            Err(NoAnswer::Broken(_)) if may_repeat => {
+                let anew = self.connect_anew().await.map_err(NoAnswer::Connect)?;
+                self.exchange_over(anew, question).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn exchange_over(
+        &self,
+        connection: Connection,
+        question: &Question,
+    ) -> Result<Answer, NoAnswer> {
         let line = &connection.line;
         let parts: [&[u8]; 3] = [question.head.as_bytes(), b"\r\n", &question.body];
         let written = line
@@ -243,7 +259,7 @@ mod tests {
     use super::*;
     use crate::upstream::dial::Place;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -321,6 +337,47 @@ mod tests {
         let long = vec![b'x'; ANSWER_LIMIT + 1];
         let (answer, _) = told(&[b"HTTP/1.1 200 OK\r\n\r\n", &long[..]].concat(), true).await;
         assert!(matches!(answer, Err(NoAnswer::TooLarge)));
+    }
+
+    /// Reads a question from this connection.
+    async fn hear(tcp: &mut TcpStream, end: &[u8]) {
+        let mut asked = Vec::new();
+        while !asked.ends_with(end) {
+            assert!(tcp.read_buf(&mut asked).await.unwrap() > 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_just_then_says_nothing_of_who_is_there() {
+        const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let get = Question::get("/a", "b");
+        let put = Question::new("PUT", "/a", "b").body(b"body");
+        for (question, end, is_repeated) in [
+            (&get, &b"\r\n\r\n"[..], true),
+            (&put, b"\r\n\r\nbody", false),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let route = Route::aside(Place::Address(listener.local_addr().unwrap()), None);
+            let serve = async {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                hear(&mut tcp, end).await;
+                tcp.write_all(OK).await.unwrap();
+                hear(&mut tcp, end).await;
+                drop(tcp);
+                if is_repeated {
+                    let (mut tcp, _) = listener.accept().await.unwrap();
+                    hear(&mut tcp, end).await;
+                    tcp.write_all(OK).await.unwrap();
+                }
+            };
+            let ask = async {
+                let first = route.ask(question, PATIENCE).await;
+                (first, route.ask(question, PATIENCE).await)
+            };
+            let ((first, second), ()) = tokio::join!(ask, serve);
+            assert!(first.is_ok());
+            assert_eq!(second.is_ok(), is_repeated);
+        }
     }
 
     #[tokio::test]

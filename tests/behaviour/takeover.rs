@@ -315,7 +315,13 @@ async fn a_peer_that_is_there_and_cannot_be_asked_counts_as_alive() {
     link.flows(Way::Back, Flow::Ended);
     link.tears();
     let reloaded = cluster
-        .reload(0, |plan| plan.set("cluster", &pinned_to("zot-2")))
+        .reload(0, |plan| {
+            // Without, an unanswered question would be enough.
+            plan.set("cluster", &pinned_to("zot-2")).set(
+                "timeouts",
+                "idle: 10s, aftermath: 30m, drain: 0s, drain_delay: 0s",
+            )
+        })
         .await;
     assert!(reloaded.taken);
     let refused = cluster.at(0).ask(put(&steady)).await;
