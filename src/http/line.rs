@@ -35,7 +35,7 @@ impl From<Wire> for Line {
         match wire {
             Wire::Tcp(tcp) => Self::Tcp(tcp),
             Wire::Unix(unix) => Self::Unix(unix),
-            Wire::Tls(_) => Self::Shared(Mutex::new(wire)),
+            Wire::Tls(_) | Wire::Stream(_) => Self::Shared(Mutex::new(wire)),
             #[cfg(test)]
             Wire::Memory(_) => Self::Shared(Mutex::new(wire)),
         }
@@ -147,6 +147,9 @@ impl Line {
             Self::Unix(unix) => is_closed(unix.ready(Interest::READABLE)),
             Self::Shared(wire) => {
                 let wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Wire::Stream(stream) = &*wire {
+                    return stream.is_closed();
+                }
                 wire.socket()
                     .is_some_and(|tcp| is_closed(tcp.ready(Interest::READABLE)))
             }

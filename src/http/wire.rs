@@ -1,7 +1,7 @@
 //! A connection, to a client or to an upstream, by whatever carries it.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,12 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::Tls;
+use super::trunk::{self, Stream};
 
 /// One connection.
 pub(crate) enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<Tls>),
+    Stream(Stream),
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
 }
@@ -30,6 +32,7 @@ macro_rules! each {
             Wire::Tcp($stream) => $call,
             Wire::Unix($stream) => $call,
             Wire::Tls($stream) => $call,
+            Wire::Stream($stream) => $call,
             #[cfg(test)]
             Wire::Memory($stream) => $call,
         }
@@ -44,7 +47,8 @@ impl Wire {
         let read = match self {
             Self::Tcp(tcp) => tcp.try_read(&mut probe),
             Self::Unix(unix) => unix.try_read(&mut probe),
-            Self::Tls(_) => return self.has_nothing_to_read(&mut probe),
+            Self::Stream(stream) if stream.is_silent() => return false,
+            Self::Tls(_) | Self::Stream(_) => return self.has_nothing_to_read(&mut probe),
             #[cfg(test)]
             Self::Memory(_) => return self.has_nothing_to_read(&mut probe),
         };
@@ -67,11 +71,23 @@ impl Wire {
     pub(crate) fn is_http2(&self) -> bool {
         let chosen = match self {
             Self::Tls(tls) => tls.agreed().alpn_protocol(),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Stream(_) => None,
             #[cfg(test)]
             Self::Memory(_) => None,
         };
         chosen == Some(b"h2")
+    }
+
+    /// What carries a trunk, where both ends have agreed on one; else the wire itself.
+    pub(crate) fn into_trunk(self) -> Result<Box<Tls>, Self> {
+        let Self::Tls(tls) = self else {
+            return Err(self);
+        };
+        if tls.agreed().alpn_protocol() == Some(trunk::PROTOCOL) {
+            Ok(tls)
+        } else {
+            Err(Self::Tls(tls))
+        }
     }
 
     /// The socket beneath, to ask the kernel about it.
@@ -79,7 +95,7 @@ impl Wire {
         match self {
             Self::Tcp(tcp) => Some(tcp),
             Self::Tls(tls) => Some(tls.socket()),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Stream(_) => None,
             #[cfg(test)]
             Self::Memory(_) => None,
         }
@@ -133,6 +149,7 @@ impl fmt::Debug for Wire {
             Self::Tcp(_) => "Tcp",
             Self::Unix(_) => "Unix",
             Self::Tls(_) => "Tls",
+            Self::Stream(_) => "Stream",
             #[cfg(test)]
             Self::Memory(_) => "Memory",
         })

@@ -10,7 +10,7 @@ use crate::http::respond::Failure;
 use crate::member::generation::Generation;
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
-use crate::shard::{Access, Arrival, CircuitState, MemberIndex, Plan};
+use crate::shard::{Access, Arrival, CircuitState, MemberIndex, Operation, Plan};
 use crate::upstream::{Load, Route, Upstream};
 
 /// The largest body that fits into any receive window together with its head.
@@ -39,7 +39,7 @@ pub(crate) async fn enter(
     let generation = ctx.generation.clone();
     let called = called(&generation, ctx.plan).ok_or(Shut::Over(Failure::Internal))?;
     let (member, peer_state, upstream) = called;
-    let load = load(ctx.request.body());
+    let load = load(ctx);
     let route = upstream.route(load).ok_or(Shut::For(Failure::Unresolved))?;
     if let Some(write) = &ctx.write
         && *write.replica() != generation.replica_id_by(&route)
@@ -56,7 +56,7 @@ pub(crate) async fn enter(
     }
     // Only now: a trial of an open circuit must not stand in the queue. Nor must it take as long as
     // a large upload; every push begins with small requests.
-    let may_try = load == Load::Small || peer_state.breaker.state() == CircuitState::Closed;
+    let may_try = load != Load::Large || peer_state.breaker.state() == CircuitState::Closed;
     if ctx.pass.is_none() && may_try {
         ctx.pass = peer_state.breaker.enter();
     }
@@ -133,8 +133,10 @@ fn closed_to_us(generation: &Generation, ctx: &Exchange<'_>, member: MemberIndex
     }
 }
 
-fn load(body: Body) -> Load {
-    match body {
+fn load(ctx: &Exchange<'_>) -> Load {
+    match ctx.request.body() {
+        // A layer is large: it has a connection of its own.
+        Body::Length(0) if ctx.reads && ctx.operation != Operation::BlobGet => Load::Brief,
         Body::Length(length) if length <= SMALL_BODY => Load::Small,
         Body::Length(_) | Body::Chunked => Load::Large,
     }

@@ -24,6 +24,7 @@ use crate::http::client::End;
 use crate::http::proxy_protocol::Source;
 use crate::http::respond::Failure;
 use crate::http::tls::Tls;
+use crate::http::trunk;
 use crate::http::wire::Wire;
 use crate::http::{Abuse, Gate, Serve};
 use crate::member::state::State;
@@ -174,6 +175,10 @@ impl<A: Serve> ListenerService<A> {
             else {
                 return;
             };
+            let wire = match wire.into_trunk() {
+                Ok(tls) => return Box::pin(door.serve_trunk(tls, end, shutdown)).await,
+                Err(wire) => wire,
+            };
             if let Some(cut) = gate.serve(wire, &end, deadline, &shutdown).await {
                 door.report(&cut.abuse, end.address);
                 Box::pin(cut.close()).await;
@@ -215,6 +220,26 @@ impl<A: Serve> ListenerService<A> {
             deadline,
             _place: place,
         })
+    }
+
+    /// Serves each stream of a trunk as a connection, in a task of its own.
+    async fn serve_trunk(self: Arc<Self>, tls: Box<Tls>, end: End, shutdown: ShutdownWatch) {
+        let end = Arc::new(end);
+        let mut drains = shutdown.clone();
+        let drains = async move {
+            // An error tells that nobody is left who could say so.
+            let _ = drains.wait_for(|draining| *draining).await;
+        };
+        let idle = self.gate.load().limits().keepalive;
+        let serve = |stream| {
+            let (gate, end, shutdown) = (self.gate.load_full(), end.clone(), shutdown.clone());
+            let deadline = Instant::now() + gate.limits().request_header;
+            self.tasks.spawn(async move {
+                let wire = Wire::Stream(stream);
+                gate.serve(wire, &end, deadline, &shutdown).await;
+            });
+        };
+        trunk::accept(tls, idle, drains, serve).await;
     }
 
     /// Closes a connection that there is no place for. Some of them are told why.

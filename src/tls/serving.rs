@@ -8,6 +8,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::{KeyPair, MemberVerifier};
+use crate::http::trunk;
 
 /// The key pair that a listener shows, swappable between handshakes.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub(crate) fn peer_listener(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(members)
         .with_cert_resolver(key);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![trunk::PROTOCOL.to_vec(), b"http/1.1".to_vec()];
     // A resumed session would skip the verifier, and with it a member list that has changed since.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -47,6 +47,8 @@ pub(super) struct Way {
     /// What its certificate has to carry, if it shows one.
     pub(super) name: String,
     pub(super) is_tls: bool,
+    /// Whether it may carry many requests at once, if the other end knows how.
+    pub(super) by_trunk: bool,
     /// Connections made under other credentials are not reused.
     pub(super) generation: u64,
     /// Trust anchors of its own.
@@ -127,6 +129,7 @@ impl Route {
             place,
             name: name.unwrap_or_default(),
             is_tls: tls.is_some(),
+            by_trunk: false,
             generation: 0,
             authority: None,
             unacknowledged: None,
@@ -154,6 +157,9 @@ impl Route {
             return Ok(self.connection(wire, true));
         }
         // On the heap: few requests need it, and every request's task would be as large.
+        if self.way.by_trunk {
+            return Box::pin(self.within_time(self.stream(false))).await;
+        }
         Box::pin(self.within_time(self.take_turn())).await
     }
 
@@ -162,6 +168,9 @@ impl Route {
     /// # Errors
     /// See [`ConnectError`].
     pub(crate) async fn connect_anew(&self) -> Result<Connection, ConnectError> {
+        if self.way.by_trunk {
+            return Box::pin(self.within_time(self.stream(true))).await;
+        }
         Box::pin(self.within_time(async {
             // A peer that starts again closes many connections at once.
             let _turn = match &self.tls {
@@ -229,6 +238,27 @@ impl Route {
                 Ok(self.connection(wire, false))
             }
         }
+    }
+
+    /// A stream of this thread's trunk, which is made if there is none; or a connection, where the other end
+    /// knows no trunks.
+    async fn stream(&self, anew: bool) -> Result<Connection, ConnectError> {
+        let trunk = self.pool.trunk();
+        if let Some(stream) = trunk.open() {
+            return Ok(self.connection(Wire::Stream(stream), !anew));
+        }
+        // Whoever waits here gets a stream of the one that is made meanwhile.
+        let _turn = trunk.turn().await;
+        if let Some(stream) = trunk.open() {
+            return Ok(self.connection(Wire::Stream(stream), !anew));
+        }
+        let wire = match self.dial().await?.into_trunk() {
+            Ok(tls) => trunk.begin(tls).map(Wire::Stream),
+            Err(wire) => Some(wire),
+        };
+        // It cannot have too many streams yet.
+        let wire = wire.ok_or_else(|| ConnectError::Failed(ErrorKind::Other.into()))?;
+        Ok(self.connection(wire, false))
     }
 
     async fn dial(&self) -> Result<Wire, ConnectError> {

@@ -55,11 +55,14 @@ pub struct Upstream {
     shows_credentials: bool,
 }
 
-type Routes = [Arc<Route>; 3];
+type Routes = [Arc<Route>; 4];
 
 /// How much of a request goes out before the other end must take some of it in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
+    /// A small one whose answer is small as well, as a rule: between members it shares a connection with
+    /// others ([`crate::http::trunk`]).
+    Brief,
     /// It fits into the smallest receive window: if the network does not acknowledge it within
     /// `timeouts.connect`, nobody is there.
     Small,
@@ -269,15 +272,18 @@ impl Upstream {
                 }
                 Ok(route.map(Arc::new))
             };
-            let routes = (
-                make(Load::Small)?,
-                make(Load::Large)?,
-                make(Load::Question)?,
-            );
-            let routes = match routes {
-                (Some(small), Some(large), Some(question)) => Some([small, large, question]),
-                _ => None,
+            let small = make(Load::Small)?;
+            // A trunk is agreed on in the handshake between members.
+            let by_trunk = self.shows_credentials && credentials.is_some();
+            let brief = if by_trunk {
+                make(Load::Brief)?
+            } else {
+                small.clone()
             };
+            let routes = [brief, small, make(Load::Large)?, make(Load::Question)?];
+            // All of them, or none while the address is unknown.
+            let routes: Option<Vec<_>> = routes.into_iter().collect();
+            let routes = routes.and_then(|routes| routes.try_into().ok());
             self.routes.store(routes.map(Arc::new));
             Ok(())
         })

@@ -11,11 +11,16 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use crate::http::tls::Tls;
+use crate::http::trunk::{Stream, Trunk};
 use crate::http::wire::Wire;
 use crate::http::worker;
 
 /// The most that wait for each worker; more are closed when they come back.
 const KEPT: usize = 128;
+/// For so long a trunk gets new streams: then the other end looks at our certificate again, and may have
+/// another thread serve us.
+const TRUNK_LIFE: Duration = Duration::from_secs(600);
 /// TLS handshakes of one route at a time. Of many requests that find no connection, most are served
 /// sooner by one that comes back than by one of their own.
 const HANDSHAKES: usize = 4;
@@ -34,9 +39,17 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// The trunk of one worker, if it has one.
+#[derive(Default)]
+pub(super) struct TrunkPlace {
+    trunk: Mutex<Option<(Trunk, Instant)>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
 /// What one worker has.
 #[derive(Default)]
 struct Shard {
+    trunk: TrunkPlace,
     /// In the order in which they came back.
     kept: Mutex<Vec<Kept>>,
     /// Requests that wait for one to come back, or for their turn to make one.
@@ -88,6 +101,11 @@ impl Pool {
         if shard.waiting.load(Ordering::Relaxed) > 0 {
             shard.returned.notify_one();
         }
+    }
+
+    /// This worker's trunk.
+    pub(super) fn trunk(&self) -> &TrunkPlace {
+        &self.shard().trunk
     }
 
     /// Waits until a connection comes back or another handshake may begin.
@@ -152,6 +170,33 @@ impl Pool {
 
     fn shard(&self) -> &Shard {
         &self.shards[worker::index() % self.shards.len()]
+    }
+}
+
+impl TrunkPlace {
+    /// A new stream, if there is a trunk that can have one.
+    pub(super) fn open(&self) -> Option<Stream> {
+        let trunk = self.trunk();
+        let (trunk, since) = trunk.as_ref()?;
+        (since.elapsed() < TRUNK_LIFE).then(|| trunk.open())?
+    }
+
+    /// Waits until nobody else makes a trunk.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Begins a trunk in place of the one there is, and gives its first stream.
+    pub(super) fn begin(&self, tls: Box<Tls>) -> Option<Stream> {
+        let trunk = Trunk::begin(tls);
+        let stream = trunk.open();
+        let before = self.trunk().replace((trunk, Instant::now()));
+        drop(before);
+        stream
+    }
+
+    fn trunk(&self) -> MutexGuard<'_, Option<(Trunk, Instant)>> {
+        self.trunk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Load;
 use super::dial::{Place, Route, Waits, Way};
 use crate::config::{Registry, RegistryAddress, Timeouts};
+use crate::http::trunk;
 use crate::shard::Member;
 use crate::tls::{Authority, KeyPair, caller};
 
@@ -165,7 +166,12 @@ impl Target {
     ) -> Result<Option<Route>, DialError> {
         let own = self.names.authority.as_ref();
         let tls = credentials.map(|shown| &shown.0);
-        let tls = tls.or(own.map(|own| &own.tls)).cloned().transpose()?;
+        let mut tls = tls.or(own.map(|own| &own.tls)).cloned().transpose()?;
+        let by_trunk = load == Load::Brief && credentials.is_some();
+        if let (true, Some(tls)) = (by_trunk, &mut tls) {
+            let protocols = &mut Arc::make_mut(tls).alpn_protocols;
+            protocols.insert(0, trunk::PROTOCOL.to_vec());
+        }
         let place = match (&self.place, address) {
             (Endpoint::Unix(path), _) => Place::Unix(path.clone()),
             (Endpoint::Address, Some(at)) => Place::Address(at),
@@ -175,6 +181,7 @@ impl Target {
             place,
             name: self.name(name, tls.is_some())?.to_owned(),
             is_tls: tls.is_some(),
+            by_trunk,
             generation,
             authority: own.map(|own| own.anchors.clone()),
             unacknowledged: self.unacknowledged(load),

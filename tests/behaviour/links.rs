@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
 use crate::cluster::link::{Before, Flow, Link, Way};
 use crate::cluster::message::{Framing, sha256};
 use crate::cluster::{Cluster, Connection, End, Gate, Plan, Request, Step};
@@ -188,4 +190,65 @@ async fn a_link_that_takes_no_connection_costs_the_connect_timeout() {
     assert_eq!(cluster.replica(1).requests().len(), 0);
     replica.opens().await;
     assert_eq!(cluster.at(1).ask(write()).await.status, 201);
+}
+
+/// So many reads at once, once the first has made a connection for all of them.
+async fn many_reads(cluster: &Cluster, target: &str) -> JoinSet<u16> {
+    let put = Request::new("PUT", target).body("x");
+    assert_eq!(cluster.at(0).ask(put).await.status, 201);
+    assert_eq!(cluster.at(0).get(target).await.status, 200);
+    let before = cluster.replica(1).requests().len();
+    peers(cluster).flows(Way::Back, Flow::Still);
+    let mut reads = JoinSet::new();
+    for _ in 0..READS {
+        let mut connection = cluster.at(0).connect().await;
+        let request = Request::get(target);
+        reads.spawn(async move { connection.ask(&request).await.status });
+    }
+    cluster.replica(1).until_requests(before + READS).await;
+    reads
+}
+
+const READS: usize = 20;
+
+#[tokio::test]
+async fn reads_at_the_same_time_share_a_connection_to_their_owner() {
+    let (cluster, target) = linked("idle: 10s").await;
+    let before = peers(&cluster).connections();
+    let reads = many_reads(&cluster, &target).await;
+    peers(&cluster).flows(Way::Back, Flow::Free);
+    assert_eq!(reads.join_all().await, [200; READS]);
+    // One for the write, one for the reads.
+    assert_eq!(peers(&cluster).connections(), before + 2);
+}
+
+#[tokio::test]
+async fn a_shared_connection_that_breaks_costs_no_read() {
+    let (cluster, target) = linked("idle: 10s").await;
+    let reads = many_reads(&cluster, &target).await;
+    peers(&cluster).tears();
+    peers(&cluster).flows(Way::Back, Flow::Free);
+    assert_eq!(reads.join_all().await, [200; READS]);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_stops_no_other_on_the_shared_connection() {
+    let (cluster, target) = linked("idle: 10s").await;
+    let body = vec![b'x'; 8 * MEBIBYTE];
+    let put = Request::new("PUT", &target).body(body.clone());
+    assert_eq!(cluster.at(0).ask(put).await.status, 201);
+    let mut lazy = Vec::new();
+    for _ in 0..3 {
+        let mut connection = cluster.at(0).connect().await;
+        connection.send(Request::get(&target).bytes()).await;
+        connection.answer_head().await;
+        lazy.push(connection);
+    }
+    let tags = format!("{}/tags/list", target.trim_end_matches("/manifests/latest"));
+    for _ in 0..READS {
+        assert_eq!(cluster.at(0).get(&tags).await.status, 200);
+    }
+    for mut connection in lazy {
+        assert!(connection.exactly(body.len()).await == body);
+    }
 }

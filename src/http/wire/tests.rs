@@ -25,7 +25,7 @@ fn unix() -> (Wire, Wire) {
     (Wire::Unix(one), Wire::Unix(other))
 }
 
-async fn secured() -> (Wire, Wire) {
+pub(in crate::http) async fn secured() -> (Wire, Wire) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
     let der = key.cert.der().clone();

@@ -1,3 +1,5 @@
+mod trunks;
+
 use std::net::Ipv4Addr;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa};
@@ -8,6 +10,7 @@ use tokio_rustls::{TlsAcceptor, server};
 
 use super::*;
 use crate::config::{Queue, Registry, RegistryAddress, Timeouts};
+use crate::http::trunk;
 use crate::shard::Member;
 use crate::tls::{KeyPair, provider};
 use crate::upstream::target::{Credentials, Target};
