@@ -20,6 +20,7 @@ use super::request::Version;
 use super::respond::{Failure, wire};
 use super::scratch::Scratch;
 use super::stream::Tempo;
+use super::transfers;
 
 pub(crate) use http2::Http2;
 pub(crate) use sink::{Framing, Sink};
@@ -29,7 +30,7 @@ use sink::To;
 use source::{From, Left};
 
 /// Whose connection it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct End {
     /// Its address; none behind a Unix socket.
     pub(crate) address: Option<SocketAddr>,
@@ -39,6 +40,8 @@ pub(crate) struct End {
     pub(crate) tls: Option<&'static str>,
     /// Whether the address is a proxy's that does not know whose connection it brings.
     pub(crate) is_unknown: bool,
+    /// Counts its bodies.
+    pub(crate) transfers: transfers::Connection,
 }
 
 /// One request's way to its client and back.

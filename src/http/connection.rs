@@ -112,7 +112,11 @@ impl<A: Serve> Gate<A> {
         let is_http2 = wire.is_http2();
         async move {
             if is_http2 {
-                let (app, limits, end) = (self.app.clone(), &self.limits, end.clone());
+                let (app, limits) = (self.app.clone(), &self.limits);
+                let end = End {
+                    transfers: Default::default(),
+                    ..*end
+                };
                 return Box::pin(http2::serve(app, limits, wire, end, deadline, shutdown)).await;
             }
             self.serve_http1(wire, end, deadline, shutdown).await;

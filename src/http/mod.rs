@@ -32,6 +32,7 @@ mod scratch;
 pub(crate) mod splice;
 mod stream;
 pub(crate) mod tls;
+pub(crate) mod transfers;
 pub(crate) mod trunk;
 pub(crate) mod via;
 mod watch;

@@ -7,5 +7,4 @@ pub(crate) mod replica;
 pub(crate) mod spaced;
 pub mod state;
 pub(crate) mod state_folder;
-pub(crate) mod transfers;
 pub(crate) mod writes;

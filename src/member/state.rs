@@ -9,12 +9,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::http::transfers::Transfers;
 use crate::http::via::Via;
 use crate::member::generation::Generation;
 use crate::member::replica::replica_id;
 use crate::member::spaced::{Seldom, Spaced};
 use crate::member::state_folder::StateFolder;
-use crate::member::transfers::Transfers;
 use crate::member::writes::Writes;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Certificate, Metrics};

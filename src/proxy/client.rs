@@ -3,16 +3,16 @@
 use super::{Exchange, hold, onward};
 use crate::http::client::Source;
 use crate::http::respond::Failure;
+use crate::http::transfers;
 use crate::member::state::State;
-use crate::member::transfers;
 
 /// Whom a transfer is counted for. Many clients stand behind a trusted proxy: they count by the
 /// address that it tells.
-pub(crate) fn whose(ctx: &Exchange<'_>) -> transfers::Client {
+pub(crate) fn whose<'r>(ctx: &Exchange<'r>) -> transfers::Client<'r> {
     transfers::Client {
         address: onward::client(ctx.request, &downstream(ctx)),
-        // Over HTTP/1 there is one at a time.
-        connection: ctx.end.address.filter(|_| ctx.is_http2),
+        connection: &ctx.end.transfers,
+        is_multiplexed: ctx.is_http2,
     }
 }
 

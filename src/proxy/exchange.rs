@@ -12,8 +12,8 @@ use crate::http::field::Name;
 use crate::http::request::RequestHead;
 use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::Failure;
+use crate::http::transfers::Transfer;
 use crate::member::generation::Generation;
-use crate::member::transfers::Transfer;
 use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Held;
 use crate::observe::traces::Sampled;
@@ -62,7 +62,7 @@ pub(crate) struct Exchange<'r> {
     /// Its place at its upstream, until that has answered.
     pub permit: Option<(Permit, Option<Held>)>,
     /// Counts its body as on its way; for a client's, its share of all of them.
-    pub transfer: Option<(Held, Option<Transfer>)>,
+    pub transfer: Option<(Held, Option<Transfer<'r>>)>,
     /// Leave to call its upstream, until it is known how that went.
     pub pass: Option<Pass>,
     /// Counts it as a write of ours.

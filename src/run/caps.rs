@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::member::transfers::customer;
+use crate::http::transfers::customer;
 
 /// Counts connections, all of them and those of each client address.
 #[derive(Debug)]

@@ -209,8 +209,8 @@ impl<A: Serve> ListenerService<A> {
         let mut end = End {
             address: Some(address_of(source, address)),
             local: stream.local_addr().ok(),
-            tls: None,
             is_unknown: source == Source::Unknown,
+            ..End::default()
         };
         let wire = self.handshake(stream, &mut end, deadline).await?;
         Some(Received {

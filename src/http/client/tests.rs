@@ -9,12 +9,6 @@ use crate::http::buffer::SMALL;
 use crate::http::respond::Malformed;
 use crate::http::wire::Wire;
 
-const NOBODY: End = End {
-    address: None,
-    local: None,
-    tls: None,
-    is_unknown: false,
-};
 const PATIENCE: Duration = Duration::from_secs(60);
 const TEMPO: Tempo = Tempo {
     patience: PATIENCE,
@@ -43,6 +37,7 @@ async fn whole(source: &mut Source<'_>) -> Result<Vec<u8>, Failure> {
 /// RFC 9112 §6.3: a request ends where its framing says so, and not a byte later.
 #[tokio::test]
 async fn a_request_is_read_to_its_last_byte_and_no_further() {
+    let nobody = End::default();
     let chunks: &[u8] = b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n";
     for (body, sent) in [(Body::Length(4), &b"body"[..]), (Body::Chunked, chunks)] {
         // However much of it came with the head.
@@ -51,7 +46,7 @@ async fn a_request_is_read_to_its_last_byte_and_no_further() {
             let (with_head, later) = all.split_at(ahead);
             let (mut end, line) = line(1024);
             end.write_all(later).await.unwrap();
-            let mut client = Client::http1(&NOBODY, &line, body, with_head, &TEMPO);
+            let mut client = Client::http1(&nobody, &line, body, with_head, &TEMPO);
             assert_eq!(whole(&mut client.source).await.unwrap(), b"body");
             assert!(client.source.is_done());
             assert_eq!(client.source.received, 4);
@@ -72,6 +67,7 @@ async fn a_request_is_read_to_its_last_byte_and_no_further() {
 
 #[tokio::test]
 async fn a_small_body_can_be_read_again_however_much_of_it_has_come() {
+    let nobody = End::default();
     let small = [b'x'; 16 * 1024];
     let chunks = [b"4000\r\n", &small[..], b"\r\n0\r\n\r\n"].concat();
     for (body, sent) in [
@@ -82,7 +78,7 @@ async fn a_small_body_can_be_read_again_however_much_of_it_has_come() {
             let (with_head, rest) = sent.split_at(ahead);
             let (now, later) = rest.split_at(first - ahead);
             let (mut end, line) = line(32 * 1024);
-            let mut client = Client::http1(&NOBODY, &line, body, with_head, &TEMPO);
+            let mut client = Client::http1(&nobody, &line, body, with_head, &TEMPO);
             let source = &mut client.source;
             end.write_all(now).await.unwrap();
             while let Ok(Ok(Some(_))) = timeout(Duration::ZERO, source.read()).await {}
@@ -105,6 +101,7 @@ async fn a_small_body_can_be_read_again_however_much_of_it_has_come() {
 
 #[tokio::test]
 async fn of_a_large_body_nothing_is_kept() {
+    let nobody = End::default();
     let large = [b'x'; 16 * 1024 + 1];
     let chunks = [b"4001\r\n", &large[..], b"\r\n0\r\n\r\n"].concat();
     for (body, sent) in [
@@ -112,7 +109,7 @@ async fn of_a_large_body_nothing_is_kept() {
         (Body::Chunked, &chunks),
     ] {
         let (mut end, line) = line(32 * 1024);
-        let mut client = Client::http1(&NOBODY, &line, body, &sent[..8000], &TEMPO);
+        let mut client = Client::http1(&nobody, &line, body, &sent[..8000], &TEMPO);
         let source = &mut client.source;
         assert!(source.can_rewind(), "nothing was read");
         end.write_all(&sent[8000..]).await.unwrap();
@@ -126,6 +123,7 @@ async fn of_a_large_body_nothing_is_kept() {
 
 #[tokio::test]
 async fn a_connection_goes_on_only_behind_a_whole_request_and_a_whole_answer() {
+    let nobody = End::default();
     for (read, answered, closes) in [
         (false, true, false),
         (true, false, false),
@@ -133,7 +131,7 @@ async fn a_connection_goes_on_only_behind_a_whole_request_and_a_whole_answer() {
     ] {
         let (mut end, line) = line(64);
         end.write_all(b"body").await.unwrap();
-        let mut client = Client::http1(&NOBODY, &line, Body::Length(4), b"", &TEMPO);
+        let mut client = Client::http1(&nobody, &line, Body::Length(4), b"", &TEMPO);
         client.sink.closes = closes;
         if read {
             whole(&mut client.source).await.unwrap();
@@ -147,16 +145,18 @@ async fn a_connection_goes_on_only_behind_a_whole_request_and_a_whole_answer() {
 
 #[tokio::test]
 async fn the_end_of_the_connection_is_seen_while_a_client_waits() {
+    let nobody = End::default();
     let (end, line) = line(64);
-    let mut client = Client::http1(&NOBODY, &line, Body::Length(0), b"", &TEMPO);
+    let mut client = Client::http1(&nobody, &line, Body::Length(0), b"", &TEMPO);
     drop(end);
     assert_eq!(client.source.gone().await, Failure::ClientGone);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_client_sends_ahead_does_not_say_that_it_is_gone() {
+    let nobody = End::default();
     let (mut end, line) = line(64);
-    let mut client = Client::http1(&NOBODY, &line, Body::Length(0), b"", &TEMPO);
+    let mut client = Client::http1(&nobody, &line, Body::Length(0), b"", &TEMPO);
     end.write_all(b"GET").await.unwrap();
     let gone = timeout(Duration::from_secs(1), client.source.gone()).await;
     assert!(gone.is_err());
@@ -167,6 +167,7 @@ async fn what_a_client_sends_ahead_does_not_say_that_it_is_gone() {
 /// RFC 9112 §7.1
 #[tokio::test]
 async fn chunks_that_two_readers_may_understand_differently_are_refused() {
+    let nobody = End::default();
     for body in [
         "1;\nx\r\n0\r\n\r\n",
         "\r\n\r\n",
@@ -175,7 +176,7 @@ async fn chunks_that_two_readers_may_understand_differently_are_refused() {
     ] {
         let (mut end, line) = line(64);
         end.write_all(body.as_bytes()).await.unwrap();
-        let mut client = Client::http1(&NOBODY, &line, Body::Chunked, b"", &TEMPO);
+        let mut client = Client::http1(&nobody, &line, Body::Chunked, b"", &TEMPO);
         let refused = whole(&mut client.source).await;
         assert_eq!(
             refused,
@@ -190,8 +191,9 @@ async fn chunks_that_two_readers_may_understand_differently_are_refused() {
 /// RFC 9112 §7.1: an empty chunk would be the last one.
 #[tokio::test]
 async fn chunks_are_written_as_they_are_read() {
+    let nobody = End::default();
     let (mut end, line) = line(1024);
-    let mut client = Client::http1(&NOBODY, &line, Body::Length(0), b"", &TEMPO);
+    let mut client = Client::http1(&nobody, &line, Body::Length(0), b"", &TEMPO);
     let sink = &mut client.sink;
     sink.begin_http1(&mut b"head ".to_vec(), b"", Framing::Chunked)
         .await
@@ -210,8 +212,9 @@ async fn chunks_are_written_as_they_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_given_up() {
+    let nobody = End::default();
     let (_end, line) = line(8);
-    let mut client = Client::http1(&NOBODY, &line, Body::Length(0), b"", &TEMPO);
+    let mut client = Client::http1(&nobody, &line, Body::Length(0), b"", &TEMPO);
     let began = Instant::now();
     let body = Bytes::from_static(&[0; 8192]);
     let failure = client.sink.write(Piece::Bytes(body)).await;
@@ -221,12 +224,13 @@ async fn a_client_that_takes_nothing_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_drips_is_given_up() {
+    let nobody = End::default();
     for (pause, expected) in [
         (1000, Err(Failure::BodyTooSlow)),
         (50, Ok(vec![b'x'; 1000])),
     ] {
         let (mut end, line) = line(64);
-        let mut client = Client::http1(&NOBODY, &line, Body::Length(1000), b"", &SLOWEST);
+        let mut client = Client::http1(&nobody, &line, Body::Length(1000), b"", &SLOWEST);
         let drip = tokio::spawn(async move {
             while end.write_all(b"x").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -239,8 +243,9 @@ async fn a_body_that_drips_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_takes_nothing_is_not_the_clients_fault() {
+    let nobody = End::default();
     let (mut end, line) = line(64);
-    let mut client = Client::http1(&NOBODY, &line, Body::Length(1000), b"", &SLOWEST);
+    let mut client = Client::http1(&nobody, &line, Body::Length(1000), b"", &SLOWEST);
     tokio::spawn(async move { end.write_all(&[b'x'; 1000]).await });
     while client.source.read().await.unwrap().is_some() {
         tokio::time::sleep(Duration::from_secs(100)).await;
@@ -250,8 +255,9 @@ async fn an_upstream_that_takes_nothing_is_not_the_clients_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_by_drops_is_given_up() {
+    let nobody = End::default();
     let (mut end, line) = line(8);
-    let mut client = Client::http1(&NOBODY, &line, Body::Length(0), b"", &SLOWEST);
+    let mut client = Client::http1(&nobody, &line, Body::Length(0), b"", &SLOWEST);
     tokio::spawn(async move {
         while end.read_u8().await.is_ok() {
             tokio::time::sleep(Duration::from_secs(1)).await;
