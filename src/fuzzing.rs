@@ -114,7 +114,7 @@ pub fn sent_on(head: &[u8], tls: bool, trusted_proxies: &[IpNet]) -> Option<Vec<
     let onward = Onward {
         client: Some(client),
         via: &Via::new("zot-1"),
-        request_id: "id",
+        request_id: b"id",
         trace: None,
         hide_cookie: Some("SHARDLET"),
         peer: None,
@@ -156,7 +156,7 @@ pub fn sent_back(head: &[u8], to_head: bool, http10: bool) -> Option<(Vec<u8>, F
         } else {
             Version::Http11
         },
-        request_id: "id",
+        request_id: b"id",
         date: b"Sun, 06 Nov 1994 08:49:37 GMT",
         cookie: None,
         close: false,

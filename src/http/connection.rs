@@ -250,7 +250,7 @@ impl<A: Serve> Gate<A> {
         let bytes_sent = refusal::answer(&mut wire, &failure, id.as_str(), head).await;
         self.app.refused(&Refused {
             failure: &failure,
-            request_id: id.as_str(),
+            request_id: &id,
             client: end.address,
             tls: end.tls.is_some(),
             bytes_sent,

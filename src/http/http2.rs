@@ -137,7 +137,7 @@ impl<A: Serve> Streams<A> {
         let _ = client.answer(parts, body, Version::Http2).await;
         self.app.refused(&Refused {
             failure: &failure,
-            request_id: id.as_str(),
+            request_id: &id,
             client: self.end.address,
             tls: self.end.tls.is_some(),
             bytes_sent: client.sink.sent,

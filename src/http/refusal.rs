@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::request::Version;
+use super::request_id::RequestId;
 use super::wire::Wire;
 use crate::http::respond::{Failure, wire};
 
@@ -20,7 +21,7 @@ pub(crate) struct Refused<'a> {
     /// Why.
     pub(crate) failure: &'a Failure,
     /// The id that the answer carries.
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: &'a RequestId,
     /// The other end of the connection.
     pub(crate) client: Option<SocketAddr>,
     /// Whether the connection is TLS.

@@ -3,7 +3,6 @@
 //! What the client sent is kept if it is harmless in a header, a log line and JSON; else a new
 //! name is made. The same holds for the W3C trace context.
 
-use siphasher::sip128::SipHasher13;
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -24,11 +23,9 @@ const FLAGS: Range<usize> = 53..55;
 const DASHES: [usize; 3] = [2, 35, 52];
 const FIXED: usize = 55;
 
-type TraceDigits = [[u8; 2]; 16];
-
 /// A request id: 1 to [`MAX_REQUEST_ID`] letters, digits and `-_.:+/=~`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(Box<str>);
+pub struct RequestId(Ascii<32>);
 
 impl RequestId {
     /// Keeps the value of `X-Request-Id` if it is valid, else makes one of 32 hexadecimal digits.
@@ -38,57 +35,55 @@ impl RequestId {
 
     /// Makes a new one.
     pub fn make() -> Self {
-        Self(text(hex(&random_128().to_be_bytes()).as_flattened()).into())
+        Self(Ascii::of(hex(&random_128()).as_flattened()))
     }
 
     fn keep(sent: &[u8]) -> Option<Self> {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=~".contains(byte);
-        if sent.is_empty() || sent.len() > MAX_REQUEST_ID || !sent.iter().all(allowed) {
-            return None;
-        }
-        std::str::from_utf8(sent).ok().map(|text| Self(text.into()))
+        let is_valid = !sent.is_empty() && sent.len() <= MAX_REQUEST_ID && sent.iter().all(allowed);
+        is_valid.then(|| Self(Ascii::of(sent)))
     }
 
     /// As it is sent and logged.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
-}
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    /// The same, where it costs nothing that it is looked at once more.
+    pub fn as_str(&self) -> &str {
+        text(self.as_bytes())
     }
 }
 
 /// A `traceparent` header: version, trace id, parent id, flags (W3C Trace Context, level 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceParent(Box<str>);
+pub struct TraceParent(Ascii<FIXED>);
 
 impl TraceParent {
     /// Begins a trace that is marked as not recorded.
     pub(crate) fn make() -> Self {
         // The specification forbids ids of zeros only.
-        let trace = random_128() | 1;
-        Self::of(&hex(&trace.to_be_bytes()), SpanId::make(), *b"00")
+        let mut trace = random_128();
+        trace[0] |= 1;
+        Self::of(hex(&trace).as_flattened(), SpanId::make(), *b"00")
     }
 
-    fn of(trace: &TraceDigits, parent: SpanId, flags: [u8; 2]) -> Self {
+    fn of(trace: &[u8], parent: SpanId, flags: [u8; 2]) -> Self {
         let mut header = *b"00-................................-................-..";
-        header[TRACE].copy_from_slice(trace.as_flattened());
+        header[TRACE].copy_from_slice(trace);
         header[PARENT].copy_from_slice(hex(&parent.0.to_be_bytes()).as_flattened());
         header[FLAGS].copy_from_slice(&flags);
-        Self(text(&header).into())
+        Self(Ascii::Usual(header))
     }
 
     /// The same trace, sampled, from this span on.
     pub(crate) fn child(&self, span: SpanId) -> Self {
-        Self::of(&self.trace_digits(), span, *b"01")
+        Self::of(self.trace_digits(), span, *b"01")
     }
 
     /// The same, marked as not recorded.
     pub(crate) fn unsampled(&self) -> Self {
-        Self::of(&self.trace_digits(), self.parent(), *b"00")
+        Self::of(self.trace_digits(), self.parent(), *b"00")
     }
 
     /// Keeps the header if it is valid.
@@ -107,28 +102,27 @@ impl TraceParent {
             || fixed[VERSION] != *b"00"
                 && rest.starts_with(b"-")
                 && rest.iter().all(u8::is_ascii_graphic);
-        (is_valid && is_whole && sent.len() <= MAX_TRACEPARENT).then(|| Self(text(sent).into()))
+        (is_valid && is_whole && sent.len() <= MAX_TRACEPARENT).then(|| Self(Ascii::of(sent)))
     }
 
     /// As it is sent on.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// The trace id alone: 32 hexadecimal digits.
     pub fn trace_id(&self) -> &str {
-        self.0.get(TRACE).unwrap_or_default()
+        text(self.trace_digits())
     }
 
-    fn trace_digits(&self) -> TraceDigits {
-        let pairs = self.trace_id().as_bytes().as_chunks().0;
-        // It always has as many.
-        pairs.first_chunk().copied().unwrap_or([*b"00"; 16])
+    /// The same, for every request.
+    pub(crate) fn trace_digits(&self) -> &[u8] {
+        &self.0.as_bytes()[TRACE]
     }
 
     /// The id of the span that it comes from: 16 hexadecimal digits.
     pub(crate) fn parent_id(&self) -> &str {
-        self.0.get(PARENT).unwrap_or_default()
+        text(&self.0.as_bytes()[PARENT])
     }
 
     /// The span that it comes from.
@@ -139,7 +133,7 @@ impl TraceParent {
 
     /// Whether the sender records it (the lowest flag).
     pub(crate) fn is_sampled(&self) -> bool {
-        let flags = self.0.get(FLAGS).unwrap_or_default();
+        let flags = text(&self.0.as_bytes()[FLAGS]);
         u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1)
     }
 }
@@ -162,7 +156,28 @@ impl fmt::Display for SpanId {
     }
 }
 
-/// Of what is ASCII, as it was made or has been checked here.
+/// ASCII without controls and quotation marks, as it was made or has been checked here: what nearly all have this
+/// length is in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ascii<const N: usize> {
+    Usual([u8; N]),
+    Other(Box<[u8]>),
+}
+
+impl<const N: usize> Ascii<N> {
+    fn of(bytes: &[u8]) -> Self {
+        let usual = bytes.try_into().map(Self::Usual);
+        usual.unwrap_or_else(|_| Self::Other(bytes.into()))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Usual(bytes) => bytes,
+            Self::Other(bytes) => bytes,
+        }
+    }
+}
+
 fn text(ascii: &[u8]) -> &str {
     str::from_utf8(ascii).unwrap_or_default()
 }
@@ -171,25 +186,35 @@ fn is_digit(byte: &u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// Half of such a number.
-pub(crate) fn random_64() -> u64 {
-    (random_128() >> 64) as u64
+/// What no other call in any process returns, as far as 128 random bits go.
+fn random_128() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for half in bytes.as_chunks_mut().0 {
+        *half = random_64().to_ne_bytes();
+    }
+    bytes
 }
 
-/// A number that no other call in any process returns, as far as 128 random bits go.
-///
-/// A keyed hash of a counter: the key comes from the system's randomness once a thread, so that a
-/// request costs no system call.
-fn random_128() -> u128 {
+/// The next number of xoshiro256++ (Blackman and Vigna), which each thread begins where the system's randomness
+/// says. Names have to differ; nothing rests on that nobody can guess them.
+pub(crate) fn random_64() -> u64 {
     thread_local! {
-        static KEY: SipHasher13 = {
+        static STATE: Cell<[u64; 4]> = {
             let seed = RandomState::new();
-            SipHasher13::new_with_keys(seed.hash_one(0u8), seed.hash_one(1u8))
+            Cell::new([0_u8, 1, 2, 3].map(|part| seed.hash_one(part)))
         };
-        static COUNT: Cell<u64> = const { Cell::new(0) };
     }
-    let count = COUNT.with(|count| count.replace(count.get().wrapping_add(1)));
-    KEY.with(|key| key.hash(&count.to_le_bytes()).as_u128())
+    STATE.with(|state| {
+        let [a, b, c, d] = state.get();
+        let (next_c, next_d) = (c ^ a, d ^ b);
+        state.set([
+            a ^ next_d,
+            b ^ next_c,
+            next_c ^ (b << 17),
+            next_d.rotate_left(45),
+        ]);
+        a.wrapping_add(d).rotate_left(23).wrapping_add(a)
+    })
 }
 
 #[cfg(test)]
@@ -215,7 +240,7 @@ mod tests {
         let long = "x".repeat(MAX_REQUEST_ID + 1);
         for id in ["", "a b", "a\"b", "a\nb", "ä", "a,b", &long] {
             let made = RequestId::keep_or_make(Some(id.as_bytes()));
-            let made = made.as_str().as_bytes();
+            let made = made.as_bytes();
             assert!(made.len() == 32 && made.iter().all(is_digit), "{id:?}");
         }
     }
@@ -224,7 +249,7 @@ mod tests {
     fn made_ids_differ_over_threads() {
         let make = || {
             (0..1000)
-                .map(|_| RequestId::make().to_string())
+                .map(|_| RequestId::make().as_str().to_owned())
                 .collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(make)).collect();
@@ -244,7 +269,7 @@ mod tests {
             format!("cc-{base}-what"),
         ] {
             let kept = TraceParent::keep(header.as_bytes()).unwrap();
-            assert_eq!(kept.as_str(), header);
+            assert_eq!(kept.as_bytes(), header.as_bytes());
             assert_eq!(kept.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         }
     }
@@ -273,25 +298,25 @@ mod tests {
         assert!(came.is_sampled());
         assert_eq!(came.parent().to_string(), came.parent_id());
         assert_eq!(
-            came.child(SpanId(0xabc)).as_str(),
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01"
+            came.child(SpanId(0xabc)).as_bytes(),
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01"
         );
         assert_eq!(
-            came.unsampled().as_str(),
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+            came.unsampled().as_bytes(),
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
         );
         let made = TraceParent::make();
-        assert!(!made.is_sampled() && TraceParent::keep(made.as_str().as_bytes()).is_some());
+        assert!(!made.is_sampled() && TraceParent::keep(made.as_bytes()).is_some());
     }
 
     proptest! {
         #[test]
         fn whatever_is_sent_the_result_is_a_safe_header(sent in any::<Vec<u8>>()) {
             let id = RequestId::keep_or_make(Some(&sent));
-            prop_assert!(http::HeaderValue::from_str(id.as_str()).is_ok());
-            prop_assert!(RequestId::keep(id.as_str().as_bytes()).is_some());
+            prop_assert!(http::HeaderValue::from_bytes(id.as_bytes()).is_ok());
+            prop_assert!(RequestId::keep(id.as_bytes()).is_some());
             if let Some(trace) = TraceParent::keep(&sent) {
-                prop_assert!(http::HeaderValue::from_str(trace.as_str()).is_ok());
+                prop_assert!(http::HeaderValue::from_bytes(trace.as_bytes()).is_ok());
                 prop_assert_eq!((trace.trace_id().len(), trace.parent_id().len()), (32, 16));
             }
         }

@@ -137,7 +137,6 @@ impl Writes {
     pub(crate) fn admit(
         &self,
         generation: u64,
-        name: &Arc<str>,
         repository: &Repository<'_>,
         aftermath: Duration,
     ) -> Admission {
@@ -146,7 +145,7 @@ impl Writes {
             return Admission::Superseded;
         }
         // Counted in first and judged second: see `Ledger`.
-        let Some(write) = before.ledger.begin(name) else {
+        let Some(write) = before.ledger.begin(&repository.as_str().into()) else {
             return Admission::Superseded;
         };
         let guard = WriteGuard {

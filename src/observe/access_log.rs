@@ -8,8 +8,7 @@ mod mask;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use mask::shortened;
-
+use crate::http::request_id::{RequestId, TraceParent};
 use crate::http::respond::{Failure, Severity};
 use crate::observe::human::{Bytes, rfc3339_bytes};
 use crate::observe::metrics::{PlanKind, arrival_text};
@@ -26,8 +25,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-/// Longest user agent and method that is written, in bytes.
-pub(crate) const MAX_TEXT: usize = 128;
+/// Longest user agent that is written, in bytes.
+const MAX_TEXT: usize = 128;
 
 /// What is known about a request when it has ended.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +34,15 @@ pub(crate) struct AccessRecord<'a> {
     /// When its head came.
     pub time: SystemTime,
     /// The id in the answer and in error details.
-    pub request_id: &'a str,
-    /// Trace id of the `traceparent` that was sent on.
-    pub trace_id: Option<&'a str>,
+    pub request_id: &'a RequestId,
+    /// The `traceparent` that was sent on.
+    pub trace: Option<&'a TraceParent>,
     /// Which listener it came in by.
     pub arrival: Arrival,
     /// The client, or the peer that forwarded it; `None` on a Unix socket.
     pub client: Option<SocketAddr>,
     /// As sent.
-    pub method: &'a str,
+    pub method: &'static str,
     /// The request target as sent, with its query: it is masked here.
     pub target: &'a [u8],
     /// What the path names, if it names one.
@@ -71,11 +70,11 @@ pub(crate) struct AccessRecord<'a> {
     /// Why it ended early, if it did.
     pub failure: Option<&'a Failure>,
     /// `HTTP/1.1`, `HTTP/2.0`…
-    pub http: &'a str,
+    pub http: &'static str,
     /// `TLSv1.3`…, if any.
-    pub tls: Option<&'a str>,
+    pub tls: Option<&'static str>,
     /// As sent; it is shortened here.
-    pub user_agent: Option<&'a str>,
+    pub user_agent: Option<&'a [u8]>,
 }
 
 /// The access log of one member; cheap to clone.
@@ -152,7 +151,7 @@ fn text_line(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
 fn push_words(record: &AccessRecord<'_>, text: &mut String) {
     text.extend(rfc3339_bytes(record.time).map(char::from));
     let _ = write!(text, " {} ", record.status);
-    text.push_str(mask::shortened(record.method, MAX_TEXT));
+    text.push_str(record.method);
     text.push(' ');
     mask::mask_target(record.target, text);
     let _ = write!(text, " {}", record.plan.as_str());
@@ -175,7 +174,7 @@ fn push_words(record: &AccessRecord<'_>, text: &mut String) {
     if record.failure.is_some() {
         let _ = write!(text, " ended {}", ended(record));
     }
-    let _ = write!(text, " id {}", record.request_id);
+    let _ = write!(text, " id {}", record.request_id.as_str());
 }
 
 /// How loud a line is, and in words how the request ended.

@@ -1,14 +1,14 @@
 //! What every request costs in this room, for `benches/observe.rs`: the calls that its way makes, and no others.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::access_log::{AccessLog, AccessRecord};
 use super::metrics::{Direction, MemberMetrics, Metrics, PlanKind, RequestEnd, Upstream};
 use super::recent::Sample;
 use super::telemetry::{Format, LineWriter};
 use super::waits::Waits;
+use crate::http::request_id::{RequestId, TraceParent};
 use crate::shard::plan::Arrival;
 use crate::shard::route::{Access, Operation};
 use crate::shard::view::View;
@@ -20,7 +20,9 @@ pub struct Costs {
     local: crate::shard::MemberIndex,
     log: AccessLog,
     _writer: LineWriter,
-    repository: Arc<str>,
+    request_id: RequestId,
+    trace: TraceParent,
+    repository: &'static str,
     client: SocketAddr,
     waits: Waits,
 }
@@ -37,7 +39,9 @@ impl Costs {
             local: view.members().local(),
             log: AccessLog::new(writer.sender(), Format::Json, "registry-0", dropped),
             _writer: writer,
-            repository: "library/my-app".into(),
+            request_id: RequestId::make(),
+            trace: TraceParent::make(),
+            repository: "library/my-app",
             client: ([192, 0, 2, 7], 40_112).into(),
             waits: Waits {
                 replica: Duration::from_micros(412),
@@ -51,13 +55,13 @@ impl Costs {
     pub fn line(&self) {
         self.log.write(&AccessRecord {
             time: SystemTime::now(),
-            request_id: "4bf92f3577b34da6",
-            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            request_id: &self.request_id,
+            trace: Some(&self.trace),
             arrival: Arrival::Client,
             client: Some(self.client),
             method: "GET",
             target: b"/v2/library/my-app/manifests/latest",
-            repository: Some(&self.repository),
+            repository: Some(self.repository),
             operation: Operation::ManifestGet,
             owner: Some("registry-0"),
             plan: PlanKind::Local,
@@ -71,7 +75,7 @@ impl Costs {
             failure: None,
             http: "HTTP/1.1",
             tls: None,
-            user_agent: Some("containers/5.30.1 (github.com/containers/image)"),
+            user_agent: Some(b"containers/5.30.1 (github.com/containers/image)"),
         });
     }
 
@@ -113,6 +117,6 @@ impl Costs {
         };
         let traffic = self.members.traffic(self.local);
         let recent = &self.metrics.recent;
-        recent.request_ended(traffic, Some(&self.repository), &sample);
+        recent.request_ended(Instant::now(), traffic, Some(self.repository), &sample);
     }
 }

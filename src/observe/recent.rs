@@ -10,7 +10,6 @@ pub(crate) use busiest::{Busiest, Busy};
 pub(crate) use history::{Change, ChangeKind, ErrorLine, History};
 pub(crate) use traffic::{CURVE_SECONDS, Sample, Traffic};
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Errors and changes that are kept.
@@ -46,11 +45,12 @@ impl Recent {
     /// A request has ended that went, or was to go, to the member of this traffic.
     pub(crate) fn request_ended(
         &self,
+        now: Instant,
         traffic: Option<&Traffic>,
-        repository: Option<&Arc<str>>,
+        repository: Option<&str>,
         sample: &Sample,
     ) {
-        let now = self.now();
+        let now = now.saturating_duration_since(self.started);
         if let Some(traffic) = traffic {
             traffic.count(now, sample);
         }

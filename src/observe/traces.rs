@@ -43,7 +43,7 @@ pub(crate) struct Span {
     /// What it asked for.
     pub operation: Operation,
     /// As sent.
-    pub method: Box<str>,
+    pub method: &'static str,
     /// In which repository.
     pub repository: Option<Arc<str>>,
     /// Whose that is.

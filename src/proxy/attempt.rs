@@ -139,8 +139,8 @@ fn head_of(state: &State, ctx: &Exchange<'_>) -> Scratch {
     let onward = Onward {
         client: (ctx.arrival == Arrival::Client).then(|| client::downstream(ctx)),
         via: &state.via,
-        request_id: ctx.request_id.as_str(),
-        trace: trace.as_ref().map(|trace| trace.as_str()),
+        request_id: ctx.request_id.as_bytes(),
+        trace: trace.as_ref().map(|trace| trace.as_bytes()),
         hide_cookie: (!to_peer).then_some(generation.sticky.cookie.as_str()),
         peer,
         without_namespace: ctx.repository.is_some(),
@@ -321,7 +321,7 @@ impl Conversation<'_, '_, '_> {
         let date = date::now();
         let back = Back {
             version: self.ctx.request.version(),
-            request_id: self.ctx.request_id.as_str(),
+            request_id: self.ctx.request_id.as_bytes(),
             date: &date,
             cookie: cookie.as_deref(),
             close: self.sink.closes,

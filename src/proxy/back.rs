@@ -7,6 +7,7 @@ use crate::http::field::{Field, Name};
 use crate::http::request::Version;
 use crate::http::respond::{REQUEST_ID_HEADER, wire};
 use crate::http::response::{ResponseBody, ResponseHead};
+use crate::shard::text::push_decimal;
 
 /// What the answer to one client is to have.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +15,7 @@ pub(crate) struct Back<'a> {
     /// The client's version.
     pub(crate) version: Version,
     /// The id of the request.
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: &'a [u8],
     /// The time now ([`crate::http::date::Date`]), for an answer that has none.
     pub(crate) date: &'a [u8],
     /// A value for `Set-Cookie`.
@@ -47,16 +48,14 @@ pub(crate) fn write_head(
         // RFC 9110 §6.6.1: whoever has a clock says when an answer without a date came.
         wire::write_field(out, b"date", back.date);
     }
-    wire::write_field(
-        out,
-        REQUEST_ID_HEADER.as_bytes(),
-        back.request_id.as_bytes(),
-    );
+    wire::write_field(out, REQUEST_ID_HEADER.as_bytes(), back.request_id);
     if let Some(cookie) = back.cookie {
         wire::write_field(out, b"set-cookie", cookie.as_bytes());
     }
     if let Some(length) = head.content_length() {
-        wire::write_field(out, b"Content-Length", decimal(&mut [0; 20], length));
+        out.extend_from_slice(b"Content-Length: ");
+        push_decimal(length, out);
+        out.extend_from_slice(b"\r\n");
     } else if body == ResponseBody::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -142,7 +141,7 @@ fn kept_fields<'h>(
 
 fn begin(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(decimal(&mut [0; 20], head.status().into()));
+    push_decimal(head.status().into(), out);
     let reason = head.reason();
     // RFC 9112 §4: the space is there without a phrase, too.
     out.extend_from_slice(if reason.is_empty() { b" " } else { reason });
@@ -165,17 +164,6 @@ fn copy(out: &mut Vec<u8>, head: &ResponseHead<'_>, trailers: bool) {
 
 fn has_date(head: &ResponseHead<'_>) -> bool {
     kept_fields(head, false).any(|field| field.name == Name::Date)
-}
-
-/// Without the formatter, for every answer.
-fn decimal(room: &mut [u8; 20], number: u64) -> &[u8] {
-    let (mut left, mut at) = (number, room.len());
-    while at > 0 && (left > 0 || at == room.len()) {
-        at -= 1;
-        room[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-    }
-    &room[at..]
 }
 
 #[cfg(test)]

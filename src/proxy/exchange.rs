@@ -17,7 +17,7 @@ use crate::member::generation::Generation;
 use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Held;
 use crate::observe::traces::Sampled;
-use crate::shard::{Arrival, MemberIndex, Operation, Plan};
+use crate::shard::{Arrival, MemberIndex, Operation, Plan, Repository};
 use crate::upstream::{Pass, Permit};
 
 /// One request under way.
@@ -43,7 +43,7 @@ pub(crate) struct Exchange<'r> {
     /// What is asked for.
     pub operation: Operation,
     /// In which repository.
-    pub repository: Option<Arc<str>>,
+    pub repository: Option<Repository<'r>>,
     /// Its owner.
     pub owner: Option<MemberIndex>,
     /// What is done with it.

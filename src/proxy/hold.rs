@@ -252,7 +252,7 @@ pub(crate) fn time_left(ctx: &Exchange<'_>) -> Duration {
 
 /// None if it may not wait at all.
 fn begin(state: &Arc<State>, ctx: &mut Exchange<'_>) -> Option<Holding> {
-    ctx.repository.as_ref()?;
+    ctx.repository?;
     let hold = &ctx.generation.hold;
     let told = ctx.request.internal(wire::HOLD);
     let told = told.and_then(|told| str::from_utf8(told).ok()?.parse().ok());

@@ -101,7 +101,7 @@ pub(crate) fn take_in(state: &State, ctx: &mut Exchange<'_>) -> Result<Taken, De
     Ok(Taken::Planned)
 }
 
-fn plan(route: &Route<'_>, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
+fn plan<'r>(route: &Route<'r>, ctx: &mut Exchange<'r>) -> Result<(), Denied> {
     let (request, arrival) = (ctx.request, ctx.arrival);
     let generation = ctx.generation.clone();
     let view = &generation.view;
@@ -110,7 +110,7 @@ fn plan(route: &Route<'_>, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
     ctx.operation = route.operation(method);
     ctx.reads = access == Access::Read;
     if let Route::Repository { repository, .. } = route {
-        ctx.repository = Some(repository.as_str().into());
+        ctx.repository = Some(*repository);
         ctx.owner = Some(view.owner(repository));
     }
     let sticky = match route {

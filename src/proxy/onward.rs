@@ -17,6 +17,7 @@ use crate::http::request::{RequestHead, Version};
 use crate::http::respond::REQUEST_ID_HEADER;
 use crate::http::via::Via;
 use crate::peers::wire;
+use crate::shard::text::{push_decimal, push_ipv4};
 
 pub(crate) use cookies::sticky_member;
 pub(crate) use forwarded::{Downstream, client};
@@ -29,9 +30,9 @@ pub(crate) struct Onward<'a> {
     /// The client at the other end; none for a request of a peer, which has said where it is from.
     pub(crate) client: Option<Downstream<'a>>,
     pub(crate) via: &'a Via,
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: &'a [u8],
     /// The `traceparent`; none to leave it as it was sent.
-    pub(crate) trace: Option<&'a str>,
+    pub(crate) trace: Option<&'a [u8]>,
     /// The name of the cookie that is between the client and us; none for a peer, which needs it.
     pub(crate) hide_cookie: Option<&'a str>,
     /// What a peer is told.
@@ -114,9 +115,9 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &RequestHead<'_>, onward: &Onw
         forwarded::write(out, head, client, host);
     }
     write_field(out, "Via", onward.via.value(head.version()));
-    write_field(out, REQUEST_ID_HEADER, onward.request_id.as_bytes());
+    write_field(out, REQUEST_ID_HEADER, onward.request_id);
     if let Some(trace) = onward.trace {
-        write_field(out, "traceparent", trace.as_bytes());
+        write_field(out, "traceparent", trace);
     }
     if let Some(peer) = &onward.peer {
         peer.write(out);
@@ -167,7 +168,7 @@ impl<'h> Host<'h> {
             }
         }
         out.push(b':');
-        write_decimal(out, address.port().into());
+        push_decimal(address.port().into(), out);
     }
 }
 
@@ -195,7 +196,7 @@ impl PeerFields<'_> {
         write_field(out, wire::MEMBER, self.member.as_bytes());
         out.extend_from_slice(wire::HOLD.as_bytes());
         out.extend_from_slice(b": ");
-        write_decimal(out, u64::try_from(self.hold_ms).unwrap_or(u64::MAX));
+        push_decimal(u64::try_from(self.hold_ms).unwrap_or(u64::MAX), out);
         out.extend_from_slice(b"\r\n");
         if self.fallback {
             write_field(out, wire::FALLBACK, b"1");
@@ -213,31 +214,10 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// For every request, so without the formatter where it is short.
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                write_decimal(out, octet.into());
-            }
-        }
+        IpAddr::V4(address) => push_ipv4(address, out),
         // Writing to memory does not fail.
         IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
-}
-
-fn write_decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let (mut begin, mut rest) = (digits.len(), number);
-    loop {
-        begin -= 1;
-        digits[begin] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[begin..]);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::http::request::Version;
 use crate::http::request_id::{SpanId, TraceParent};
 use crate::http::respond::{Failure, Malformed};
 use crate::member::state::State;
-use crate::observe::access_log::{AccessRecord, MAX_TEXT, shortened};
+use crate::observe::access_log::AccessRecord;
 use crate::observe::metrics::{Direction, PlanKind, RequestEnd};
 use crate::observe::recent::{ErrorLine, Sample};
 use crate::observe::traces::Span;
@@ -40,7 +40,7 @@ pub(crate) fn ended(state: &State, client: &Client<'_>, ctx: &Exchange<'_>) {
     if let (Some(tracer), Some(sampled)) = (&state.tracer, ctx.sampled) {
         tracer.record(sampled, |parent| span(ctx, &end, waits, parent));
     }
-    count(state, ctx, &end, &waits);
+    count(state, ctx, &end, &waits, now);
     write(state, ctx, &end, &waits);
 }
 
@@ -54,7 +54,7 @@ fn status(answered: Option<u16>, ctx: &Exchange<'_>) -> u16 {
     }
 }
 
-fn count(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
+fn count(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits, now: Instant) {
     let metrics = &state.metrics;
     metrics.request_ends(end);
     let members = &ctx.generation.metrics;
@@ -68,11 +68,11 @@ fn count(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
     if let Some(failure) = &ctx.failure {
         metrics.reject(failure);
     }
-    show(state, ctx, end, waits);
+    show(state, ctx, end, waits, now);
 }
 
 /// For people: which member did what.
-fn show(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
+fn show(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits, now: Instant) {
     let members = ctx.generation.view.members();
     let member = waited_for(ctx);
     let recent = &state.metrics.recent;
@@ -84,13 +84,18 @@ fn show(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
         latency: Some(waits.replica).filter(|time| !time.is_zero()),
     };
     let traffic = ctx.generation.metrics.traffic(member);
-    recent.request_ended(traffic, ctx.repository.as_ref(), &sample);
+    recent.request_ended(
+        now,
+        traffic,
+        ctx.repository.map(|name| name.as_str()),
+        &sample,
+    );
     if failed || matches!(end.status, 421 | 429) {
         recent.errors.keep(ErrorLine {
             at: SystemTime::now(),
             request_id: ctx.request_id.as_str().into(),
             operation: end.operation.as_str(),
-            repository: ctx.repository.clone(),
+            repository: ctx.repository.map(|name| name.as_str().into()),
             member: members.get(member).id.as_str().into(),
             status: end.status,
             reason: ctx.failure.as_ref().map_or("upstream", Failure::reason),
@@ -104,13 +109,13 @@ fn write(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
     let name = |member| &ctx.generation.view.members().get(member).id;
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - end.total,
-        request_id: ctx.request_id.as_str(),
-        trace_id: ctx.trace.as_ref().map(TraceParent::trace_id),
+        request_id: &ctx.request_id,
+        trace: ctx.trace.as_ref(),
         arrival: end.arrival,
         client: ctx.end.address,
         method: request.method().as_str(),
         target: target.as_bytes(),
-        repository: ctx.repository.as_deref(),
+        repository: ctx.repository.map(|name| name.as_str()),
         operation: ctx.operation,
         owner: ctx.owner.map(|owner| name(owner).as_str()),
         plan: end.plan,
@@ -124,15 +129,12 @@ fn write(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
         failure: ctx.failure.as_ref(),
         http: version(request.version()),
         tls: ctx.end.tls,
-        user_agent: request
-            .first(Name::UserAgent)
-            .and_then(|agent| str::from_utf8(agent).ok()),
+        user_agent: request.first(Name::UserAgent),
     });
 }
 
 fn span(ctx: &Exchange<'_>, end: &RequestEnd, waits: Waits, parent: Option<SpanId>) -> Span {
     let name = |member| &ctx.generation.view.members().get(member).id;
-    let method = ctx.request.method().as_str();
     Span {
         // There is one, since it was sampled.
         trace: ctx.trace.clone().unwrap_or_else(TraceParent::make),
@@ -141,8 +143,8 @@ fn span(ctx: &Exchange<'_>, end: &RequestEnd, waits: Waits, parent: Option<SpanI
         total: end.total,
         arrival: end.arrival,
         operation: end.operation,
-        method: shortened(method, MAX_TEXT).into(),
-        repository: ctx.repository.clone(),
+        method: ctx.request.method().as_str(),
+        repository: ctx.repository.map(|name| name.as_str().into()),
         owner: ctx.owner.map(|owner| name(owner).as_str().into()),
         plan: end.plan,
         upstream: upstream_name(ctx, name).map(Into::into),
@@ -173,7 +175,7 @@ pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - refused.elapsed,
         request_id: refused.request_id,
-        trace_id: None,
+        trace: None,
         arrival,
         client: refused.client,
         method: "-",

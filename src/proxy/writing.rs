@@ -7,8 +7,8 @@ use super::hold::{Awaited, Denied};
 use crate::http::respond::Failure;
 use crate::member::state::State;
 use crate::member::writes::Admission;
+use crate::shard::Plan;
 use crate::shard::ownership::{Snapshot, Verdict, Wait};
-use crate::shard::{Plan, Repository};
 
 /// Admits the planned request if it is a write to a repository of ours, or one that would be
 /// forwarded for nothing. Others need no leave.
@@ -16,18 +16,15 @@ use crate::shard::{Plan, Repository};
 /// # Errors
 /// What is to be answered instead, unless waiting helps.
 pub(crate) fn admit(state: &State, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
-    let (false, Some(name)) = (ctx.reads, ctx.repository.clone()) else {
+    let (false, Some(repository)) = (ctx.reads, ctx.repository) else {
         return Ok(());
-    };
-    let Ok(repository) = Repository::parse(&name) else {
-        return Err(Denied::Now(Failure::Internal));
     };
     match ctx.plan {
         Some(Plan::Local) => {
             let generation = &ctx.generation;
             let aftermath = generation.aftermath();
             let writes = &state.writes;
-            match writes.admit(generation.number, &name, &repository, aftermath) {
+            match writes.admit(generation.number, &repository, aftermath) {
                 Admission::Admitted(write) => {
                     ctx.write = Some(write);
                     Ok(())

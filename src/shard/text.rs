@@ -1,5 +1,7 @@
 //! Characters and digits, for every room.
 
+use std::net::Ipv4Addr;
+
 /// As many characters as a member's id may have.
 const FOREIGN_NAME: usize = 63;
 
@@ -31,10 +33,52 @@ pub fn hex_digit(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// Two lower-case digits for each byte, for every request: the formatter costs ten times that.
+/// Two lower-case digits for each byte, for every request: the formatter costs ten times that. Without a table, so
+/// that all bytes are done at once.
 pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.map(|byte| [byte >> 4, byte & 0xf].map(|half| DIGITS[usize::from(half)]))
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    let mut digits = [[0; 2]; N];
+    for (pair, byte) in digits.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 0xf)];
+    }
+    digits
+}
+
+/// Appends a number in decimal, for every request: the formatter costs several times that.
+pub(crate) fn push_decimal(number: u64, out: &mut Vec<u8>) {
+    if number >= 1000 {
+        push_decimal(number / 1000, out);
+        return out.extend_from_slice(&three_digits(number % 1000));
+    }
+    let digits = three_digits(number);
+    match number {
+        0..10 => out.push(digits[2]),
+        10..100 => out.extend_from_slice(&digits[1..]),
+        _ => out.extend_from_slice(&digits),
+    }
+}
+
+/// The last three decimal digits of a number.
+pub(crate) fn three_digits(number: u64) -> [u8; 3] {
+    [number / 100, number / 10, number].map(|rest| b'0' + (rest % 10) as u8)
+}
+
+/// Appends an IPv4 address, for every request.
+pub(crate) fn push_ipv4(address: Ipv4Addr, out: &mut Vec<u8>) {
+    let [first, rest @ ..] = address.octets();
+    push_decimal(first.into(), out);
+    for part in rest {
+        out.push(b'.');
+        push_decimal(part.into(), out);
+    }
+}
+
+/// Whether all these bytes are marked, eight at a time: most texts that are looked at so are what they should be.
+pub(crate) fn all_marked(bytes: &[u8], marked: &[bool; 256]) -> bool {
+    let is_marked = |byte: &u8| marked[usize::from(*byte)];
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let all = |eight: &[u8; 8]| eight.iter().fold(true, |all, byte| all & is_marked(byte));
+    eights.iter().all(all) && rest.iter().all(is_marked)
 }
 
 /// The byte that two hexadecimal digits stand for.
@@ -66,5 +110,25 @@ mod tests {
         assert_eq!(hex_byte(b'f', b'0'), Some(0xf0));
         assert_eq!(hex_byte(b'A', b'a'), Some(0xaa));
         assert_eq!([hex_byte(b'g', b'0'), hex_byte(b'0', b'/')], [None, None]);
+        let every: [u8; 256] = std::array::from_fn(|byte| byte as u8);
+        for (digits, byte) in hex(&every).iter().zip(every) {
+            assert_eq!(str::from_utf8(digits).unwrap(), format!("{byte:02x}"));
+        }
+    }
+
+    #[test]
+    fn numbers_and_addresses_are_those_of_the_formatter() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let near = powers.flat_map(|power| [power - 1, power, power + 1, power.wrapping_mul(7)]);
+        for number in (0..1100).chain(near).chain([u64::MAX]) {
+            let mut out = Vec::new();
+            push_decimal(number, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+        for address in [[0, 0, 0, 0], [192, 0, 2, 7], [255, 10, 99, 100]] {
+            let (mut out, address) = (Vec::new(), Ipv4Addr::from(address));
+            push_ipv4(address, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), address.to_string());
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Upload URLs carry a signed `_state`, storage redirects a signature, login callbacks a code. A
 //! list of bad names is never complete, so this is a list of good ones: everything else is masked.
 
+use crate::shard::text::all_marked;
+
 /// Query parameters of the distribution specification and of our own, whose values are no secrets.
 const SHOWN: [&str; 10] = [
     "n",
@@ -47,8 +49,7 @@ pub(super) fn is_shown_as_it_is(target: &[u8]) -> bool {
         }
         plain
     };
-    let plain = |byte: &u8| PLAIN[usize::from(*byte)];
-    target.first() == Some(&b'/') && target.len() <= MAX_SHOWN && target.iter().all(plain)
+    target.first() == Some(&b'/') && target.len() <= MAX_SHOWN && all_marked(target, &PLAIN)
 }
 
 /// Appends the request target, with everything masked that may be a secret.
@@ -128,7 +129,7 @@ fn push_short(text: &str, out: &mut String) {
 }
 
 /// The beginning of a text, at most `limit` bytes and only whole characters.
-pub(crate) fn shortened(text: &str, limit: usize) -> &str {
+pub(super) fn shortened(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -6,11 +6,20 @@ use crate::observe::telemetry::lines::tests::Kept;
 use crate::observe::telemetry::{BASE, LineWriter};
 use std::time::UNIX_EPOCH;
 
+fn id(text: &str) -> &'static RequestId {
+    Box::leak(Box::new(RequestId::keep_or_make(Some(text.as_bytes()))))
+}
+
+fn trace() -> &'static TraceParent {
+    let trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    Box::leak(Box::new(TraceParent::keep(trace).unwrap()))
+}
+
 fn forwarded() -> AccessRecord<'static> {
     AccessRecord {
         time: UNIX_EPOCH + Duration::from_millis(1_795_000_000_123),
-        request_id: "4bf92f3577b34da6",
-        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+        request_id: id("4bf92f3577b34da6"),
+        trace: Some(trace()),
         arrival: Arrival::Client,
         client: Some("192.0.2.7:40112".parse().unwrap()),
         method: "PATCH",
@@ -33,13 +42,13 @@ fn forwarded() -> AccessRecord<'static> {
         failure: None,
         http: "HTTP/1.1",
         tls: Some("TLSv1.3"),
-        user_agent: Some("containers/5.30.1 (github.com/containers/image)"),
+        user_agent: Some(b"containers/5.30.1 (github.com/containers/image)"),
     }
 }
 
 fn rejected(failure: &Failure) -> AccessRecord<'_> {
     AccessRecord {
-        trace_id: None,
+        trace: None,
         client: None,
         method: "GET",
         target: b"//v2/x",
@@ -133,9 +142,8 @@ fn a_request_begins_as_every_line_does_and_is_documented() {
 #[test]
 fn a_request_cannot_fake_a_line() {
     let record = AccessRecord {
-        method: "GET\n",
         target: b"/v2/\x1b[2J\r\n200 GET /fake",
-        user_agent: Some("a\nb"),
+        user_agent: Some(b"a\nb"),
         ..forwarded()
     };
     for format in [Format::Text, Format::Json] {
@@ -151,7 +159,7 @@ fn long_texts_are_shortened() {
     let text = written(
         Format::Json,
         &[AccessRecord {
-            user_agent: Some(&agent),
+            user_agent: Some(agent.as_bytes()),
             ..forwarded()
         }],
     );

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::shard::text::three_digits;
+
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// A time stamp: `2026-11-22T11:06:40.123Z`.
@@ -20,7 +22,7 @@ pub(crate) fn rfc3339_bytes(time: SystemTime) -> Stamp {
         stamp = whole_second(second);
         LAST.set((second, stamp));
     }
-    put(&mut stamp[20..23], since.subsec_millis().into());
+    stamp[20..23].copy_from_slice(&three_digits(since.subsec_millis().into()));
     stamp
 }
 

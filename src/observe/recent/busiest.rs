@@ -4,7 +4,6 @@
 use super::traffic::Sample;
 use crate::observe::lanes::Lanes;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +17,6 @@ const MEMORY: f64 = 60.0;
 /// Counts by repository. A request that would have to wait, because somebody looks, is not counted.
 #[derive(Default)]
 pub(crate) struct Busiest {
-    /// Of this process alone: nobody can choose names that fall together.
-    random: RandomState,
     threads: Lanes<Mutex<Sketch>>,
 }
 
@@ -35,10 +32,14 @@ pub(crate) struct Busy {
 #[derive(Default)]
 struct Sketch {
     faded: u64,
-    /// In the order of `counters`; scanned for each request.
-    hashes: Vec<u64>,
+    /// Of the names in the order of `counters`; scanned for each request.
+    ends: Vec<Ends>,
     counters: Vec<Counter>,
 }
+
+/// How long a name is, how it begins and how it ends: what tells most names apart in a few instructions. Where somebody
+/// chooses names that are alike in it, no more than [`COUNTERS`] of them are compared.
+type Ends = (usize, [u8; 8], [u8; 8]);
 
 struct Counter {
     repository: Arc<str>,
@@ -50,13 +51,12 @@ struct Counter {
 }
 
 impl Busiest {
-    pub(super) fn count(&self, now: Duration, repository: &Arc<str>, sample: &Sample) {
-        let hash = self.random.hash_one(repository);
+    pub(super) fn count(&self, now: Duration, repository: &str, sample: &Sample) {
         let Ok(mut sketch) = self.threads.mine().lane.try_lock() else {
             return;
         };
         sketch.fade(now);
-        let at = sketch.place_of(hash, repository);
+        let at = sketch.place_of(repository);
         if let Some(counter) = sketch.counters.get_mut(at) {
             counter.requests += 1.0;
             counter.errors += f64::from(u8::from(sample.failed));
@@ -117,10 +117,13 @@ impl Sketch {
     }
 
     /// Its own place, a free one, or that of the least busy.
-    fn place_of(&mut self, hash: u64, repository: &Arc<str>) -> usize {
-        let is_its = |at: &usize| self.counters[*at].repository == *repository;
-        let known = self.hashes.iter().position(|known| *known == hash);
-        if let Some(at) = known.filter(is_its) {
+    fn place_of(&mut self, repository: &str) -> usize {
+        let ends = ends_of(repository);
+        let mut known = self.ends.iter().zip(&self.counters);
+        let is_its = |(known, counter): (&Ends, &Counter)| {
+            *known == ends && *counter.repository == *repository
+        };
+        if let Some(at) = known.position(is_its) {
             return at;
         }
         let least =
@@ -132,20 +135,32 @@ impl Sketch {
         let at = taken.map_or(self.counters.len(), |(at, _)| at);
         let inherited = taken.map_or(0.0, |(_, counter)| counter.requests);
         let counter = Counter {
-            repository: repository.clone(),
+            repository: repository.into(),
             requests: inherited,
             inherited,
             errors: 0.0,
             bytes: 0.0,
         };
         if at < self.counters.len() {
-            (self.hashes[at], self.counters[at]) = (hash, counter);
+            (self.ends[at], self.counters[at]) = (ends, counter);
         } else {
-            self.hashes.push(hash);
+            self.ends.push(ends);
             self.counters.push(counter);
         }
         at
     }
+}
+
+fn ends_of(name: &str) -> Ends {
+    let name = name.as_bytes();
+    let (first, last) = (name.first_chunk(), name.last_chunk());
+    let short = || {
+        let mut whole = [0; 8];
+        whole[..name.len()].copy_from_slice(name);
+        whole
+    };
+    let first = first.copied().unwrap_or_else(short);
+    (name.len(), first, last.copied().unwrap_or(first))
 }
 
 #[cfg(test)]
@@ -161,12 +176,12 @@ mod tests {
     #[test]
     fn a_busy_repository_is_found_among_thousands() {
         let busiest = Busiest::default();
-        let names: Vec<Arc<str>> = (0..5_000).map(|n| format!("team/app-{n}").into()).collect();
-        let busy: Arc<str> = "library/busy".into();
+        let names: Vec<String> = (0..5_000).map(|n| format!("team/app-{n}")).collect();
+        let busy = "library/busy";
         for second in 0..600 {
             let now = Duration::from_secs(second);
             for nth in 0..20 {
-                busiest.count(now, &busy, &OK);
+                busiest.count(now, busy, &OK);
                 let other = (second as usize * 20 + nth) % names.len();
                 busiest.count(now, &names[other], &OK);
             }
@@ -186,10 +201,30 @@ mod tests {
     }
 
     #[test]
+    fn names_that_look_alike_are_told_apart() {
+        let busiest = Busiest::default();
+        let names = [
+            "",
+            "a",
+            "a/b",
+            "team-one/app-1/web-one",
+            "team-one/app-2/web-one",
+        ];
+        for (requests, name) in (1..).zip(names) {
+            for _ in 0..requests * 10 {
+                busiest.count(Duration::ZERO, name, &OK);
+            }
+        }
+        let shown = busiest.shown(Duration::ZERO, 10);
+        let found: Vec<_> = shown.iter().map(|busy| &*busy.repository).collect();
+        assert!(found.iter().eq(names.iter().rev()), "{found:?}");
+    }
+
+    #[test]
     fn what_several_threads_have_counted_is_added_up() {
         let busiest = Busiest::default();
-        let names: Vec<Arc<str>> = (0..200).map(|n| format!("team/app-{n}").into()).collect();
-        let busy: Arc<str> = "library/busy".into();
+        let names: Vec<String> = (0..200).map(|n| format!("team/app-{n}")).collect();
+        let busy = "library/busy";
         // One after the other, so that none leaves a count out.
         let turn = Mutex::new(());
         std::thread::scope(|scope| {
@@ -197,7 +232,7 @@ mod tests {
                 scope.spawn(|| {
                     let (_turn, now) = (turn.lock().unwrap(), Duration::from_secs(1));
                     for nth in 0..1_500 {
-                        busiest.count(now, &busy, &OK);
+                        busiest.count(now, busy, &OK);
                         busiest.count(now, &names[nth % names.len()], &OK);
                     }
                 });
@@ -216,10 +251,10 @@ mod tests {
     #[test]
     fn rates_fade_and_the_quiet_are_not_shown() {
         let busiest = Busiest::default();
-        let name: Arc<str> = "a/b".into();
+        let name = "a/b";
         let failed = Sample { failed: true, ..OK };
         for _ in 0..60 {
-            busiest.count(Duration::from_secs(1), &name, &failed);
+            busiest.count(Duration::from_secs(1), name, &failed);
         }
         let soon = busiest.shown(Duration::from_secs(2), 10);
         assert!((soon[0].requests_per_second - 1.0).abs() < 0.01, "{soon:?}");

@@ -131,7 +131,7 @@ fn encoded(span: &Span) -> Encoded<'_> {
 /// path or a query: they hold secrets.
 fn attributes(span: &Span) -> Vec<Attribute<'_>> {
     let mut attributes = vec![
-        text("http.request.method", &span.method),
+        text("http.request.method", span.method),
         number("http.response.status_code", span.status.into()),
         number("http.request.body.size", span.received),
         number("http.response.body.size", span.sent),

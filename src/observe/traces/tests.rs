@@ -20,7 +20,7 @@ fn span(parent: Option<SpanId>) -> Span {
         total: Duration::from_micros(81_234),
         arrival: Arrival::Client,
         operation: Operation::UploadPatch,
-        method: "PATCH".into(),
+        method: "PATCH",
         repository: Some("app/web".into()),
         owner: Some("zot-2".into()),
         plan: PlanKind::Forward,

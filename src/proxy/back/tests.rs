@@ -8,7 +8,7 @@ use crate::http::response::Scanner;
 
 const BACK: Back<'_> = Back {
     version: Version::Http11,
-    request_id: "id-1",
+    request_id: b"id-1",
     date: b"Sun, 06 Nov 1994 08:49:37 GMT",
     cookie: None,
     close: false,
@@ -380,7 +380,7 @@ fn field() -> impl Strategy<Value = String> {
 #[test]
 fn what_a_member_adds_is_no_more_than_the_next_one_takes() {
     let back = Back {
-        request_id: &"i".repeat(MAX_REQUEST_ID),
+        request_id: &b"i".repeat(MAX_REQUEST_ID),
         close: true,
         ..BACK
     };

@@ -56,11 +56,11 @@ fn line_of_the_library(member: &str, record: &AccessRecord<'_>) -> String {
         kind: "request",
         member,
         message,
-        request_id: record.request_id,
-        trace_id: record.trace_id,
+        request_id: record.request_id.as_str(),
+        trace_id: record.trace.map(TraceParent::trace_id),
         arrival: arrival_text(record.arrival),
         client: record.client,
-        method: mask::shortened(record.method, MAX_TEXT),
+        method: record.method,
         path: &path,
         repository: record.repository,
         operation: record.operation.as_str(),
@@ -82,6 +82,7 @@ fn line_of_the_library(member: &str, record: &AccessRecord<'_>) -> String {
         tls: record.tls,
         user_agent: record
             .user_agent
+            .and_then(|agent| str::from_utf8(agent).ok())
             .map(|agent| mask::shortened(agent, MAX_TEXT)),
     };
     let mut line = serde_json::to_string(&fields).unwrap();
@@ -103,16 +104,11 @@ fn every_byte_and_character_is_escaped_as_a_library_does() {
     texts.extend([bytes, "\u{80}\u{2028}\u{fffd}\u{1f980}".into()]);
     for text in &texts {
         let record = AccessRecord {
-            request_id: text,
-            trace_id: Some(text),
-            method: text,
             target: text.as_bytes(),
             repository: Some(text),
             owner: Some(text),
             upstream: Some(text),
-            http: text,
-            tls: Some(text),
-            user_agent: Some(text),
+            user_agent: Some(text.as_bytes()),
             ..forwarded()
         };
         assert_eq!(
@@ -124,6 +120,7 @@ fn every_byte_and_character_is_escaped_as_a_library_does() {
         let target = [b'/', byte, b'a', byte];
         let record = AccessRecord {
             target: &target,
+            user_agent: Some(&target),
             ..forwarded()
         };
         let (ours, wanted) = (
@@ -138,8 +135,12 @@ fn every_byte_and_character_is_escaped_as_a_library_does() {
 #[derive(Clone, Debug)]
 struct Owned {
     time: Duration,
-    texts: [String; 4],
-    options: [Option<String>; 6],
+    member: String,
+    request_id: RequestId,
+    trace: Option<TraceParent>,
+    options: [Option<String>; 3],
+    user_agent: Option<Vec<u8>>,
+    ours: (&'static str, &'static str, Option<&'static str>),
     target: Vec<u8>,
     client: Option<SocketAddr>,
     labels: (Arrival, Operation, PlanKind),
@@ -150,14 +151,13 @@ struct Owned {
 
 impl Owned {
     fn record(&self) -> AccessRecord<'_> {
-        let [_, request_id, method, http] = self.texts.each_ref().map(String::as_str);
-        let [trace_id, repository, owner, upstream, tls, user_agent] =
-            self.options.each_ref().map(Option::as_deref);
+        let [repository, owner, upstream] = self.options.each_ref().map(Option::as_deref);
+        let (method, http, tls) = self.ours;
         let [total, queue, hold, connect, client, replica] = self.times;
         AccessRecord {
             time: UNIX_EPOCH + self.time,
-            request_id,
-            trace_id,
+            request_id: &self.request_id,
+            trace: self.trace.as_ref(),
             arrival: self.labels.0,
             client: self.client,
             method,
@@ -182,7 +182,7 @@ impl Owned {
             failure: self.failure.as_ref(),
             http,
             tls,
-            user_agent,
+            user_agent: self.user_agent.as_deref(),
         }
     }
 }
@@ -226,6 +226,10 @@ fn failure() -> impl Strategy<Value = Failure> {
     select(all)
 }
 
+fn user_agent() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![text().prop_map(String::into_bytes), any::<Vec<u8>>()]
+}
+
 fn requests() -> impl Strategy<Value = Owned> {
     let labels = (
         select(vec![Arrival::Client, Arrival::Peer]),
@@ -234,21 +238,39 @@ fn requests() -> impl Strategy<Value = Owned> {
     );
     let count = || prop_oneof![0..20_000_u64, any::<u64>()];
     let numbers = (any::<u16>(), count(), count(), any::<u32>());
-    let options = prop::array::uniform6(of(text()));
+    let ours = (
+        select(vec!["GET", "-"]),
+        select(vec!["HTTP/1.1", "-"]),
+        of(Just("TLSv1.3")),
+    );
+    let names = (
+        "[a-zA-Z0-9._:/+=~-]{1,200}",
+        any::<bool>(),
+        prop::array::uniform3(of(text())),
+        of(user_agent()),
+        ours,
+    );
+    let instant = 0..4_000_000_000_000_u64;
+    let what = (text(), names, target(), of(any::<SocketAddr>()), labels);
     let times = prop::array::uniform6(time());
-    let (texts, instant) = (prop::array::uniform4(text()), (0..4_000_000_000_000_u64));
-    let what = (texts, options, target(), of(any::<SocketAddr>()), labels);
     (instant, what, numbers, times, of(failure())).prop_map(
-        |(milliseconds, (texts, options, target, client, labels), numbers, times, failure)| Owned {
-            time: Duration::from_millis(milliseconds),
-            texts,
-            options,
-            target,
-            client,
-            labels,
-            numbers,
-            times,
-            failure,
+        |(milliseconds, (member, names, target, client, labels), numbers, times, failure)| {
+            let (request_id, is_traced, options, user_agent, ours) = names;
+            Owned {
+                time: Duration::from_millis(milliseconds),
+                member,
+                request_id: RequestId::keep_or_make(Some(request_id.as_bytes())),
+                trace: is_traced.then(TraceParent::make),
+                options,
+                user_agent,
+                ours,
+                target,
+                client,
+                labels,
+                numbers,
+                times,
+                failure,
+            }
         },
     )
 }
@@ -256,7 +278,7 @@ fn requests() -> impl Strategy<Value = Owned> {
 proptest! {
     #[test]
     fn a_library_would_write_the_same_line(request in requests()) {
-        let (member, record) = (&request.texts[0], request.record());
+        let (member, record) = (&request.member, request.record());
         prop_assert_eq!(line_of_ours(member, &record), line_of_the_library(member, &record));
     }
 }
