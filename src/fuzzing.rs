@@ -17,6 +17,7 @@ use crate::proxy::onward::{self, Downstream, Onward};
 pub use crate::http::frames::{Abuse, Frames};
 pub use crate::http::proxy_protocol::{Progress, Source, Wrong, read as introduction};
 pub use crate::http::request_id::{RequestId, TraceParent};
+pub use crate::http::trunk::read_of_each;
 
 /// Bounds on a request's head: bytes of its line, bytes of its fields, and their number.
 pub const LIMITS: [usize; 3] = [256, 1024, 8];

@@ -80,6 +80,28 @@ pub(crate) async fn accept(
     carrier.run(idle, draining, serve).await;
 }
 
+/// What can be read of each stream when the other end has said this, in pieces of so many bytes; nothing if no
+/// member says that.
+pub fn read_of_each(said: &[u8], piece: usize) -> Option<Vec<Vec<u8>>> {
+    let (mut streams, mut keys) = (Streams::new(true), Vec::new());
+    let mut came = Buffer::default();
+    for piece in said.chunks(piece) {
+        came.join(piece);
+        let taken = streams.take_in(&mut came, &mut Vec::new(), |key| keys.push(key));
+        taken.ok()?;
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    let read = keys.into_iter().map(|key| {
+        let mut bytes = Vec::new();
+        let _ = streams.poll_read(&mut cx, key, |came| {
+            bytes.extend_from_slice(came);
+            came.len()
+        });
+        bytes
+    });
+    Some(read.collect())
+}
+
 /// What both the streams and their carrier have in their hands. All of them are on one thread, but for what
 /// is dropped elsewhere: nobody waits for the lock.
 #[derive(Clone)]
