@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -60,14 +60,16 @@ struct Line {
 ///
 /// # Errors
 /// When it took longer: by up to a few hundredths of a second, and never less.
-pub(crate) async fn within<F: Future>(limit: Duration, work: F) -> Result<F::Output, Over> {
-    let mut work = pin!(work);
+pub(crate) fn within<F: Future + Unpin>(
+    limit: Duration,
+    mut work: F,
+) -> impl Future<Output = Result<F::Output, Over>> + Unpin {
+    // No async fn: that keeps what it is called with twice.
     let mut alarm = Alarm::Unset;
-    poll_fn(|cx| match work.as_mut().poll(cx) {
+    poll_fn(move |cx| match Pin::new(&mut work).poll(cx) {
         Poll::Ready(done) => Poll::Ready(Ok(done)),
         Poll::Pending => alarm.poll(limit, cx).map(Err),
     })
-    .await
 }
 
 /// Keeps the list of this thread, for as long as it is polled there. Never ends.
@@ -126,7 +128,7 @@ impl Drop for Kept {
 }
 
 /// One limit.
-enum Alarm {
+pub(super) enum Alarm {
     Unset,
     /// By the list of the thread that wrote it there.
     Line {
@@ -138,7 +140,7 @@ enum Alarm {
 
 impl Alarm {
     /// Ready when the limit is over, which begins now if it has not yet.
-    fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<Over> {
+    pub(super) fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<Over> {
         if matches!(self, Self::Unset) {
             if let Some((place, number)) = write(limit, cx.waker()) {
                 *self = Self::Line { place, number };

@@ -1,5 +1,6 @@
 //! One connection, read and written at the same time by the one task that owns it.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -7,13 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Instant;
 
 use super::buffer::Buffer;
-use super::limit::within;
+use super::limit::Alarm;
 use super::pace::Pace;
 use super::wire::Wire;
 
@@ -65,8 +65,12 @@ impl Line {
     ///
     /// # Errors
     /// Those of the connection.
-    pub(crate) async fn read(&self, room: usize, most: u64) -> io::Result<Buffer> {
-        std::future::poll_fn(|cx| self.poll_read(cx, room, most)).await
+    pub(crate) fn read(
+        &self,
+        room: usize,
+        most: u64,
+    ) -> impl Future<Output = io::Result<Buffer>> + Unpin {
+        poll_fn(move |cx| self.poll_read(cx, room, most))
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, room: usize, most: u64) -> Poll<io::Result<Buffer>> {
@@ -109,34 +113,31 @@ impl Line {
     ///
     /// # Errors
     /// Those of the connection, [`ErrorKind::TimedOut`], and [`TooSlow`](super::pace::TooSlow).
-    pub(crate) async fn write_all(
+    pub(crate) fn write_all(
         &self,
         parts: &[&[u8]],
         patience: Duration,
         pace: &mut Pace,
-    ) -> io::Result<()> {
-        let mut written = 0;
+    ) -> impl Future<Output = io::Result<()>> + Unpin {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        while written < length {
-            let step = std::future::poll_fn(|cx| self.poll_write(cx, parts, written));
-            let began = pace.is_watching().then(Instant::now);
-            let step = within(patience, step).await??;
-            pace.moved(step, began.map_or(Duration::ZERO, |began| began.elapsed()))?;
-            if step == 0 {
-                return Err(ErrorKind::WriteZero.into());
+        let (mut written, mut alarm) = (0, Alarm::Unset);
+        poll_fn(move |cx| {
+            while written < length {
+                match pace.watch(self.poll_write(cx, parts, written), |step| *step) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(step)) => {
+                        written += step;
+                        alarm = Alarm::Unset;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return alarm.poll(patience, cx).map(|over| Err(over.into())),
+                }
             }
-            written += step;
-        }
-        match self {
-            Self::Tcp(_) | Self::Unix(_) => Ok(()),
-            Self::Shared(wire) => {
-                let flushed = std::future::poll_fn(|cx| {
-                    let mut wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
-                    Pin::new(&mut *wire).poll_flush(cx)
-                });
-                within(patience, flushed).await?
+            match self.poll_flush(cx) {
+                Poll::Ready(flushed) => Poll::Ready(flushed),
+                Poll::Pending => alarm.poll(patience, cx).map(|over| Err(over.into())),
             }
-        }
+        })
     }
 
     /// Whether the other end has said that it sends no more, or is gone, though bytes of it may wait here
@@ -156,6 +157,16 @@ impl Line {
         }
     }
 
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Shared(wire) => {
+                let mut wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
+                Pin::new(&mut *wire).poll_flush(cx)
+            }
+        }
+    }
+
     fn poll_write(
         &self,
         cx: &mut Context<'_>,
@@ -169,7 +180,9 @@ impl Line {
             let written = match self {
                 Self::Tcp(tcp) => match slices {
                     // It costs the kernel less.
-                    [one] => tcp.try_write(one),
+                    [one] => tcp.try_io(Interest::WRITABLE, || {
+                        Ok(rustix::net::send(tcp, one, SendFlags::NOSIGNAL)?)
+                    }),
                     _ => tcp.try_write_vectored(slices),
                 },
                 Self::Unix(unix) => unix.try_write_vectored(slices),

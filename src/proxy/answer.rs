@@ -97,7 +97,7 @@ pub(super) async fn read_away(state: &State, ctx: &Exchange<'_>, source: &mut So
             }
         }
     };
-    let _ = tokio::time::timeout_at(until, reading).await;
+    let _ = Box::pin(tokio::time::timeout_at(until, reading)).await;
 }
 
 /// More than the client is told, for the operator, under the same request id.

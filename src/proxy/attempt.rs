@@ -1,6 +1,7 @@
 //! One attempt to have a request served by one upstream.
 
 use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ pub(super) async fn attempt(
         &connection.line,
         route.write_idle(),
     );
-    let outcome = conversation.hold(sending).await;
+    let outcome = conversation.hold(pin!(sending)).await;
     ctx.upstream_bytes.0 += upload.progress().moved();
     ctx.times.sent(&upload);
     if outcome? && upload.ended().is_some() {
@@ -164,8 +165,10 @@ struct Conversation<'a, 'c, 'r> {
 impl Conversation<'_, '_, '_> {
     /// Waits for the answer while the request is sent, and passes it on. Says whether the connection
     /// is good for another request, as far as the answer goes.
-    async fn hold(&mut self, sending: impl Future<Output = Failure>) -> Result<bool, Setback> {
-        let mut sending = std::pin::pin!(sending);
+    async fn hold(
+        &mut self,
+        mut sending: Pin<&mut impl Future<Output = Failure>>,
+    ) -> Result<bool, Setback> {
         let answered = tokio::select! {
             biased;
             answer = self.answer() => answer,
@@ -178,7 +181,7 @@ impl Conversation<'_, '_, '_> {
         }
         let passed = tokio::select! {
             biased;
-            passed = download.body.pass(self.line, self.sink, self.route.read_idle()) => passed,
+            passed = Box::pin(download.body.pass(self.line, self.sink, self.route.read_idle())) => passed,
             failure = &mut sending => Err(Broken::Client(failure)),
         };
         self.ctx.upstream_bytes.1 += download.body.received;
@@ -205,7 +208,7 @@ impl Conversation<'_, '_, '_> {
                 if !response::looks_informational(&answer.bytes) {
                     return Ok(answer);
                 }
-                self.pass_interim(&answer).await?;
+                Box::pin(self.pass_interim(&answer)).await?;
                 answer.bytes.consume(head);
                 bytes = answer.bytes;
                 scanner = scanner_of();
@@ -301,7 +304,9 @@ impl Conversation<'_, '_, '_> {
                 let data = &answer.bytes;
                 self.sink.begin_http1(&mut out, data, framing).await
             }
-            HeadOut::Http2(head) => self.begin_http2(head, answer.bytes, body.is_done()).await,
+            HeadOut::Http2(head) => {
+                Box::pin(self.begin_http2(head, answer.bytes, body.is_done())).await
+            }
         };
         sent.map_err(|failure| self.broke_off(Broken::Client(failure)))?;
         let mut begun = Begun { body, is_clean };

@@ -168,8 +168,8 @@ async fn wait_for_place(
             };
             let waited = tokio::select! {
                 biased;
-                waited = places.wait(access) => Some(waited),
-                failure = client::leaves(state, source) => Some(Err(failure)),
+                waited = Box::pin(places.wait(access)) => Some(waited),
+                failure = Box::pin(client::leaves(state, source)) => Some(Err(failure)),
                 () = goes_down(peer_state) => None,
             };
             drop(waiting);

@@ -62,15 +62,17 @@ impl Serve for Proxy {
         let ctx = &mut exchange;
         ctx.is_http2 = client.is_http2();
         intake::trace(state, ctx);
-        match self.receive(client, ctx).await {
-            Ok(Taken::State) => return self.tell_state(client, ctx).await,
+        // Here and below, what few requests come by is in a box: every request's task would be as large.
+        let served = match self.receive(client, ctx).await {
+            Ok(Taken::State) => return Box::pin(self.tell_state(client, ctx)).await,
             Ok(Taken::Planned) => {
-                if let Err(failure) = self.carry_out(client, ctx).await {
-                    hold::fails(state, ctx, &failure);
-                    self.fail(client, ctx, failure).await;
-                }
+                let carried_out = self.carry_out(client, ctx).await;
+                carried_out.inspect_err(|failure| hold::fails(state, ctx, failure))
             }
-            Err(failure) => self.fail(client, ctx, failure).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = served {
+            Box::pin(self.fail(client, ctx, failure)).await;
         }
         ctx.give_back();
         record::ended(state, client, ctx);
@@ -97,7 +99,7 @@ impl Proxy {
     ) -> Result<Taken, Failure> {
         match self.plan(ctx) {
             Ok(taken) => Ok(taken),
-            Err(denied) => self.receive_after(client, ctx, denied).await,
+            Err(denied) => Box::pin(self.receive_after(client, ctx, denied)).await,
         }
     }
 
@@ -160,7 +162,7 @@ impl Proxy {
             let called = entry::called(&ctx.generation, ctx.plan).map(|(member, ..)| member);
             let member = called.unwrap_or_else(|| ctx.generation.view.members().local());
             let denied = Denied::Wait(unsent, Awaited::member(ctx, member));
-            self.receive_after(client, ctx, denied).await?;
+            Box::pin(self.receive_after(client, ctx, denied)).await?;
         }
     }
 }

@@ -175,7 +175,8 @@ impl Upload {
         self.read.fetch_add(length, Ordering::Relaxed);
         self.is_gone.store(true, Ordering::Relaxed);
         let before = self.progress.moved();
-        let spliced = splice::splice(&mut pipe, from, to, length, idle, &self.progress).await;
+        let splicing = splice::splice(&mut pipe, from, to, length, idle, &self.progress);
+        let spliced = Box::pin(splicing).await;
         source.passed(self.progress.moved() - before);
         match spliced {
             Ok(()) => Ok(true),
@@ -334,7 +335,8 @@ impl Download {
             write: sink.patience(),
         };
         let progress = Progress::default();
-        let spliced = splice::splice(&mut pipe, from, to, *left, idle, &progress).await;
+        let splicing = splice::splice(&mut pipe, from, to, *left, idle, &progress);
+        let spliced = Box::pin(splicing).await;
         let moved = progress.moved();
         *left -= moved.min(*left);
         self.received += moved;

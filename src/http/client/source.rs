@@ -1,5 +1,6 @@
 //! What comes from a client: the body of its request, and that it leaves.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -115,7 +116,7 @@ impl<'c> Source<'c> {
         let piece = match (&mut self.from, &mut self.left) {
             (_, Left::Nothing) => return Ok(None),
             (From::Http2(stream), _) => {
-                let data = within(self.idle, stream.read()).await;
+                let data = within(self.idle, pin!(stream.read())).await;
                 match data.map_err(|_| Failure::BodyTimeout)?? {
                     Some(data) => Piece::Bytes(data),
                     None => {
