@@ -4,12 +4,15 @@
 //! reader behind us can understand another request than we do. What a client pipelines behind a request
 //! waits here until the next head is due.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::buffer::{Buffer, SMALL};
@@ -261,8 +264,18 @@ impl<A: Serve> Gate<A> {
 
 /// Returns when the member drains.
 async fn drains(mut shutdown: ShutdownWatch) {
+    let changes = shutdown.clone();
     // An error tells that nobody is left who could say so, which is the end as well.
-    let _ = shutdown.wait_for(|draining| *draining).await;
+    let drains = unconstrained(shutdown.wait_for(|draining| *draining));
+    let (mut drains, mut is_asked) = (pin!(drains), false);
+    // It is asked once, and when something has changed: each time it takes a lock that all share.
+    poll_fn(|cx| {
+        if std::mem::replace(&mut is_asked, true) && !changes.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        drains.as_mut().poll(cx).map(|_| ())
+    })
+    .await
 }
 
 #[cfg(test)]
