@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use slab::Slab;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
@@ -27,6 +28,11 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 thread_local! {
     static LIST: RefCell<Option<List>> = const { RefCell::new(None) };
+}
+
+#[cfg(test)]
+thread_local! {
+    static AHEAD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// What took longer than it may.
@@ -72,15 +78,20 @@ pub(crate) fn within<F: Future + Unpin>(
     })
 }
 
-/// Keeps the list of this thread, for as long as it is polled there. Never ends.
-pub(crate) async fn watch() {
+/// Keeps the list of this thread, for as long as it is polled there. Never ends. It is woken by a timer of
+/// that other runtime: as long as this thread's own has one, it looks at the clock whenever it waits.
+pub(crate) async fn watch(timers: Handle) {
     let sooner = Arc::new(Notify::new());
     let _kept = Kept::begin(sooner.clone());
     loop {
         let pause = look(Moment::now().0);
+        let timer = {
+            let _timers = timers.enter();
+            sleep(pause.min(LONGEST))
+        };
         tokio::select! {
             () = sooner.notified() => {}
-            () = sleep(pause.min(LONGEST)) => {}
+            () = timer => {}
         }
     }
 }
@@ -90,7 +101,16 @@ impl Moment {
         let now = clock_gettime(ClockId::MonotonicCoarse);
         let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
         let part = u64::try_from(now.tv_nsec).unwrap_or_default() / 1_000_000;
-        Self(seconds.saturating_mul(1000).saturating_add(part))
+        let now = seconds.saturating_mul(1000).saturating_add(part);
+        #[cfg(test)]
+        let now = now + AHEAD.get();
+        Self(now)
+    }
+
+    /// Makes it so much later for this thread.
+    #[cfg(test)]
+    pub(crate) fn pass(time: Duration) {
+        AHEAD.set(AHEAD.get() + time.as_millis() as u64);
     }
 
     /// How long ago it was.
@@ -253,7 +273,7 @@ mod tests {
     /// Does `work` on a thread that keeps a list.
     async fn watched<T>(work: impl Future<Output = T>) -> T {
         tokio::select! {
-            () = watch() => unreachable!("it never ends"),
+            () = watch(Handle::current()) => unreachable!("it never ends"),
             done = async {
                 tokio::task::yield_now().await;
                 work.await

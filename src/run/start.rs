@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -114,7 +115,8 @@ pub(super) async fn start(
     let files = TlsFiles::of(&config);
     let (material, replica_authority) = read(&files, &config).await?;
     let serving = Serving::new(&material, config.view.members())?;
-    let workers = Workers::start(config.threads).map_err(StartError::Threads)?;
+    let workers =
+        Workers::start(config.threads, &Handle::current()).map_err(StartError::Threads)?;
     let sockets = Sockets::bind(&config.listen, workers.crew())?;
     let addresses = sockets.addresses()?;
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));

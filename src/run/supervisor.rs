@@ -166,7 +166,8 @@ mod tests {
             .enable_all()
             .build()
             .unwrap();
-        let workers = Workers::start(Threads::Exactly(2.try_into().unwrap())).unwrap();
+        let workers =
+            Workers::start(Threads::Exactly(2.try_into().unwrap()), runtime.handle()).unwrap();
         let crew = workers.crew().clone();
         runtime.spawn(async move { supervisor.feed_watchdog(&crew).await });
         falls_silent_with(runtime.handle(), &receiver);

@@ -32,11 +32,11 @@ pub(super) struct Workers {
 pub(super) struct Crew(Arc<[Handle]>);
 
 impl Workers {
-    /// Starts as many as are wanted.
+    /// Starts as many as are wanted. Their limits are timed by this other runtime.
     ///
     /// # Errors
     /// If the system has no thread or no descriptor to give.
-    pub(super) fn start(threads: Threads) -> io::Result<Self> {
+    pub(super) fn start(threads: Threads, timers: &Handle) -> io::Result<Self> {
         let count = match threads {
             Threads::Auto => cpus::usable(),
             Threads::Exactly(count) => count,
@@ -49,11 +49,11 @@ impl Workers {
                 .enable_time()
                 .build()?;
             let (handle, end) = (runtime.handle().clone(), end.subscribe());
-            let is_there = is_there.clone();
+            let (is_there, timers) = (is_there.clone(), timers.clone());
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    work(index, runtime, end);
+                    work(index, runtime, end, timers);
                     drop(is_there);
                 })?;
             Ok(handle)
@@ -79,13 +79,15 @@ impl Workers {
 }
 
 /// What such a thread does.
-fn work(index: usize, runtime: Runtime, mut end: watch::Receiver<()>) {
+fn work(index: usize, runtime: Runtime, mut end: watch::Receiver<()>, timers: Handle) {
     worker::enter(index);
     runtime.block_on(async {
         tokio::select! {
+            // The runtime that has the timers ends after this.
+            biased;
             // Nothing is ever sent: this is an error once the sender is gone.
             _ = end.changed() => {}
-            () = limit::watch() => {}
+            () = limit::watch(timers) => {}
         }
     });
     // Nothing waits for what blocks.
@@ -164,11 +166,15 @@ mod tests {
     use super::*;
 
     fn started(count: usize) -> Workers {
-        Workers::start(Threads::Exactly(count.try_into().unwrap())).unwrap()
+        Workers::start(
+            Threads::Exactly(count.try_into().unwrap()),
+            &Handle::current(),
+        )
+        .unwrap()
     }
 
-    #[test]
-    fn each_worker_has_a_thread_and_an_index_of_its_own() {
+    #[tokio::test]
+    async fn each_worker_has_a_thread_and_an_index_of_its_own() {
         let workers = started(3);
         let (found, told) = blocking::channel();
         for handle in workers.crew().0.iter() {
