@@ -51,7 +51,7 @@ pub(super) async fn attempt(
     route: &Arc<Route>,
     anew: bool,
 ) -> Result<(), Setback> {
-    ctx.times.asks(client.source.has_body());
+    let began = ctx.times.asks(client.source.has_body());
     client.source.rewind();
     let connected = connect(state, &mut client.source, route, anew).await?;
     let connection = connected.map_err(|error| {
@@ -68,7 +68,7 @@ pub(super) async fn attempt(
     }
     let upstream = verdict::upstream_of(ctx);
     state.metrics.upstream_connection(upstream, was_pooled);
-    let upload = Upload::default();
+    let upload = Upload::new(began);
     let head = head_of(state, ctx);
     let mut conversation = Conversation {
         state,
@@ -194,7 +194,7 @@ impl Conversation<'_, '_, '_> {
     /// The head of the answer. What comes before it (1xx) is passed on.
     async fn answer(&mut self) -> Result<Answer, Broken> {
         let idle = self.patience();
-        let mut heard = Moment::now();
+        let mut heard = None::<Moment>;
         let mut limit = idle;
         let mut bytes = Buffer::default();
         let scanner_of: fn() -> Scanner = match verdict::upstream_of(self.ctx) {
@@ -212,7 +212,7 @@ impl Conversation<'_, '_, '_> {
                 answer.bytes.consume(head);
                 bytes = answer.bytes;
                 scanner = scanner_of();
-                heard = Moment::now();
+                heard = Some(Moment::now());
                 limit = idle;
                 continue;
             }
@@ -225,7 +225,10 @@ impl Conversation<'_, '_, '_> {
                 Ok(Err(error)) => return Err(Broken::Upstream(error)),
                 Err(_) => {
                     // As long as it takes the body in, it is not silent.
-                    let silent = self.upload.progress().silence().min(heard.elapsed());
+                    let mut silent = self.upload.progress().silence();
+                    if let Some(heard) = heard {
+                        silent = silent.min(heard.elapsed());
+                    }
                     limit = idle.saturating_sub(silent);
                     if limit.is_zero() {
                         return Err(Broken::Upstream(ErrorKind::TimedOut.into()));

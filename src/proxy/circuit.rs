@@ -29,15 +29,19 @@ fn record(ctx: &mut Exchange<'_>, outcome: Outcome) {
     let Some(pass) = ctx.pass.take() else {
         return;
     };
-    let generation = ctx.generation.clone();
-    let Some((index, peer_state, _)) = entry::called(&generation, ctx.plan) else {
+    let changed = pass.record(outcome);
+    if changed.is_none() && outcome != Outcome::Failure {
+        return;
+    }
+    let generation = &ctx.generation;
+    let Some((index, peer_state, _)) = entry::called(generation, ctx.plan) else {
         return;
     };
     if outcome == Outcome::Failure {
         // The probes are to find out what it is.
         peer_state.wake();
     }
-    let Some(changed) = pass.record(outcome) else {
+    let Some(changed) = changed else {
         return;
     };
     let member = &generation.view.members().get(index).id;

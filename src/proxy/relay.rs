@@ -1,7 +1,6 @@
 //! Bodies, in both directions at once: an answer may begin before the request has ended.
 
 use std::io::{self, ErrorKind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,21 +22,34 @@ use crate::http::splice::{self, Idle, Pipe, Side};
 const WORTH_A_PIPE: u64 = 64 * 1024;
 
 /// How a request's body gets on, for those who wait for its answer meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Upload {
+    began: Instant,
     /// Bytes that have come from the client.
     read: AtomicU64,
     /// Whether some of what has come cannot be read again.
     is_gone: AtomicBool,
     /// What the upstream has taken of it.
     progress: Progress,
-    ended: OnceLock<Instant>,
+    /// When all of it was sent, in nanoseconds from the beginning on; 0 until then.
+    ended: AtomicU64,
 }
 
 impl Upload {
-    /// When all of it was sent.
+    pub(super) fn new(began: Instant) -> Self {
+        Self {
+            began,
+            read: AtomicU64::new(0),
+            is_gone: AtomicBool::new(false),
+            progress: Progress::default(),
+            ended: AtomicU64::new(0),
+        }
+    }
+
+    /// When all of it was sent; of no body, some moment.
     pub(super) fn ended(&self) -> Option<Instant> {
-        self.ended.get().copied()
+        let after = self.ended.load(Ordering::Relaxed);
+        (after > 0).then(|| self.began + Duration::from_nanos(after))
     }
 
     /// Whether nothing of the body has come.
@@ -71,7 +83,9 @@ impl Upload {
     ) -> Failure {
         match self.send_all(head, request, source, line, patience).await {
             Ok(()) => {
-                let _ = self.ended.set(Instant::now());
+                let had_body = source.has_body();
+                let after = had_body.then(|| self.began.elapsed().as_nanos() as u64);
+                self.ended.store(after.unwrap_or(1), Ordering::Relaxed);
                 source.gone().await
             }
             Err(Broken::Client(failure)) => failure,

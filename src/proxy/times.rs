@@ -52,8 +52,8 @@ impl Times {
         waits.queue + waits.connect + waits.replica
     }
 
-    /// An upstream is asked, once more perhaps.
-    pub(super) fn asks(&mut self, has_body: bool) {
+    /// An upstream is asked, once more perhaps. Says when.
+    pub(super) fn asks(&mut self, has_body: bool) -> Instant {
         let now = Instant::now();
         self.past = self.waits(now);
         self.attempt = Some(Attempt {
@@ -65,6 +65,7 @@ impl Times {
             write_pending: Duration::ZERO,
             answered: None,
         });
+        now
     }
 
     /// Whether an upstream was ever asked.
@@ -75,13 +76,12 @@ impl Times {
     /// The upstream has a connection for it; a pooled one costs no time.
     pub(super) fn connected(&mut self, reused: bool) {
         if let Some(attempt) = &mut self.attempt {
-            let now = if reused {
-                attempt.began
-            } else {
-                Instant::now()
-            };
+            let mut now = attempt.began;
+            if !reused {
+                now = Instant::now();
+                self.past.connect += now - attempt.began;
+            }
             attempt.connected = Some(now);
-            self.past.connect += now - attempt.began;
         }
     }
 

@@ -9,8 +9,8 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
+use crate::http::limit::Moment;
 use crate::http::tls::Tls;
 use crate::http::trunk::{Stream, Trunk};
 use crate::http::wire::Wire;
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Pool {
 /// The trunk of one worker, if it has one.
 #[derive(Default)]
 pub(super) struct TrunkPlace {
-    trunk: Mutex<Option<(Trunk, Instant)>>,
+    trunk: Mutex<Option<(Trunk, Moment)>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -59,7 +59,7 @@ struct Shard {
 
 struct Kept {
     wire: Wire,
-    since: Instant,
+    since: Moment,
 }
 
 /// What a request without a connection gets.
@@ -94,7 +94,7 @@ impl Pool {
         }
         kept.push(Kept {
             wire,
-            since: Instant::now(),
+            since: Moment::now(),
         });
         drop(kept);
         // Counted before it looked for a connection: either it has seen this one or we see it.
@@ -140,9 +140,8 @@ impl Pool {
     /// Closes what has waited for too long, or was closed by the other end.
     pub(super) fn sweep(&self) {
         for shard in &self.shards {
-            let now = Instant::now();
             let mut kept = shard.kept();
-            let ended = |one: &mut Kept| now - one.since >= self.idle || !one.wire.is_fresh();
+            let ended = |one: &mut Kept| one.since.elapsed() >= self.idle || !one.wire.is_fresh();
             let ended: Vec<Kept> = kept.extract_if(.., ended).collect();
             // Closing them takes its time.
             drop(kept);
@@ -190,12 +189,12 @@ impl TrunkPlace {
     pub(super) fn begin(&self, tls: Box<Tls>) -> Option<Stream> {
         let trunk = Trunk::begin(tls);
         let stream = trunk.open();
-        let before = self.trunk().replace((trunk, Instant::now()));
+        let before = self.trunk().replace((trunk, Moment::now()));
         drop(before);
         stream
     }
 
-    fn trunk(&self) -> MutexGuard<'_, Option<(Trunk, Instant)>> {
+    fn trunk(&self) -> MutexGuard<'_, Option<(Trunk, Moment)>> {
         self.trunk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

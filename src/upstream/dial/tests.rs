@@ -10,6 +10,7 @@ use tokio_rustls::{TlsAcceptor, server};
 
 use super::*;
 use crate::config::{Queue, Registry, RegistryAddress, Timeouts};
+use crate::http::limit::Moment;
 use crate::http::trunk;
 use crate::shard::Member;
 use crate::tls::{KeyPair, provider};
@@ -368,19 +369,15 @@ async fn what_has_waited_for_too_long_is_closed() {
     let idle = route.connect().await.unwrap();
     assert!(idle.is_reused());
     idle.give_back();
-    tokio::time::pause();
     // Half of `timeouts.keepalive`.
-    tokio::time::advance(Duration::from_millis(37_500)).await;
+    Moment::pass(Duration::from_millis(37_500));
     trust.sweep();
     assert_eq!(other_end.read(&mut [0]).await.unwrap(), 0);
 
     // Without a sweep it is not given out all the same.
-    tokio::time::resume();
     let (idle, _other_end) = both(&route, &listener).await;
     idle.give_back();
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_millis(37_500)).await;
-    tokio::time::resume();
+    Moment::pass(Duration::from_millis(37_500));
     let (_, _accepted) = both(&route, &listener).await;
 }
 
