@@ -78,7 +78,10 @@ impl Line {
             match self {
                 Self::Tcp(tcp) => ready!(tcp.poll_read_ready(cx))?,
                 Self::Unix(unix) => ready!(unix.poll_read_ready(cx))?,
-                Self::Shared(_) => {}
+                Self::Shared(wire) => {
+                    let mut wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
+                    ready!(wire.poll_read_ready(cx))?;
+                }
             }
             let mut buffer = Buffer::take(room);
             let spare = buffer.spare_mut();
@@ -206,7 +209,7 @@ impl Line {
 /// Reads, and says "not now" to the runtime already when there was less than there is room for: it would
 /// have us ask the kernel once more otherwise. Within the one call, or bytes that come right behind it
 /// would never be heard of.
-fn try_read(
+pub(super) fn try_read(
     socket: impl AsFd,
     room: &mut [u8],
     io: impl FnOnce(&mut dyn FnMut() -> io::Result<()>) -> io::Result<()>,

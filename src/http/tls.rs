@@ -15,10 +15,11 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, ReadTraffic, UnbufferedStatus,
 };
 use rustls::{ClientConfig, CommonState, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffer::{Buffer, LARGE, SMALL};
+use super::line::try_read;
 
 /// The most that one record carries (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
@@ -39,7 +40,7 @@ pub(crate) struct Tls {
     going: Buffer,
     /// Whether the last read had more than a small buffer to bring.
     is_busy: bool,
-    /// Whether what came may have whole records that nobody has asked for yet.
+    /// Whether rustls may have something to do for who reads: a record that came, or an answer of its own.
     has_more: bool,
     /// Whether the other end has said that nothing more comes.
     has_ended: bool,
@@ -123,6 +124,23 @@ impl Tls {
         &self.tcp
     }
 
+    /// Whether nothing has come that is not read yet, as far as is known without asking the kernel.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // What is not tried cannot fail but for not being known to be ready.
+        self.plain.is_empty()
+            && !self.has_more
+            && !self.has_ended
+            && self.tcp.try_io(Interest::READABLE, || Ok(())).is_err()
+    }
+
+    /// Waits until there may be something to read, and needs no room for it until then.
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.plain.is_empty() && !self.has_more && !self.has_ended {
+            return self.poll_fill(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut nowhere = ReadBuf::new(&mut []);
@@ -159,7 +177,9 @@ impl Tls {
         };
         self.came.consume(discard);
         match done {
-            Ok(Done::Record) => self.has_more = true,
+            Ok(Done::Record) => {
+                self.has_more = !self.came.is_empty() || self.agreed().wants_write()
+            }
             Ok(Done::Ended) => self.has_ended = true,
             Ok(Done::All) if matches!(task, Task::Read(_)) => self.has_more = false,
             Ok(Done::All | Done::Step) => {}
@@ -172,6 +192,8 @@ impl Tls {
     /// the same bytes again.
     fn complain(&mut self) {
         self.has_failed = true;
+        // It is told whoever reads.
+        self.has_more = true;
         let mut has_more = true;
         while has_more && self.agreed().wants_write() {
             let (came, going) = (&mut *self.came, &mut self.going);
@@ -190,39 +212,41 @@ impl Tls {
         if self.came.len() > LARGE - SMALL {
             return Poll::Ready(Err(ErrorKind::InvalidData.into()));
         }
-        let polled = self.tcp.poll_read_ready(cx)?.map(|()| {
+        loop {
+            if self.tcp.poll_read_ready(cx)?.is_pending() {
+                self.came.shrink();
+                return Poll::Pending;
+            }
             let room = if self.is_busy {
                 LARGE - self.came.len()
             } else {
                 SMALL / 2
             };
             self.came.make_room(room);
-        });
-        let mut room = ReadBuf::new(self.came.spare_mut());
-        if polled.is_pending()
-            || Pin::new(&mut self.tcp)
-                .poll_read(cx, &mut room)?
-                .is_pending()
-        {
-            self.came.shrink();
-            return Poll::Pending;
+            let tcp = &self.tcp;
+            let spare = self.came.spare_mut();
+            let read = match try_read(tcp, spare, |read| tcp.try_io(Interest::READABLE, read)) {
+                Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                read => read,
+            }?;
+            self.is_busy = read >= SMALL / 2;
+            self.came.fill(read);
+            self.has_more = true;
+            return Poll::Ready(Ok(()));
         }
-        let read = room.filled().len();
-        if read == 0 {
-            return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
-        }
-        self.is_busy = read >= SMALL / 2;
-        self.came.fill(read);
-        Poll::Ready(Ok(()))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.going.is_empty() {
-            let sent = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.going))?;
-            if sent == 0 {
-                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            match self.tcp.try_write(&self.going) {
+                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                Ok(sent) => self.going.consume(sent),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.tcp.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            self.going.consume(sent);
         }
         self.going.shrink();
         Poll::Ready(Ok(()))
@@ -245,22 +269,21 @@ impl AsyncRead for Tls {
         }
         let before = buf.filled().len();
         loop {
-            match this.work(Task::Read(buf))? {
-                Done::Step | Done::Ended => {}
-                Done::Record if buf.remaining() >= RECORD => {}
-                Done::Record => return Poll::Ready(Ok(())),
-                Done::All => {
-                    // Answers of rustls' own, such as to a change of keys. Who waits for room to send is not
-                    // kept from reading.
-                    if let Poll::Ready(Err(error)) = this.poll_send(cx) {
-                        return Poll::Ready(Err(error));
-                    }
-                    if buf.filled().len() > before || this.has_ended {
-                        return Poll::Ready(Ok(()));
-                    }
-                    ready!(this.poll_fill(cx))?;
+            while this.has_more {
+                let done = this.work(Task::Read(buf))?;
+                if done == Done::Record && (!this.has_more || buf.remaining() < RECORD) {
+                    return Poll::Ready(Ok(()));
                 }
             }
+            // Answers of rustls' own, such as to a change of keys. Who waits for room to send is not kept
+            // from reading.
+            if let Poll::Ready(Err(error)) = this.poll_send(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if buf.filled().len() > before || this.has_ended {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(this.poll_fill(cx))?;
         }
     }
 }

@@ -47,8 +47,9 @@ impl Wire {
         let read = match self {
             Self::Tcp(tcp) => tcp.try_read(&mut probe),
             Self::Unix(unix) => unix.try_read(&mut probe),
+            Self::Tls(tls) => return tls.is_quiet() || self.has_nothing_to_read(&mut probe),
             Self::Stream(stream) if stream.is_silent() => return false,
-            Self::Tls(_) | Self::Stream(_) => return self.has_nothing_to_read(&mut probe),
+            Self::Stream(_) => return self.has_nothing_to_read(&mut probe),
             #[cfg(test)]
             Self::Memory(_) => return self.has_nothing_to_read(&mut probe),
         };
@@ -65,6 +66,18 @@ impl Wire {
         // Nobody is woken: nobody waits for it yet.
         let mut nobody = Context::from_waker(Waker::noop());
         pin!(read).poll(&mut nobody) == Poll::Ready(true)
+    }
+
+    /// Waits until there may be something to read, and needs no room for it until then.
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::Unix(unix) => unix.poll_read_ready(cx),
+            Self::Tls(tls) => tls.poll_read_ready(cx),
+            Self::Stream(_) => Poll::Ready(Ok(())),
+            #[cfg(test)]
+            Self::Memory(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Whether the client has chosen HTTP/2 (RFC 9113 §3.2).

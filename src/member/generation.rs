@@ -14,7 +14,7 @@ use crate::member::peer_state::PeerState;
 use crate::member::replica::replica_id;
 use crate::observe::metrics::MemberMetrics;
 use crate::shard::ownership::{PartyId, ReplicaId, Rules};
-use crate::shard::{Access, Health, Member, MemberId, MemberIndex, Policy, Resource, Route, View};
+use crate::shard::{Access, Health, Member, MemberIndex, Policy, Resource, Route, View};
 use crate::tls::TlsFiles;
 use crate::upstream::{self, DialError, Upstream, Upstreams};
 
@@ -161,15 +161,15 @@ impl Generation {
     }
 
     /// The party of this name; a listed one if there are two.
-    pub(crate) fn party(&self, id: &MemberId) -> Option<PeerRef> {
+    pub(crate) fn party(&self, id: &str) -> Option<PeerRef> {
         self.parties()
-            .find(|party| self.member_of(*party).id == *id)
+            .find(|party| self.member_of(*party).id.as_str() == id)
     }
 
     /// Former members of this name: it may be listed at another address.
-    pub(crate) fn former(&self, id: &MemberId) -> impl Iterator<Item = PeerRef> {
+    pub(crate) fn former(&self, id: &str) -> impl Iterator<Item = PeerRef> {
         let former = self.former_members.iter().enumerate();
-        let named = former.filter(move |(_, former)| former.member.id == *id);
+        let named = former.filter(move |(_, former)| former.member.id.as_str() == id);
         named.map(|(at, _)| PeerRef::Former(at))
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn state_for<'f>(
         let rules = state.writes.rules();
         (state.generation(), rules.report(&asker, state.writes.now()))
     };
-    if let Some(party) = asker.member.and_then(|id| generation.party(&id)) {
+    if let Some(party) = asker.member.and_then(|id| generation.party(id.as_str())) {
         let peer = generation.peer_state_of(party);
         if sent(wire::CHANGED).is_some() {
             peer.breaker.retry_soon();
@@ -54,13 +54,13 @@ pub(crate) fn state_for<'f>(
 /// one that it told.
 pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fingerprint>) {
     let generation = state.generation();
-    let Some(id) = member.and_then(|id| id.parse().ok()) else {
+    let Some(id) = member else {
         return;
     };
-    let listed = generation.party(&id);
+    let listed = generation.party(id);
     // One that nobody asks may be known to witnesses.
     let mut is_news = listed.is_none();
-    for party in listed.into_iter().chain(generation.former(&id)) {
+    for party in listed.into_iter().chain(generation.former(id)) {
         let peer = generation.peer_state_of(party);
         if peer.note_request(state.writes.now(), view) {
             is_news = true;
@@ -69,9 +69,9 @@ pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fin
             }
         }
     }
-    if is_news {
+    if is_news && let Ok(member) = id.parse() {
         state.step(Event::Asked {
-            member: id,
+            member,
             view: view.copied(),
             replica: None,
         });

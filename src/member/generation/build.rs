@@ -113,7 +113,7 @@ fn known_state(
         let same = before.replica_address == *replica;
         return same.then(|| before.replica().clone());
     }
-    let then = before.party(&member.id)?;
+    let then = before.party(member.id.as_str())?;
     // At another address there may be somebody else.
     let same = before.member_of(then).address == member.address;
     same.then(|| before.peer_state_of(then).clone())

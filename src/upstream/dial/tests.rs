@@ -3,7 +3,7 @@ mod trunks;
 use std::net::Ipv4Addr;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa};
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::{CipherSuite, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::{TlsAcceptor, server};
@@ -172,6 +172,14 @@ async fn both_secured(
 ) -> (Connection, server::TlsStream<TcpStream>) {
     let (connection, accepted) = tokio::join!(route.connect_anew(), accept(listener, acceptor));
     (connection.unwrap(), accepted.unwrap())
+}
+
+#[tokio::test]
+async fn the_cheaper_cipher_is_asked_for_first() {
+    let (listener, acceptor, upstream, ..) = secured("127.0.0.1").await;
+    let (_, accepted) = both_secured(&route(&upstream), &listener, &acceptor).await;
+    let suite = accepted.get_ref().1.negotiated_cipher_suite().unwrap();
+    assert_eq!(suite.suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
 }
 
 #[tokio::test]
