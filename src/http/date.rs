@@ -1,7 +1,5 @@
 //! The time as `Date` has it (RFC 9110 §5.6.7). Pure: the caller has the clock.
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 const LENGTH: usize = 29;
 
@@ -38,9 +36,9 @@ thread_local! {
 
 /// The time now, made once a second and thread.
 pub(crate) fn now() -> [u8; LENGTH] {
-    let seconds = clock_gettime(ClockId::RealtimeCoarse).tv_sec;
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
     NOW.with_borrow_mut(|now| {
-        now.at(u64::try_from(seconds).unwrap_or_default());
+        now.at(since.unwrap_or_default().as_secs());
         now.text
     })
 }
