@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 
 use crate::http::body::Decoder;
-use crate::http::field::Fields;
+use crate::http::fields::Fields;
 use crate::http::head::{self, Body, HeadLimits};
 use crate::http::request::{RequestHead, Version};
 use crate::http::response::{self, ResponseBody, ResponseHead};
@@ -93,7 +93,7 @@ pub fn request(head: &[u8]) -> Option<Request> {
     let head = RequestHead::parse(head, &mut fields).ok()?;
     Some(Request {
         method: head.method().as_str(),
-        path: head.path().to_vec(),
+        path: head.path().into(),
         query: head.query().map(<[u8]>::to_vec),
         host: head.host().map(str::to_owned),
         body: match head.body() {

@@ -4,9 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use shardlet::shard::{Repository, Resource, Route, parse};
 
-fuzz_target!(|path: &[u8]| {
+fuzz_target!(|path: &str| {
     match parse(path) {
-        Ok(route) => check(path, route),
+        Ok(route) => check(path.as_bytes(), route),
         Err(error) => assert!(matches!(error.status(), 400 | 404) && !error.to_string().is_empty()),
     }
 });

@@ -90,7 +90,7 @@ impl Replica {
 }
 
 async fn count(State(seen): State<Arc<Seen>>, request: Request, next: Next) -> Response {
-    if let Ok(Route::Repository { repository, .. }) = parse(request.uri().path().as_bytes()) {
+    if let Ok(Route::Repository { repository, .. }) = parse(request.uri().path()) {
         *seen
             .lock()
             .entry(repository.as_str().to_owned())

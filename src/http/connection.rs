@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::buffer::{Buffer, SMALL};
 use super::client::{Client, End};
+use super::fields::Fields;
 use super::frames::Abuse;
 use super::head::{HeadLimits, Scanner};
 use super::http2;
@@ -26,7 +27,6 @@ use super::refusal::{self, Refused};
 use super::request::RequestHead;
 use super::request_id::RequestId;
 use super::respond::{Failure, Malformed};
-use super::scratch::FieldRoom;
 use super::stream::Tempo;
 use super::watch::Goodbye;
 use super::wire::Wire;
@@ -80,8 +80,8 @@ pub(crate) struct Cut {
 
 /// What became of waiting for a head.
 enum Next {
-    /// So many bytes.
-    Head(usize),
+    /// So many bytes, and what was found in them.
+    Head(usize, Fields),
     Closed,
     Refused(Failure),
 }
@@ -118,7 +118,6 @@ impl<A: Serve> Gate<A> {
                 let (app, limits) = (self.app.clone(), &self.limits);
                 let end = End {
                     transfers: Default::default(),
-                    text: Default::default(),
                     ..*end
                 };
                 return Box::pin(http2::serve(app, limits, wire, end, deadline, shutdown)).await;
@@ -145,8 +144,8 @@ impl<A: Serve> Gate<A> {
                 let started = Moment::now();
                 let first = (served == 0).then_some(deadline);
                 let next = self.next_head(&line, &mut held, first, draining.as_mut());
-                let length = match next.await {
-                    Next::Head(length) => length,
+                let (length, fields) = match next.await {
+                    Next::Head(length, fields) => (length, fields),
                     Next::Closed => break,
                     Next::Refused(failure) => {
                         return Box::pin(self.refuse(line, &held, end, failure, started)).await;
@@ -154,7 +153,7 @@ impl<A: Serve> Gate<A> {
                 };
                 served += 1;
                 // In a box, as all that is not waiting for a request: one that waits needs no room for it.
-                match Box::pin(self.one(&line, &held, length, end, served)).await {
+                match Box::pin(self.one(&line, &held, (length, fields), end, served)).await {
                     Ok(Some(rest)) => held = rest,
                     Ok(None) => break,
                     Err(failure) => {
@@ -173,12 +172,11 @@ impl<A: Serve> Gate<A> {
         &self,
         line: &Line,
         held: &Buffer,
-        length: usize,
+        (length, mut fields): (usize, Fields),
         end: &End,
         served: u32,
     ) -> Result<Option<Buffer>, Failure> {
         let (head, ahead) = held.split_at(length);
-        let mut fields = FieldRoom::take();
         let request = RequestHead::parse(head, &mut fields)?;
         let tempo = &self.limits.tempo;
         let mut client = Client::http1(end, line, request.body(), ahead, tempo);
@@ -205,7 +203,7 @@ impl<A: Serve> Gate<A> {
         let mut scanner = Scanner::default();
         loop {
             match scanner.scan(held, &limits.head) {
-                Ok(Some(length)) => return Next::Head(length),
+                Ok(Some(length)) => return Next::Head(length, scanner.0),
                 Ok(None) => {}
                 Err(failure) => return Next::Refused(failure),
             }

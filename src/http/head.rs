@@ -1,7 +1,8 @@
 //! Where the head of a request ends (RFC 9112), and what heads have in them. Pure: bytes in, verdict out.
 
-use crate::http::field::line_feed;
+use crate::http::fields::{Fields, Next};
 use crate::http::respond::{Failure, Malformed};
+use crate::shard::text::letters_digits_and;
 
 /// The most header fields that can be configured.
 pub(crate) const MAX_HEADER_COUNT: usize = 256;
@@ -23,14 +24,14 @@ pub(crate) struct HeadLimits {
     pub(crate) count: usize,
 }
 
-/// Finds the end of a head in a buffer that grows, looking at each byte once.
-#[derive(Debug, Default)]
-pub(crate) struct Scanner {
-    scanned: usize,
-    line_start: usize,
-    lines: usize,
-    /// Where the request line has ended.
-    fields_start: usize,
+/// Finds the end of a head in a buffer that grows, and its fields.
+#[derive(Debug)]
+pub(crate) struct Scanner(pub(crate) Fields);
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self(Fields::new())
+    }
 }
 
 /// How the body is framed (RFC 9112 §6.3).
@@ -62,57 +63,49 @@ impl Scanner {
         if buffer.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
             return Err(Failure::BadRequest(Malformed::RequestLine));
         }
-        while let Some(found) = line_feed(&buffer[self.scanned..]) {
-            let end = self.scanned + found;
+        let Self(fields) = self;
+        loop {
+            let next = fields.next(buffer);
+            let end = if next == Next::More {
+                buffer.len()
+            } else {
+                fields.scanned() - 1
+            };
             // First of all: who has seen less of the line has nothing else to say of it.
-            self.check_length(end, limits)?;
-            self.scanned = end + 1;
-            if end == self.line_start || buffer[end - 1] != b'\r' {
-                return Err(Failure::BadRequest(Malformed::BareLineFeed));
-            }
-            let line = &buffer[self.line_start..end - 1];
-            if line.is_empty() {
-                return Ok(Some(end + 1));
-            }
-            if self.lines == 0 {
-                self.fields_start = end + 1;
-            } else if matches!(line.first(), Some(b' ' | b'\t')) {
-                return Err(Failure::BadRequest(Malformed::FoldedHeader));
-            } else if self.lines > limits.count.min(MAX_HEADER_COUNT)
-                || end + 1 - self.fields_start > limits.fields
-            {
+            if next == Next::FirstLine || fields.begin() == 0 {
+                // Without its CRLF.
+                if end > limits.request_line + 1 {
+                    return Err(Failure::UriTooLong);
+                }
+            } else if end - fields.begin() > limits.fields + 1 {
+                // With the empty line behind the last one.
                 return Err(Failure::HeadersTooLarge);
             }
-            self.line_start = end + 1;
-            self.lines += 1;
-        }
-        self.scanned = buffer.len();
-        self.check_length(buffer.len(), limits)?;
-        Ok(None)
-    }
-
-    /// Whether the line that is looked at may end here, or further on.
-    fn check_length(&self, end: usize, limits: &HeadLimits) -> Result<(), Failure> {
-        if self.lines == 0 {
-            // Without its CRLF.
-            if end > limits.request_line + 1 {
-                return Err(Failure::UriTooLong);
+            match next {
+                Next::FirstLine => {}
+                Next::Folded => return Err(Failure::BadRequest(Malformed::FoldedHeader)),
+                Next::Field => {
+                    let most = limits.count.min(MAX_HEADER_COUNT);
+                    if fields.list().len() > most || end + 1 - fields.begin() > limits.fields {
+                        return Err(Failure::HeadersTooLarge);
+                    }
+                }
+                Next::End => return Ok(Some(end + 1)),
+                Next::BareLineFeed => return Err(Failure::BadRequest(Malformed::BareLineFeed)),
+                Next::More => return Ok(None),
             }
-        } else if end - self.fields_start > limits.fields + 1 {
-            // With the empty line behind the last one.
-            return Err(Failure::HeadersTooLarge);
         }
-        Ok(())
     }
 }
 
 /// A name or an address with an optional port. RFC 3986 §3.2.2 knows more, such as commas and
 /// semicolons, which are lists or parameters to those who read it in a forwarding header.
 pub(crate) fn is_host(text: &str) -> bool {
+    const NAME: [bool; 256] = letters_digits_and(b"-._");
     let mut ports = 0;
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {}
+            _ if NAME[usize::from(byte)] => {}
             b':' => ports += 1,
             b'[' | b']' => return is_host_with_literal(text),
             _ => return false,
@@ -139,11 +132,12 @@ fn is_host_with_literal(text: &str) -> bool {
 /// Digits only: no sign, no list, no white space inside. RFC 9110 §8.6: a number that some reader cannot
 /// hold, since it counts in signed ones, is another number to it.
 pub(super) fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
+    let mut number = 0_i64;
+    for byte in value {
+        let digit = i64::from(byte.checked_sub(b'0').filter(|digit| *digit < 10)?);
+        number = number.checked_mul(10)?.checked_add(digit)?;
     }
-    let number: i64 = std::str::from_utf8(value).ok()?.parse().ok()?;
-    u64::try_from(number).ok()
+    u64::try_from(number).ok().filter(|_| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use super::client::{Client, End, Http2};
 use super::connection::{Cut, GateLimits, Serve};
+use super::fields::Fields;
 use super::refusal::Refused;
 use super::request::{RequestHead, Version};
 use super::request_id::RequestId;
 use super::respond::Failure;
-use super::scratch::FieldRoom;
 use super::stream::{Http2Stream, Tempo};
 use super::watch::{Ending, Watch};
 use super::wire::Wire;
@@ -114,7 +114,7 @@ impl<A: Serve> Streams<A> {
         let mut head = Vec::with_capacity(1024);
         write_head(&mut head, session.req_header(), !session.is_body_empty());
         let stream = Http2::new(session, self.ending.clone());
-        let mut fields = FieldRoom::take();
+        let mut fields = Fields::new();
         match RequestHead::parse_http2(&head, &mut fields) {
             Ok(request) => {
                 let mut client = Client::http2(&self.end, &stream, request.body(), &self.tempo);

@@ -7,7 +7,8 @@ mod read;
 
 use std::borrow::Cow;
 
-use super::field::{Field, Fields, Name};
+use super::field::{Field, Name};
+use super::fields::Fields;
 use super::head::Body;
 use super::respond::Failure;
 
@@ -36,9 +37,7 @@ pub(crate) enum Version {
 #[derive(Debug)]
 pub(crate) struct RequestHead<'b> {
     bytes: &'b [u8],
-    fields: &'b [Field],
-    /// A bit for each name that occurs.
-    names: u32,
+    fields: &'b Fields,
     method: Method,
     version: Version,
     path: &'b str,
@@ -54,15 +53,15 @@ impl Method {
     ///
     /// # Errors
     /// Any other method.
-    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Failure> {
         match text {
-            "GET" => Ok(Self::Get),
-            "HEAD" => Ok(Self::Head),
-            "POST" => Ok(Self::Post),
-            "PUT" => Ok(Self::Put),
-            "PATCH" => Ok(Self::Patch),
-            "DELETE" => Ok(Self::Delete),
-            "OPTIONS" => Ok(Self::Options),
+            b"GET" => Ok(Self::Get),
+            b"HEAD" => Ok(Self::Head),
+            b"POST" => Ok(Self::Post),
+            b"PUT" => Ok(Self::Put),
+            b"PATCH" => Ok(Self::Patch),
+            b"DELETE" => Ok(Self::Delete),
+            b"OPTIONS" => Ok(Self::Options),
             _ => Err(Failure::MethodNotAllowed),
         }
     }
@@ -82,7 +81,7 @@ impl Method {
 }
 
 impl<'b> RequestHead<'b> {
-    /// Reads a head of HTTP/1 that [`super::head::Scanner`] has delimited. `fields` is used again.
+    /// Reads a head of HTTP/1. What [`super::head::Scanner`] has found in it is in `fields`.
     ///
     /// # Errors
     /// The first thing about it that another reader might understand differently, or that a registry
@@ -108,8 +107,8 @@ impl<'b> RequestHead<'b> {
     }
 
     /// What is asked for: `/` if the target names a host alone (RFC 9112 §3.2.1).
-    pub(crate) fn path(&self) -> &'b [u8] {
-        self.path.as_bytes()
+    pub(crate) fn path(&self) -> &'b str {
+        self.path
     }
 
     /// What stands behind the first question mark, which may be nothing.
@@ -151,7 +150,6 @@ impl<'b> RequestHead<'b> {
     /// not to be believed (RFC 9110 §10.1.1).
     pub(crate) fn expects_continue(&self) -> bool {
         self.version != Version::Http10
-            && self.has(Name::Expect)
             && self
                 .all(Name::Expect)
                 .flat_map(list)
@@ -166,59 +164,41 @@ impl<'b> RequestHead<'b> {
             Version::Http11 => field.nominated,
             Version::Http2 => true,
         };
-        self.has(Name::Te)
-            && self
-                .named(Name::Te)
-                .filter(to_us)
-                .flat_map(|field| list(field.value(self.bytes)))
-                .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+        self.fields
+            .named(Name::Te)
+            .filter(to_us)
+            .flat_map(|field| list(field.value(self.bytes)))
+            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
     }
 
     /// Whether there is such a field.
     pub(crate) fn has(&self, name: Name) -> bool {
-        self.names & bit(name) != 0
+        self.fields.has(name)
     }
 
     /// The value of the first field of this name.
     pub(crate) fn first(&self, name: Name) -> Option<&'b [u8]> {
-        if self.has(name) {
-            self.all(name).next()
-        } else {
-            None
-        }
+        self.all(name).next()
     }
 
     /// The values of all fields of this name, in order.
     pub(crate) fn all(&self, name: Name) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'b> {
-        let bytes = self.bytes;
-        self.named(name).map(|field| field.value(bytes))
+        self.fields.values(self.bytes, name)
     }
 
     /// The value of the first internal field of this name, which is written in lower case.
     pub(crate) fn internal(&self, name: &str) -> Option<&'b [u8]> {
-        if !self.has(Name::Internal) {
-            return None;
-        }
-        let is_it = |field: &&Field| {
-            let found = field.name(self.bytes);
-            found.eq_ignore_ascii_case(name.as_bytes())
-        };
-        let field = self.named(Name::Internal).find(is_it)?;
-        Some(field.value(self.bytes))
+        self.fields.internal(self.bytes, name)
     }
 
     /// All fields, in order, by their places in [`Self::bytes`].
     pub(crate) fn fields(&self) -> &'b [Field] {
-        self.fields
+        self.fields.list()
     }
 
     /// The head as it was sent.
     pub(crate) fn bytes(&self) -> &'b [u8] {
         self.bytes
-    }
-
-    fn named(&self, name: Name) -> impl DoubleEndedIterator<Item = &'b Field> + use<'b> {
-        self.fields.iter().filter(move |field| field.name == name)
     }
 }
 
@@ -228,10 +208,6 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())
-}
-
-fn bit(name: Name) -> u32 {
-    1 << name as u32
 }
 
 #[cfg(test)]

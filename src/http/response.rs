@@ -4,9 +4,9 @@
 //! refused, and what was framed oddly ends its connection.
 
 use std::fmt;
-use std::mem::MaybeUninit;
 
-use crate::http::field::{Field, Fields, Name, line_feed};
+use crate::http::field::{Field, Name};
+use crate::http::fields::{Fields, Flaw, Next, is_control};
 use crate::http::head::{MAX_HEADER_COUNT, decimal};
 
 /// Longest head, in bytes.
@@ -21,12 +21,10 @@ const STATUS: usize = 9;
 /// `HTTP/1.1 200`: the reason phrase stands behind it.
 const STATUS_END: usize = 12;
 
-/// Finds the end of a head in a buffer that grows, looking at each byte once. A new one for each head.
-#[derive(Debug, Default)]
+/// Finds the end of a head in a buffer that grows, and its fields. A new one for each head.
+#[derive(Debug)]
 pub(crate) struct Scanner {
-    scanned: usize,
-    line_start: usize,
-    lines: usize,
+    pub(crate) fields: Fields,
     more_fields: usize,
     more_bytes: usize,
 }
@@ -35,8 +33,9 @@ pub(crate) struct Scanner {
 #[derive(Debug)]
 pub(crate) struct ResponseHead<'b> {
     bytes: &'b [u8],
-    fields: &'b [Field],
+    fields: &'b Fields,
     status: u16,
+    reason: &'b [u8],
     framing: Framing,
     keeps_connection: bool,
     passes_trailers: bool,
@@ -92,6 +91,16 @@ struct Options {
     nominates: bool,
 }
 
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            fields: Fields::new(),
+            more_fields: 0,
+            more_bytes: 0,
+        }
+    }
+}
+
 impl Scanner {
     /// For what a peer passes on: with its own fields, an answer that its replica may give is no longer
     /// within the limits of one.
@@ -114,30 +123,24 @@ impl Scanner {
             return Err(Broken::StatusLine);
         }
         let longest = HEAD_LIMIT + self.more_bytes;
-        while let Some(rest) = buffer.get(self.scanned..)
-            && let Some(found) = line_feed(rest)
-        {
-            let line = &buffer[self.line_start..self.scanned + found];
-            self.scanned += found + 1;
-            self.line_start = self.scanned;
-            if self.scanned > longest {
+        loop {
+            let next = self.fields.next(buffer);
+            let end = self.fields.scanned();
+            if end > longest || (next == Next::More && buffer.len() >= longest) {
                 return Err(Broken::TooLong);
             }
-            match line {
-                b"\r" => return Ok(Some(self.scanned)),
-                [.., b'\r'] => self.lines += 1,
-                // RFC 9112 §2.2 lets a reader take it for a line end, and some do not.
-                _ => return Err(Broken::LineEnd),
-            }
-            if self.lines > 1 + MAX_HEADER_COUNT + self.more_fields {
-                return Err(Broken::TooManyFields);
+            match next {
+                Next::FirstLine => {}
+                Next::Field | Next::Folded => {
+                    if self.fields.list().len() > MAX_HEADER_COUNT + self.more_fields {
+                        return Err(Broken::TooManyFields);
+                    }
+                }
+                Next::End => return Ok(Some(end)),
+                Next::BareLineFeed => return Err(Broken::LineEnd),
+                Next::More => return Ok(None),
             }
         }
-        self.scanned = buffer.len();
-        if buffer.len() >= longest {
-            return Err(Broken::TooLong);
-        }
-        Ok(None)
     }
 }
 
@@ -148,8 +151,8 @@ pub(crate) fn looks_informational(head: &[u8]) -> bool {
 }
 
 impl<'b> ResponseHead<'b> {
-    /// Reads a whole head, as [`Scanner::scan`] delimited it. `fields` is only lent its room.
-    /// `to_head` says that a `HEAD` is answered.
+    /// Reads a whole head. What [`Scanner::scan`] has found in it is in `fields`. `to_head` says that a `HEAD` is
+    /// answered.
     ///
     /// # Errors
     /// What is no head, and framing that can be read in two ways.
@@ -158,39 +161,29 @@ impl<'b> ResponseHead<'b> {
         fields: &'b mut Fields,
         to_head: bool,
     ) -> Result<Self, Broken> {
-        // Written to only as far as there are fields: clearing it costs more than most heads.
-        let mut room = [const { MaybeUninit::uninit() }; MAX_HEADER_COUNT + ADDED_FIELDS];
-        let mut parsed = httparse::Response::new(&mut []);
-        let complete = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut parsed,
-            bytes,
-            &mut room,
-        );
-        match complete {
-            Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-            Ok(_) => return Err(Broken::LineEnd),
-            Err(error) => return Err(Broken::of(error)),
+        if !fields.are_all_of(bytes) {
+            return Err(Broken::LineEnd);
         }
-        let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
-            return Err(Broken::StatusLine);
+        let line = &bytes[..fields.begin() - 2];
+        let (is_new, status, reason) = status_line(line).ok_or(Broken::StatusLine)?;
+        match fields.flaw() {
+            None => {}
+            Some(Flaw::LineEnd) => return Err(Broken::LineEnd),
+            Some(Flaw::Name | Flaw::Value) => return Err(Broken::Field),
+        }
+        let options = if fields.has(Name::Connection) {
+            Options::read(bytes, fields.list_mut())
+        } else {
+            Options::default()
         };
-        // RFC 9110 §15: codes have three digits, of which the first is not 0.
-        if status < 100 || !bytes.starts_with(START) {
-            return Err(Broken::StatusLine);
-        }
-        fields.clear();
-        for field in parsed.headers.iter() {
-            fields.push(Field::new(bytes, field.name.as_bytes(), field.value));
-        }
-        check_line_ends(bytes, fields)?;
-        let options = Options::read(bytes, fields);
-        let framing = Framing::of(status, minor, to_head, bytes, fields)?;
+        let framing = Framing::of(status, is_new, to_head, bytes, fields)?;
         // RFC 9112 §9.3: HTTP/1.1 goes on unless told otherwise, HTTP/1.0 the other way about.
-        let goes_on = !options.close && (minor == 1 || options.keep_alive);
+        let goes_on = !options.close && (is_new || options.keep_alive);
         Ok(Self {
             bytes,
             fields,
             status,
+            reason,
             framing,
             keeps_connection: goes_on && framing.sound && framing.body != ResponseBody::ToClose,
             passes_trailers: framing.body == ResponseBody::Chunked && !options.nominates,
@@ -230,24 +223,28 @@ impl<'b> ResponseHead<'b> {
 
     /// What a peer says in an internal field of this name.
     pub(crate) fn internal(&self, name: &str) -> Option<&'b [u8]> {
-        let mut internal = self
-            .fields
-            .iter()
-            .filter(|field| field.name == Name::Internal);
-        let named = |field: &&Field| field.name(self.bytes).eq_ignore_ascii_case(name.as_bytes());
-        internal.find(named).map(|field| field.value(self.bytes))
+        self.fields.internal(self.bytes, name)
     }
 
     /// The reason phrase as it was sent, with the space before it; nothing where there was none.
     pub(crate) fn reason(&self) -> &'b [u8] {
-        let rest = self.bytes.get(STATUS_END..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b'\r');
-        rest.get(..end.unwrap_or(0)).unwrap_or_default()
+        self.reason
+    }
+
+    /// Status and reason phrase as they were sent, each with the space before it.
+    pub(crate) fn status_and_reason(&self) -> &'b [u8] {
+        let end = STATUS_END + self.reason.len();
+        self.bytes.get(STATUS - 1..end).unwrap_or_default()
+    }
+
+    /// The fields of this name, in order.
+    pub(crate) fn named(&self, name: Name) -> impl Iterator<Item = &'b Field> + use<'b> {
+        self.fields.named(name)
     }
 
     /// All fields, as places in [`ResponseHead::bytes`].
     pub(crate) fn fields(&self) -> &'b [Field] {
-        self.fields
+        self.fields.list()
     }
 
     /// The whole head.
@@ -256,17 +253,20 @@ impl<'b> ResponseHead<'b> {
     }
 }
 
-/// The parser takes a lone LF for a line end.
-fn check_line_ends(bytes: &[u8], fields: &[Field]) -> Result<(), Broken> {
-    let status_line = line_feed(bytes).unwrap_or(0);
-    let lines = fields.iter().map(|field| field.line().end);
-    let mut ends = lines.chain([status_line + 1, bytes.len()]);
-    let crlf = |end: usize| bytes.get(..end).is_some_and(|line| line.ends_with(b"\r\n"));
-    if ends.all(crlf) {
-        Ok(())
-    } else {
-        Err(Broken::LineEnd)
-    }
+/// Whether it is HTTP/1.1 and no older, its status, and the reason phrase with the space before it.
+fn status_line(line: &[u8]) -> Option<(bool, u16, &[u8])> {
+    let (version, rest) = line.split_first_chunk::<9>()?;
+    let is_new = match version {
+        b"HTTP/1.1 " => true,
+        b"HTTP/1.0 " => false,
+        _ => return None,
+    };
+    let (digits, reason) = rest.split_first_chunk::<3>()?;
+    // RFC 9110 §15: codes have three digits, of which the first is not 0.
+    let status = decimal(digits).filter(|status| *status >= 100)?;
+    let is_text = !reason.iter().any(|byte| is_control(*byte));
+    let is_apart = reason.is_empty() || reason[0] == b' ';
+    (is_text && is_apart).then_some((is_new, u16::try_from(status).ok()?, reason))
 }
 
 impl Options {
@@ -305,17 +305,13 @@ impl Framing {
     /// RFC 9112 §6.3, in its order.
     fn of(
         status: u16,
-        minor: u8,
+        is_new: bool,
         to_head: bool,
         bytes: &[u8],
-        fields: &[Field],
+        fields: &Fields,
     ) -> Result<Self, Broken> {
-        let values = |name| {
-            let named = fields.iter().filter(move |field| field.name == name);
-            named.map(|field| field.value(bytes))
-        };
-        let mut codings = values(Name::TransferEncoding);
-        let mut lengths = values(Name::ContentLength).peekable();
+        let mut codings = fields.values(bytes, Name::TransferEncoding);
+        let mut lengths = fields.values(bytes, Name::ContentLength).peekable();
         if status < 200 || status == 204 {
             // RFC 9110 §8.6 and RFC 9112 §6.1: they have neither field. Whoever sends one may send a body.
             let sound = codings.next().is_none() && lengths.all(|length| length == b"0");
@@ -329,7 +325,7 @@ impl Framing {
         let (body, length, sound) = match codings.next() {
             Some(coding) => {
                 // RFC 9112 §6.1: HTTP/1.0 has no codings. RFC 9112 §7: there is one that everybody reads.
-                let known = minor == 1 && coding.eq_ignore_ascii_case(b"chunked");
+                let known = is_new && coding.eq_ignore_ascii_case(b"chunked");
                 if !known || codings.next().is_some() {
                     return Err(Broken::TransferEncoding);
                 }
@@ -357,18 +353,6 @@ fn one_length<'h>(values: impl Iterator<Item = &'h [u8]>) -> Option<u64> {
         .map(|value| decimal(value.trim_ascii()));
     let first = lengths.next()??;
     lengths.all(|length| length == Some(first)).then_some(first)
-}
-
-impl Broken {
-    fn of(error: httparse::Error) -> Self {
-        use httparse::Error;
-        match error {
-            Error::Version | Error::Status | Error::Token => Self::StatusLine,
-            Error::HeaderName | Error::HeaderValue => Self::Field,
-            Error::NewLine => Self::LineEnd,
-            Error::TooManyHeaders => Self::TooManyFields,
-        }
-    }
 }
 
 impl fmt::Display for Broken {

@@ -63,7 +63,7 @@ impl Via {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::field::Fields;
+    use crate::http::fields::Fields;
 
     fn has_seen(via: &Via, lines: &[&[u8]]) -> bool {
         let mut head = b"GET /v2/ HTTP/1.1\r\nHost: r\r\n".to_vec();

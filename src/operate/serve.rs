@@ -44,7 +44,7 @@ impl AdminApp {
 impl Serve for AdminApp {
     async fn serve(&self, request: &RequestHead<'_>, client: &mut Client<'_>) {
         let method = request.method();
-        let path = str::from_utf8(request.path()).unwrap_or_default();
+        let path = request.path();
         let query = request
             .query()
             .map(|query| str::from_utf8(query).unwrap_or_default());

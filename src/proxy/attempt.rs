@@ -12,16 +12,16 @@ use super::onward::{self, Onward, PeerFields};
 use super::relay::{Download, Upload};
 use super::verdict::{self, Setback};
 use super::{Exchange, circuit, client, entry, hold, intake};
+use crate::http::Scratch;
 use crate::http::buffer::{Buffer, LARGE};
 use crate::http::client::{Client, Framing, Piece, Sink, Source};
 use crate::http::date;
-use crate::http::field::Fields;
+use crate::http::fields::Fields;
 use crate::http::limit::{Moment, within};
 use crate::http::line::Line;
 use crate::http::request::{Method, Version};
 use crate::http::respond::Failure;
 use crate::http::response::{self, ResponseBody, ResponseHead, Scanner};
-use crate::http::{FieldRoom, Scratch};
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Upstream;
 use crate::shard::{Arrival, Plan};
@@ -38,6 +38,7 @@ pub(super) enum Broken {
 struct Answer {
     bytes: Buffer,
     head: usize,
+    fields: Fields,
 }
 
 /// Sends a request and passes its answer on.
@@ -204,11 +205,16 @@ impl Conversation<'_, '_, '_> {
         let mut scanner = scanner_of();
         loop {
             if let Some(head) = scanner.scan(&bytes).map_err(Broken::of)? {
-                let mut answer = Answer { bytes, head };
+                let fields = scanner.fields;
+                let mut answer = Answer {
+                    bytes,
+                    head,
+                    fields,
+                };
                 if !response::looks_informational(&answer.bytes) {
                     return Ok(answer);
                 }
-                Box::pin(self.pass_interim(&answer)).await?;
+                Box::pin(self.pass_interim(&mut answer)).await?;
                 answer.bytes.consume(head);
                 bytes = answer.bytes;
                 scanner = scanner_of();
@@ -252,11 +258,8 @@ impl Conversation<'_, '_, '_> {
     }
 
     /// Passes a 1xx on.
-    async fn pass_interim(&mut self, answer: &Answer) -> Result<(), Broken> {
-        let mut fields = FieldRoom::take();
-        let head = answer
-            .parse(&mut fields, self.to_head())
-            .map_err(Broken::of)?;
+    async fn pass_interim(&mut self, answer: &mut Answer) -> Result<(), Broken> {
+        let head = answer.parse(self.to_head()).map_err(Broken::of)?;
         if head.status() == 101 {
             // Nobody asked for it: upgrades are not passed on.
             return Err(Broken::of("it wants to speak another protocol"));
@@ -272,8 +275,7 @@ impl Conversation<'_, '_, '_> {
 
     /// Judges the answer and begins to pass it on.
     async fn begin(&mut self, mut answer: Answer) -> Result<Begun, Setback> {
-        let mut fields = FieldRoom::take();
-        let head = match answer.parse(&mut fields, self.to_head()) {
+        let head = match answer.parse(self.to_head()) {
             Ok(head) => head,
             Err(broken) => return Err(self.no_answer(Broken::of(broken))),
         };
@@ -430,12 +432,8 @@ impl Begun {
 }
 
 impl Answer {
-    fn parse<'b>(
-        &'b self,
-        fields: &'b mut Fields,
-        to_head: bool,
-    ) -> Result<ResponseHead<'b>, crate::http::response::Broken> {
-        ResponseHead::parse(&self.bytes[..self.head], fields, to_head)
+    fn parse(&mut self, to_head: bool) -> Result<ResponseHead<'_>, response::Broken> {
+        ResponseHead::parse(&self.bytes[..self.head], &mut self.fields, to_head)
     }
 }
 

@@ -44,13 +44,13 @@ pub(crate) fn write_head(
     out.reserve(head.bytes().len() + 160);
     begin(out, head);
     copy(out, head, body == ResponseBody::Chunked);
-    if !has_date(head) {
+    if head.named(Name::Date).all(|date| date.nominated) {
         // RFC 9110 §6.6.1: whoever has a clock says when an answer without a date came.
-        wire::write_field(out, b"date", back.date);
+        wire::write_field(out, "date", back.date);
     }
-    wire::write_field(out, REQUEST_ID_HEADER.as_bytes(), back.request_id);
+    wire::write_field(out, REQUEST_ID_HEADER, back.request_id);
     if let Some(cookie) = back.cookie {
-        wire::write_field(out, b"set-cookie", cookie.as_bytes());
+        wire::write_field(out, "set-cookie", cookie.as_bytes());
     }
     if let Some(length) = head.content_length() {
         out.extend_from_slice(b"Content-Length: ");
@@ -140,11 +140,12 @@ fn kept_fields<'h>(
 }
 
 fn begin(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    push_decimal(head.status().into(), out);
-    let reason = head.reason();
-    // RFC 9112 §4: the space is there without a phrase, too.
-    out.extend_from_slice(if reason.is_empty() { b" " } else { reason });
+    out.extend_from_slice(b"HTTP/1.1");
+    out.extend_from_slice(head.status_and_reason());
+    if head.reason().is_empty() {
+        // RFC 9112 §4: the space is there without a phrase, too.
+        out.push(b' ');
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -160,10 +161,6 @@ fn copy(out: &mut Vec<u8>, head: &ResponseHead<'_>, trailers: bool) {
         run.end = line.end;
     }
     out.extend_from_slice(head.bytes().get(run).unwrap_or_default());
-}
-
-fn has_date(head: &ResponseHead<'_>) -> bool {
-    kept_fields(head, false).any(|field| field.name == Name::Date)
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(crate) fn take_in(state: &State, ctx: &mut Exchange<'_>) -> Result<Taken, De
     let request = ctx.request;
     let path = request.path();
     if ctx.arrival == Arrival::Peer {
-        if request.method() == Method::Get && path == wire::STATE_PATH.as_bytes() {
+        if request.method() == Method::Get && path == wire::STATE_PATH {
             return Ok(Taken::State);
         }
         // Only members send it, and they always do.

@@ -15,6 +15,7 @@ use crate::http::field::{Field, Name};
 use crate::http::head::Body;
 use crate::http::request::{RequestHead, Version};
 use crate::http::respond::REQUEST_ID_HEADER;
+use crate::http::respond::wire::write_field;
 use crate::http::via::Via;
 use crate::peers::wire;
 use crate::shard::text::{push_decimal, push_ipv4};
@@ -129,7 +130,7 @@ fn write_request_line(out: &mut Vec<u8>, head: &RequestHead<'_>, without_namespa
     out.extend_from_slice(head.method().as_str().as_bytes());
     out.push(b' ');
     // RFC 9112 §3.2.1: in origin-form, in which way ever it came.
-    out.extend_from_slice(head.path());
+    out.extend_from_slice(head.path().as_bytes());
     match head.query() {
         Some(query) if without_namespace => target::push_without_namespace(out, query),
         Some(query) => {
@@ -202,13 +203,6 @@ impl PeerFields<'_> {
             write_field(out, wire::FALLBACK, b"1");
         }
     }
-}
-
-fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// For every request, so without the formatter where it is short.

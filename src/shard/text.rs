@@ -26,6 +26,22 @@ pub fn foreign_name(name: &str) -> String {
     plain.take(FOREIGN_NAME).collect()
 }
 
+/// Marks the letters and digits of ASCII, and others.
+pub(crate) const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
+    let mut marked = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        marked[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut other = 0;
+    while other < others.len() {
+        marked[others[other] as usize] = true;
+        other += 1;
+    }
+    marked
+}
+
 /// The value of one hexadecimal digit, in either case.
 pub fn hex_digit(digit: u8) -> Option<u8> {
     char::from(digit)
@@ -46,13 +62,16 @@ pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
 
 /// Appends a number in decimal, for every request: the formatter costs several times that.
 pub(crate) fn push_decimal(number: u64, out: &mut Vec<u8>) {
-    match number {
-        0..10 => return out.push(b'0' + number as u8),
-        10..100 => return out.extend_from_slice(&three_digits(number)[1..]),
-        100..1000 => {}
-        _ => push_decimal(number / 1000, out),
+    if number >= 1000 {
+        push_decimal(number / 1000, out);
+        return out.extend_from_slice(&three_digits(number % 1000));
     }
-    out.extend_from_slice(&three_digits(number % 1000));
+    let digits = three_digits(number);
+    match number {
+        0..10 => out.push(digits[2]),
+        10..100 => out.extend_from_slice(&digits[1..]),
+        _ => out.extend_from_slice(&digits),
+    }
 }
 
 /// The last three decimal digits of a number.

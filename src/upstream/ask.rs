@@ -9,7 +9,7 @@ use http::StatusCode;
 use super::{ConnectError, Connection, Route};
 use crate::http::body::Decoder;
 use crate::http::buffer::{Buffer, LARGE};
-use crate::http::field::Fields;
+use crate::http::fields::Fields;
 use crate::http::line::Line;
 use crate::http::pace::Pace;
 use crate::http::response::{Broken, ResponseBody, ResponseHead, Scanner};
@@ -89,7 +89,7 @@ impl Answer {
     /// The value of the first field of this name.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let named = |name: &str, of: &[u8]| of.eq_ignore_ascii_case(name.as_bytes());
-        let mut fields = self.fields.iter();
+        let mut fields = self.fields.list().iter();
         let field = fields.find(|field| named(name, field.name(&self.head)))?;
         str::from_utf8(field.value(&self.head)).ok()
     }
@@ -136,8 +136,7 @@ impl Route {
             .write_all(&parts, self.write_idle(), &mut Pace::off())
             .await;
         written.map_err(NoAnswer::Broken)?;
-        let (head, rest) = final_head(line).await?;
-        let mut fields = Fields::new();
+        let (head, mut fields, rest) = final_head(line).await?;
         let parsed = ResponseHead::parse(&head, &mut fields, false)?;
         let (keeps, framing) = (parsed.keeps_connection(), parsed.body());
         let status = StatusCode::from_u16(parsed.status()).map_err(|_| Broken::StatusLine)?;
@@ -155,7 +154,7 @@ impl Route {
 }
 
 /// The head of the answer and what has come behind it; what is said before it (1xx) is of no use.
-async fn final_head(line: &Line) -> Result<(Vec<u8>, Buffer), NoAnswer> {
+async fn final_head(line: &Line) -> Result<(Vec<u8>, Fields, Buffer), NoAnswer> {
     let mut bytes = Buffer::default();
     let mut scanner = Scanner::default();
     loop {
@@ -169,8 +168,8 @@ async fn final_head(line: &Line) -> Result<(Vec<u8>, Buffer), NoAnswer> {
         };
         let head = bytes[..length].to_vec();
         bytes.consume(length);
-        if !ResponseHead::parse(&head, &mut Fields::new(), false)?.is_informational() {
-            return Ok((head, bytes));
+        if !ResponseHead::parse(&head, &mut scanner.fields, false)?.is_informational() {
+            return Ok((head, scanner.fields, bytes));
         }
         scanner = Scanner::default();
     }

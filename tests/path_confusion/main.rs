@@ -34,7 +34,7 @@ fn what_we_accept_means_one_repository_to_every_registry() {
     let result = runner().run(&paths::paths(), |path| {
         seen.borrow_mut().paths += 1;
         let theirs = oracles.read(&path);
-        let route = match parse(path.as_bytes()) {
+        let route = match parse(&path) {
             Ok(route) => route,
             Err(error) => {
                 let reached = theirs.iter().any(|(_, repository)| repository.is_some());
@@ -176,7 +176,7 @@ fn the_corpus_is_read_as_it_says_and_nobody_reads_it_otherwise() {
     let corpus = corpus();
     assert!(corpus.len() > 100, "{} paths", corpus.len());
     for row in corpus {
-        let ours = match parse(row.path.as_bytes()) {
+        let ours = match parse(&row.path) {
             Ok(route) => repository(&route).unwrap_or("-").to_owned(),
             Err(_) => "refused".to_owned(),
         };

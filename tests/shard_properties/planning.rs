@@ -46,7 +46,7 @@ struct Situation {
 
 impl Situation {
     fn route(&self) -> Route<'static> {
-        parse(self.path.as_bytes()).unwrap()
+        parse(self.path).unwrap()
     }
 
     fn plan(&self) -> Plan {

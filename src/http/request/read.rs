@@ -1,11 +1,11 @@
 //! One walk over a head, and the rules that it has to keep.
 
-use std::mem::MaybeUninit;
-
-use super::{Method, RequestHead, Version, bit, list};
-use crate::http::field::{Field, Fields, Name};
+use super::{Method, RequestHead, Version, list};
+use crate::http::field::{Field, Name, is_token};
+use crate::http::fields::{Fields, Flaw};
 use crate::http::head::{self, Body, MAX_HEADER_COUNT};
 use crate::http::respond::{Failure, Malformed};
+use crate::shard::text::letters_digits_and;
 
 /// Most options in `Connection`: each is looked for among all fields.
 const MAX_OPTIONS: usize = 16;
@@ -34,6 +34,9 @@ const MUST_ARRIVE: [&str; 17] = [
 /// The same for all fields that begin so.
 const MUST_ARRIVE_PREFIX: &str = "x-forwarded-";
 
+/// Bytes of a target that mean nothing by themselves.
+const PLAIN: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=:@/%");
+
 /// The longest target that goes on, in bytes: what reads it behind us counts with 16 bits.
 const MAX_TARGET: usize = u16::MAX as usize - 1;
 
@@ -42,46 +45,39 @@ pub(super) fn head<'b>(
     fields: &'b mut Fields,
     by_http2: bool,
 ) -> Result<RequestHead<'b>, Failure> {
-    // Written to only as far as there are fields: clearing it costs more than most heads.
-    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADER_COUNT];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(bytes, &mut lines) {
-        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-        Ok(_) => return Err(Failure::BadRequest(Malformed::RequestLine)),
-        Err(error) => return Err(failure_of(error)),
-    }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
-    else {
+    if !fields.are_all_of(bytes) {
         return Err(Failure::BadRequest(Malformed::RequestLine));
-    };
-    let method = Method::parse(method)?;
-    let version = match minor {
-        _ if by_http2 => Version::Http2,
-        0 => Version::Http10,
-        _ => Version::Http11,
-    };
-    let mut said = Said::default();
-    fields.clear();
-    for line in &*request.headers {
-        let field = Field::new(bytes, line.name.as_bytes(), line.value);
-        said.take(field.name, line.value);
-        fields.push(field);
     }
-    let named = said.host(version)?;
+    let (method, target, version) = request_line(&bytes[..fields.begin() - 2])?;
+    match fields.flaw() {
+        None if fields.list().len() > MAX_HEADER_COUNT => return Err(Failure::HeadersTooLarge),
+        None => {}
+        Some(Flaw::LineEnd) => return Err(Failure::BadRequest(Malformed::BareLineFeed)),
+        Some(Flaw::Name) => return Err(Failure::BadRequest(Malformed::HeaderName)),
+        Some(Flaw::Value) => return Err(Failure::BadRequest(Malformed::HeaderValue)),
+    }
+    let method = Method::parse(method)?;
+    let version = if by_http2 { Version::Http2 } else { version };
+    let named = host(fields.values(bytes, Name::Host), version)?;
     let target = Target::parse(target, named)?;
-    if said.upgrade_refused {
+    // A client may offer `h2c` (curl does) and is answered in HTTP/1.1 (RFC 9110 §7.8); any other protocol is
+    // refused, since nothing behind us speaks one.
+    let is_offered = fields
+        .values(bytes, Name::Upgrade)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .all(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    if !is_offered {
         return Err(Failure::UpgradeRefused);
     }
-    let options = if said.names & bit(Name::Connection) == 0 {
-        Options::default()
+    let options = if fields.has(Name::Connection) {
+        nominate(bytes, fields.list_mut())?
     } else {
-        nominate(bytes, fields)?
+        Options::default()
     };
-    let body = said.body(version)?;
+    let body = body(bytes, fields, version)?;
     Ok(RequestHead {
         bytes,
         fields,
-        names: said.names,
         method,
         version,
         path: target.path,
@@ -93,105 +89,70 @@ pub(super) fn head<'b>(
     })
 }
 
-fn failure_of(error: httparse::Error) -> Failure {
-    use httparse::Error;
-    match error {
-        Error::Version => Failure::HttpVersion,
-        Error::HeaderName => Failure::BadRequest(Malformed::HeaderName),
-        Error::HeaderValue => Failure::BadRequest(Malformed::HeaderValue),
-        Error::NewLine => Failure::BadRequest(Malformed::BareLineFeed),
-        Error::TooManyHeaders => Failure::HeadersTooLarge,
-        Error::Status | Error::Token => Failure::BadRequest(Malformed::RequestLine),
+/// RFC 9112 §3: a method, a target and a version, with one space between them.
+fn request_line(line: &[u8]) -> Result<(&[u8], &str, Version), Failure> {
+    let words = word(line, is_token).and_then(|(method, rest)| {
+        let (target, version) = word(rest, |byte| !byte.is_ascii_control() && byte != b' ')?;
+        Some((method, str::from_utf8(target).ok()?, version))
+    });
+    let Some((method, target, version)) = words else {
+        return Err(Failure::BadRequest(Malformed::RequestLine));
+    };
+    match version.split_first_chunk() {
+        Some((b"HTTP/1.1", b"")) => Ok((method, target, Version::Http11)),
+        Some((b"HTTP/1.0", b"")) => Ok((method, target, Version::Http10)),
+        Some((b"HTTP/1.1" | b"HTTP/1.0", _)) => Err(Failure::BadRequest(Malformed::BareLineFeed)),
+        _ => Err(Failure::HttpVersion),
     }
 }
 
-/// What the fields say that bears on the whole message.
-#[derive(Default)]
-struct Said<'b> {
-    names: u32,
-    host: Once<'b>,
-    length: Once<'b>,
-    encoding: Once<'b>,
-    upgrade_refused: bool,
+/// The bytes up to the first space, if all are of the kind that is wanted, and what stands behind it.
+fn word(line: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+    let end = line.iter().position(|byte| !is_wanted(*byte))?;
+    let (word, rest) = line.split_at(end);
+    (end > 0).then_some((word, rest.strip_prefix(b" ")?))
 }
 
-/// A field that may come once.
-#[derive(Default)]
-struct Once<'b> {
-    value: Option<&'b [u8]>,
-    is_repeated: bool,
+/// RFC 9112 §3.2: exactly one valid `Host` in HTTP/1.1; HTTP/1.0 may do without. So may HTTP/2
+/// (RFC 9113 §8.3.1).
+fn host<'b>(
+    mut named: impl Iterator<Item = &'b [u8]>,
+    version: Version,
+) -> Result<Option<&'b str>, Failure> {
+    let fault = match (named.next(), named.next()) {
+        (None, _) if version == Version::Http11 => Malformed::HostMissing,
+        (None, _) => return Ok(None),
+        (Some(_), Some(_)) => Malformed::HostRepeated,
+        (Some(host), None) => match str::from_utf8(host) {
+            Ok(host) if head::is_host(host) => return Ok(Some(host)),
+            _ => Malformed::HostInvalid,
+        },
+    };
+    Err(Failure::BadRequest(fault))
 }
 
-impl<'b> Once<'b> {
-    fn take(&mut self, value: &'b [u8]) {
-        self.is_repeated |= self.value.is_some();
-        self.value.get_or_insert(value);
-    }
-}
-
-impl<'b> Said<'b> {
-    fn take(&mut self, name: Name, value: &'b [u8]) {
-        self.names |= bit(name);
-        if name == Name::Host {
-            self.host.take(value);
-        } else if name == Name::ContentLength {
-            self.length.take(value);
-        } else if name == Name::TransferEncoding {
-            self.encoding.take(value);
-        } else if name == Name::Upgrade {
-            // A client may offer `h2c` (curl does) and is answered in HTTP/1.1 (RFC 9110 §7.8); any
-            // other protocol is refused, since nothing behind us speaks one.
-            let mut protocols = value.split(|byte| *byte == b',');
-            self.upgrade_refused |=
-                protocols.any(|name| !name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+/// RFC 9112 §6.3: how long the body is, told in one way and once.
+fn body(bytes: &[u8], fields: &Fields, version: Version) -> Result<Body, Failure> {
+    let mut lengths = fields.values(bytes, Name::ContentLength);
+    let mut encodings = fields.values(bytes, Name::TransferEncoding);
+    let (body, fault) = match (lengths.next(), encodings.next()) {
+        (None, None) => return Ok(Body::Length(0)),
+        (Some(_), Some(_)) => (None, Malformed::LengthWithEncoding),
+        (Some(length), None) => {
+            let length = head::decimal(length).filter(|_| lengths.next().is_none());
+            (length.map(Body::Length), Malformed::ContentLength)
         }
-    }
-
-    /// RFC 9112 §3.2: exactly one valid `Host` in HTTP/1.1; HTTP/1.0 may do without. So may HTTP/2
-    /// (RFC 9113 §8.3.1).
-    fn host(&self, version: Version) -> Result<Option<&'b str>, Failure> {
-        let host = match self.host.value {
-            None if version == Version::Http11 => {
-                return Err(Failure::BadRequest(Malformed::HostMissing));
-            }
-            None => return Ok(None),
-            Some(_) if self.host.is_repeated => {
-                return Err(Failure::BadRequest(Malformed::HostRepeated));
-            }
-            Some(host) => host,
-        };
-        match std::str::from_utf8(host) {
-            Ok(host) if head::is_host(host) => Ok(Some(host)),
-            _ => Err(Failure::BadRequest(Malformed::HostInvalid)),
+        (None, Some(encoding)) => {
+            // RFC 9112 §6.1: HTTP/1.0 knows none.
+            let is_only = encodings.next().is_none() && version != Version::Http10;
+            let is_chunked = is_only && encoding.eq_ignore_ascii_case(b"chunked");
+            (
+                is_chunked.then_some(Body::Chunked),
+                Malformed::TransferEncoding,
+            )
         }
-    }
-
-    /// RFC 9112 §6.3: how long the body is, told in one way and once.
-    fn body(&self, version: Version) -> Result<Body, Failure> {
-        match (self.length.value, self.encoding.value) {
-            (None, None) => Ok(Body::Length(0)),
-            (Some(_), Some(_)) => Err(Failure::BadRequest(Malformed::LengthWithEncoding)),
-            (Some(length), None) => {
-                let length = if self.length.is_repeated {
-                    None
-                } else {
-                    head::decimal(length)
-                };
-                length
-                    .map(Body::Length)
-                    .ok_or(Failure::BadRequest(Malformed::ContentLength))
-            }
-            (None, Some(encoding)) => {
-                // RFC 9112 §6.1: HTTP/1.0 knows none.
-                let is_only = !self.encoding.is_repeated && version != Version::Http10;
-                if is_only && encoding.eq_ignore_ascii_case(b"chunked") {
-                    Ok(Body::Chunked)
-                } else {
-                    Err(Failure::BadRequest(Malformed::TransferEncoding))
-                }
-            }
-        }
-    }
+    };
+    body.ok_or(Failure::BadRequest(fault))
 }
 
 /// A request target, taken apart.
@@ -205,9 +166,19 @@ impl<'b> Target<'b> {
     /// RFC 9112 §3.2.1 and §3.2.2: origin-form, or absolute-form for the host that `Host` names, if it
     /// names one.
     fn parse(target: &'b str, host: Option<&str>) -> Result<Self, Failure> {
-        // A fragment is never sent (RFC 9112 §3.2). Some readers would cut it off, others would not.
-        if target.contains('#') {
-            return Err(Failure::BadRequest(Malformed::RequestLine));
+        let (mut question_mark, mut is_odd) = (None, false);
+        for (at, byte) in target.bytes().enumerate() {
+            match byte {
+                _ if PLAIN[usize::from(byte)] => {}
+                b'?' if question_mark.is_none() => question_mark = Some(at),
+                // A fragment is never sent (RFC 9112 §3.2). Some readers would cut it off, others would not.
+                b'#' => return Err(Failure::BadRequest(Malformed::RequestLine)),
+                // None of these stands in a URI (RFC 3986 §2), though clients send others that do not either.
+                b'<' | b'>' => is_odd = true,
+                b'`' => is_odd |= question_mark.is_none(),
+                b'"' => is_odd |= question_mark.is_some(),
+                _ => {}
+            }
         }
         let (authority, rest) = if target.starts_with('/') {
             (None, target)
@@ -218,27 +189,19 @@ impl<'b> Target<'b> {
             }
             (Some(authority), rest)
         };
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (rest, None),
-        };
-        // None of these stands in a URI (RFC 3986 §2), though clients send others that do not either.
-        let in_path = |byte: u8| !matches!(byte, b'<' | b'>' | b'`');
-        let in_query = |byte: u8| !matches!(byte, b'<' | b'>' | b'"');
-        if rest.len() > MAX_TARGET
-            || !path.bytes().all(in_path)
-            || !query.unwrap_or_default().bytes().all(in_query)
-        {
+        if is_odd || rest.len() > MAX_TARGET {
             return Err(Failure::BadRequest(Malformed::RequestLine));
         }
         // Only now: what is no target is no host either.
         if host.is_none() && authority.is_some_and(|authority| !head::is_host(authority)) {
             return Err(Failure::BadRequest(Malformed::HostInvalid));
         }
+        let begin = target.len() - rest.len();
+        let path = &target[begin..question_mark.unwrap_or(target.len())];
         Ok(Self {
             authority,
             path: if path.is_empty() { "/" } else { path },
-            query,
+            query: question_mark.map(|at| &target[at + 1..]),
         })
     }
 }
@@ -320,9 +283,4 @@ fn must_arrive(name: &[u8]) -> bool {
         || MUST_ARRIVE
             .iter()
             .any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
-}
-
-/// Whether it may stand in a name (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

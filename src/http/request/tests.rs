@@ -32,7 +32,7 @@ fn a_head_is_taken_apart() {
             (head.method(), head.version()),
             (Method::Patch, Version::Http11)
         );
-        assert_eq!(head.path(), b"/v2/a/blobs/uploads/x");
+        assert_eq!(head.path(), "/v2/a/blobs/uploads/x");
         assert_eq!(head.query(), Some(&b"_state=1?2"[..]));
         assert_eq!(head.target(), "/v2/a/blobs/uploads/x?_state=1?2");
         assert_eq!((head.host(), head.body()), (Some("r:5000"), Body::Chunked));

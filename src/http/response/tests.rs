@@ -364,16 +364,6 @@ fn messages_name_the_limits() {
 }
 
 proptest! {
-    #[test]
-    fn a_line_feed_is_found_where_it_is(bytes in prop::collection::vec(9_u8..12, 0..30)) {
-        prop_assert_eq!(line_feed(&bytes), bytes.iter().position(|byte| *byte == b'\n'));
-    }
-
-    #[test]
-    fn a_line_feed_is_found_among_all_bytes(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        prop_assert_eq!(line_feed(&bytes), bytes.iter().position(|byte| *byte == b'\n'));
-    }
-
     /// Whatever comes, the two agree on where a head ends, and nothing panics.
     #[test]
     fn scanner_and_parser_agree(

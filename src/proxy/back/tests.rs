@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::field::Fields;
+use crate::http::fields::Fields;
 use crate::http::head::MAX_HEADER_COUNT;
 use crate::http::request_id::MAX_REQUEST_ID;
 use crate::http::response::Scanner;

@@ -14,10 +14,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{Host, write_address, write_field};
+use super::{Host, write_address};
 use crate::http::field::Name;
 use crate::http::head::is_host;
 use crate::http::request::RequestHead;
+use crate::http::respond::wire::write_field;
 
 /// What is known of the other end of a client connection.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http::field::Fields;
+use crate::http::fields::Fields;
 use ipnet::IpNet;
 use proptest::prelude::*;
 

@@ -3,40 +3,37 @@
 use std::borrow::Cow;
 
 use super::RouteError;
-use crate::shard::text::hex_byte;
+use crate::shard::text::{hex_byte, letters_digits_and};
 
 /// Takes a path in origin form whose components are neither empty (but for the last), nor `.` or `..`, and whose
-/// bytes are all ones that may stand in a path as they are.
+/// bytes are all ones that may stand in a path as they are. Says whether there are escapes.
 ///
 /// Escapes are judged by [`check_escapes_under_v2`] and [`check_escapes_beside_v2`].
-pub(super) fn check(path: &[u8]) -> Result<&str, RouteError> {
-    if path.first() != Some(&b'/') {
+pub(super) fn check(path: &str) -> Result<bool, RouteError> {
+    if !path.starts_with('/') {
         return Err(RouteError::NotOriginForm);
     }
-    if let Some(position) = path.iter().position(|&byte| !PLAIN[usize::from(byte)]) {
-        return Err(RouteError::ForbiddenByte {
-            byte: path[position],
-            position,
-        });
-    }
-    let path = str::from_utf8(path).map_err(|error| {
-        // Unreachable, since plain bytes are ASCII; named all the same.
-        let position = error.valid_up_to();
-        RouteError::ForbiddenByte {
-            byte: path[position],
-            position,
+    let (mut has_escapes, mut is_doubtful) = (false, false);
+    for (position, byte) in path.bytes().enumerate() {
+        match byte {
+            _ if PLAIN[usize::from(byte)] => {}
+            b'/' => {
+                let next = path.as_bytes().get(position + 1);
+                is_doubtful |= matches!(next, Some(b'/' | b'.'));
+            }
+            b'%' => has_escapes = true,
+            _ => return Err(RouteError::ForbiddenByte { byte, position }),
         }
-    })?;
-    check_components(path)?;
-    Ok(path)
+    }
+    if is_doubtful {
+        check_components(path)?;
+    }
+    Ok(has_escapes)
 }
 
 /// Under `/v2/` nothing is escaped but the `:` and `+` of digests, which some clients escape, in the last component.
 /// Neither ends a component or begins one, and no name contains them.
 pub(super) fn check_escapes_under_v2(rest: &str) -> Result<(), RouteError> {
-    if !rest.contains('%') {
-        return Ok(());
-    }
     let last = rest.rfind('/').map_or(0, |slash| slash + 1);
     for (position, _) in rest.match_indices('%') {
         let code = rest.as_bytes().get(position + 1..position + 3);
@@ -51,9 +48,6 @@ pub(super) fn check_escapes_under_v2(rest: &str) -> Result<(), RouteError> {
 /// component, as the UI writes repository names into page addresses. The first component, which decides that the path
 /// is not under `/v2`, has none, and with the slashes decoded the path must still be clean.
 pub(super) fn check_escapes_beside_v2(path: &str) -> Result<(), RouteError> {
-    if !path.contains('%') {
-        return Ok(());
-    }
     let first_end = path[1..].find('/').map_or(path.len(), |slash| slash + 1);
     for (position, _) in path.match_indices('%') {
         let decoded = decode(path.as_bytes().get(position + 1..position + 3))
@@ -98,22 +92,9 @@ fn decode(digits: Option<&[u8]>) -> Option<u8> {
     }
 }
 
-/// The bytes of RFC 3986's `pchar`, `/` and `%`, but not `;`, which some servers cut a component at.
+/// The bytes of RFC 3986's `pchar`, but not `;`, which some servers cut a component at. Beside them there are `/` and
+/// `%`.
 ///
 /// Anything else makes Go's `URL.EscapedPath` throw the bytes of the wire away and escape the decoded path anew, so
 /// one stray `"` would turn a `%2F` elsewhere in the path into a slash.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let others = b"-._~!$&'()*+,=:@/%";
-    let mut byte = 0;
-    while byte < 256 {
-        plain[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut other = 0;
-    while other < others.len() {
-        plain[others[other] as usize] = true;
-        other += 1;
-    }
-    plain
-};
+const PLAIN: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,=:@");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http::field::Fields;
+use crate::http::fields::Fields;
 use crate::proxy::onward::tests::{Sent, sent};
 
 /// A request of these fields, as a client sends it.

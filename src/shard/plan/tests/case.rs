@@ -131,7 +131,7 @@ impl Case {
         let name = |index| view.members().get(index).id.to_string();
         let request = Request {
             arrival: self.arrival,
-            route: &route::parse(self.path.as_bytes()).unwrap(),
+            route: &route::parse(self.path).unwrap(),
             owner: None,
             access: self.access,
             ranged: self.ranged,
