@@ -6,6 +6,7 @@ mod sink;
 mod source;
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::header::DATE;
@@ -42,6 +43,16 @@ pub(crate) struct End {
     pub(crate) is_unknown: bool,
     /// Counts its bodies.
     pub(crate) transfers: transfers::Connection,
+    /// See [`End::shown`].
+    pub(crate) text: OnceLock<Box<str>>,
+}
+
+impl End {
+    /// Its address as text, which each line of the log has.
+    pub(crate) fn shown(&self) -> Option<&str> {
+        let address = self.address?;
+        Some(self.text.get_or_init(|| address.to_string().into()))
+    }
 }
 
 /// One request's way to its client and back.

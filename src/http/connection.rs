@@ -118,6 +118,7 @@ impl<A: Serve> Gate<A> {
                 let (app, limits) = (self.app.clone(), &self.limits);
                 let end = End {
                     transfers: Default::default(),
+                    text: Default::default(),
                     ..*end
                 };
                 return Box::pin(http2::serve(app, limits, wire, end, deadline, shutdown)).await;

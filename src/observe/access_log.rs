@@ -14,6 +14,7 @@ use crate::observe::human::{Bytes, rfc3339_bytes};
 use crate::observe::metrics::{PlanKind, arrival_text};
 use crate::observe::telemetry::{Format, LineSender};
 use crate::observe::waits::Waits;
+use crate::shard::Repository;
 use crate::shard::plan::Arrival;
 use crate::shard::route::Operation;
 use crate::shard::text::shown;
@@ -22,7 +23,6 @@ use prometheus::IntCounter;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 /// Longest user agent that is written, in bytes.
@@ -40,13 +40,13 @@ pub(crate) struct AccessRecord<'a> {
     /// Which listener it came in by.
     pub arrival: Arrival,
     /// The client, or the peer that forwarded it; `None` on a Unix socket.
-    pub client: Option<SocketAddr>,
+    pub client: Option<&'a str>,
     /// As sent.
     pub method: &'static str,
     /// The request target as sent, with its query: it is masked here.
     pub target: &'a [u8],
     /// What the path names, if it names one.
-    pub repository: Option<&'a str>,
+    pub repository: Option<Repository<'a>>,
     /// What is done to it.
     pub operation: Operation,
     /// Id of the repository's owner.

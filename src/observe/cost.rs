@@ -1,6 +1,5 @@
 //! What every request costs in this room, for `benches/observe.rs`: the calls that its way makes, and no others.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::access_log::{AccessLog, AccessRecord};
@@ -9,6 +8,7 @@ use super::recent::Sample;
 use super::telemetry::{Format, LineWriter};
 use super::waits::Waits;
 use crate::http::request_id::{RequestId, TraceParent};
+use crate::shard::Repository;
 use crate::shard::plan::Arrival;
 use crate::shard::route::{Access, Operation};
 use crate::shard::view::View;
@@ -23,7 +23,7 @@ pub struct Costs {
     request_id: RequestId,
     trace: TraceParent,
     repository: &'static str,
-    client: SocketAddr,
+    client: &'static str,
     waits: Waits,
 }
 
@@ -42,7 +42,7 @@ impl Costs {
             request_id: RequestId::make(),
             trace: TraceParent::make(),
             repository: "library/my-app",
-            client: ([192, 0, 2, 7], 40_112).into(),
+            client: "192.0.2.7:40112",
             waits: Waits {
                 replica: Duration::from_micros(412),
                 ..Waits::default()
@@ -61,7 +61,7 @@ impl Costs {
             client: Some(self.client),
             method: "GET",
             target: b"/v2/library/my-app/manifests/latest",
-            repository: Some(self.repository),
+            repository: Repository::parse(self.repository).ok(),
             operation: Operation::ManifestGet,
             owner: Some("registry-0"),
             plan: PlanKind::Local,

@@ -112,10 +112,10 @@ fn write(state: &State, ctx: &Exchange<'_>, end: &RequestEnd, waits: &Waits) {
         request_id: &ctx.request_id,
         trace: ctx.trace.as_ref(),
         arrival: end.arrival,
-        client: ctx.end.address,
+        client: ctx.end.shown(),
         method: request.method().as_str(),
         target: target.as_bytes(),
-        repository: ctx.repository.map(|name| name.as_str()),
+        repository: ctx.repository,
         operation: ctx.operation,
         owner: ctx.owner.map(|owner| name(owner).as_str()),
         plan: end.plan,
@@ -172,12 +172,13 @@ pub(crate) fn refused(arrival: Arrival, state: &State, refused: &Refused<'_>) {
         received: 0,
         sent: refused.bytes_sent,
     });
+    let client = refused.client.map(|client| client.to_string());
     state.access_log.write(&AccessRecord {
         time: SystemTime::now() - refused.elapsed,
         request_id: refused.request_id,
         trace: None,
         arrival,
-        client: refused.client,
+        client: client.as_deref(),
         method: "-",
         target: b"-",
         repository: None,

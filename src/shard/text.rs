@@ -62,16 +62,13 @@ pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
 
 /// Appends a number in decimal, for every request: the formatter costs several times that.
 pub(crate) fn push_decimal(number: u64, out: &mut Vec<u8>) {
-    if number >= 1000 {
-        push_decimal(number / 1000, out);
-        return out.extend_from_slice(&three_digits(number % 1000));
-    }
-    let digits = three_digits(number);
     match number {
-        0..10 => out.push(digits[2]),
-        10..100 => out.extend_from_slice(&digits[1..]),
-        _ => out.extend_from_slice(&digits),
+        0..10 => return out.push(b'0' + number as u8),
+        10..100 => return out.extend_from_slice(&three_digits(number)[1..]),
+        100..1000 => {}
+        _ => push_decimal(number / 1000, out),
     }
+    out.extend_from_slice(&three_digits(number % 1000));
 }
 
 /// The last three decimal digits of a number.

@@ -2,8 +2,6 @@
 //! a test, and so is that a JSON library would write the very same bytes.
 
 use std::cell::RefCell;
-use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use crate::http::respond::Failure;
 use crate::observe::human::rfc3339_bytes;
 use crate::observe::metrics::arrival_text;
 use crate::observe::waits::Waits;
-use crate::shard::text::{all_marked, hex, push_decimal, push_ipv4, three_digits};
+use crate::shard::text::{all_marked, hex, push_decimal, three_digits};
 
 /// A hundred years, in microseconds: what is longer is a clock's mistake.
 pub(super) const LONGEST: u64 = 100 * 366 * 86_400 * 1_000_000;
@@ -84,10 +82,13 @@ impl Json {
             None => line.extend_from_slice(br#"","trace_id":null"#),
         }
         push_name(br#","arrival":""#, arrival_text(arrival), line);
-        push_client(client, line);
+        push_optional(br#"","client":""#, client, line);
         push_name(br#","method":""#, method, line);
         push_target(target, line);
-        push_optional(br#"","repository":""#, repository, line);
+        match repository {
+            Some(name) => push_quoted(br#"","repository":""#, name.as_str().as_bytes(), line),
+            None => line.extend_from_slice(br#"","repository":null"#),
+        }
         push_name(br#","operation":""#, operation.as_str(), line);
         push_optional(br#"","owner":""#, owner, line);
         push_name(br#","plan":""#, plan.as_str(), line);
@@ -164,22 +165,6 @@ fn push_user_agent(agent: Option<&[u8]>, line: &mut Vec<u8>) {
                 line,
             );
         }
-    }
-}
-
-fn push_client(client: Option<SocketAddr>, line: &mut Vec<u8>) {
-    line.extend_from_slice(br#"","client":"#);
-    match client {
-        Some(SocketAddr::V4(address)) => {
-            line.push(b'"');
-            push_ipv4(*address.ip(), line);
-            line.push(b':');
-            push_decimal(address.port().into(), line);
-            line.push(b'"');
-        }
-        // Writing into memory cannot fail.
-        Some(SocketAddr::V6(address)) => drop(write!(line, "\"{address}\"")),
-        None => line.extend_from_slice(b"null"),
     }
 }
 

@@ -22,7 +22,7 @@ struct Line<'a> {
     request_id: &'a str,
     trace_id: Option<&'a str>,
     arrival: &'static str,
-    client: Option<SocketAddr>,
+    client: Option<&'a str>,
     method: &'a str,
     path: &'a str,
     repository: Option<&'a str>,
@@ -62,7 +62,7 @@ fn line_of_the_library(member: &str, record: &AccessRecord<'_>) -> String {
         client: record.client,
         method: record.method,
         path: &path,
-        repository: record.repository,
+        repository: record.repository.map(|name| name.as_str()),
         operation: record.operation.as_str(),
         owner: record.owner,
         plan: record.plan.as_str(),
@@ -105,7 +105,6 @@ fn every_byte_and_character_is_escaped_as_a_library_does() {
     for text in &texts {
         let record = AccessRecord {
             target: text.as_bytes(),
-            repository: Some(text),
             owner: Some(text),
             upstream: Some(text),
             user_agent: Some(text.as_bytes()),
@@ -138,11 +137,12 @@ struct Owned {
     member: String,
     request_id: RequestId,
     trace: Option<TraceParent>,
-    options: [Option<String>; 3],
+    repository: Option<String>,
+    options: [Option<String>; 2],
     user_agent: Option<Vec<u8>>,
     ours: (&'static str, &'static str, Option<&'static str>),
     target: Vec<u8>,
-    client: Option<SocketAddr>,
+    client: Option<String>,
     labels: (Arrival, Operation, PlanKind),
     numbers: (u16, u64, u64, u32),
     times: [Duration; 6],
@@ -151,7 +151,8 @@ struct Owned {
 
 impl Owned {
     fn record(&self) -> AccessRecord<'_> {
-        let [repository, owner, upstream] = self.options.each_ref().map(Option::as_deref);
+        let repository = self.repository.as_deref();
+        let [owner, upstream] = self.options.each_ref().map(Option::as_deref);
         let (method, http, tls) = self.ours;
         let [total, queue, hold, connect, client, replica] = self.times;
         AccessRecord {
@@ -159,10 +160,10 @@ impl Owned {
             request_id: &self.request_id,
             trace: self.trace.as_ref(),
             arrival: self.labels.0,
-            client: self.client,
+            client: self.client.as_deref(),
             method,
             target: &self.target,
-            repository,
+            repository: repository.and_then(|name| Repository::parse(name).ok()),
             operation: self.labels.1,
             owner,
             plan: self.labels.2,
@@ -246,21 +247,29 @@ fn requests() -> impl Strategy<Value = Owned> {
     let names = (
         "[a-zA-Z0-9._:/+=~-]{1,200}",
         any::<bool>(),
-        prop::array::uniform3(of(text())),
+        of("[a-z0-9]{1,9}(/[a-z0-9]{1,9}[._-][a-z0-9]{1,9}){0,9}"),
+        prop::array::uniform2(of(text())),
         of(user_agent()),
         ours,
     );
     let instant = 0..4_000_000_000_000_u64;
-    let what = (text(), names, target(), of(any::<SocketAddr>()), labels);
+    let what = (
+        text(),
+        names,
+        target(),
+        of(any::<SocketAddr>().prop_map(|client| client.to_string())),
+        labels,
+    );
     let times = prop::array::uniform6(time());
     (instant, what, numbers, times, of(failure())).prop_map(
         |(milliseconds, (member, names, target, client, labels), numbers, times, failure)| {
-            let (request_id, is_traced, options, user_agent, ours) = names;
+            let (request_id, is_traced, repository, options, user_agent, ours) = names;
             Owned {
                 time: Duration::from_millis(milliseconds),
                 member,
                 request_id: RequestId::keep_or_make(Some(request_id.as_bytes())),
                 trace: is_traced.then(TraceParent::make),
+                repository,
                 options,
                 user_agent,
                 ours,
