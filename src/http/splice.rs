@@ -28,7 +28,7 @@ const KEPT: usize = 16;
 const SHARE_OF_DESCRIPTORS: usize = 8;
 
 /// After so many bytes without a wait it is somebody else's turn on this thread.
-const TURN: u64 = 1024 * 1024;
+const TURN: u64 = if cfg!(test) { 4096 } else { 1024 * 1024 };
 
 /// How many pipes there may be.
 static MOST: LazyLock<usize> = LazyLock::new(|| {
@@ -87,8 +87,8 @@ pub(crate) enum Side {
     Writing,
 }
 
-/// Moves exactly `length` bytes. `progress` counts those that have been written, as they are. Cancelled
-/// half-way, it may have taken more than it has written.
+/// Moves exactly `length` bytes. `taken` is told of those that have been read, as they are: cancelled half-way,
+/// they will not be read again. `progress` counts those that have been written.
 ///
 /// # Errors
 /// See [`Cut`].
@@ -98,6 +98,7 @@ pub(crate) async fn splice(
     to: &TcpStream,
     length: u64,
     idle: Idle,
+    mut taken: impl FnMut(u64),
     progress: &Progress,
 ) -> Result<(), Cut> {
     let mut alarm = pin!(sleep(idle.read.min(idle.write)));
@@ -116,12 +117,14 @@ pub(crate) async fn splice(
             (Side::Writing, Ok(0)) => Err(ErrorKind::WriteZero.into()),
             (Side::Reading, Ok(count)) => {
                 left = left.saturating_sub(count as u64);
+                taken(count as u64);
                 Ok(())
             }
             (Side::Writing, Ok(count)) => {
                 progress.note(count as u64);
                 turn = turn.saturating_sub(count as u64);
-                if turn == 0 {
+                // Not behind the last byte: its answer would be there before its end is noted.
+                if turn == 0 && (left > 0 || pipe.held > 0) {
                     turn = TURN;
                     tokio::task::yield_now().await;
                 }
@@ -271,6 +274,8 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -305,7 +310,15 @@ mod tests {
                 source.write_all(&body).await?;
                 source.write_all(b"next").await
             },
-            splice(&mut pipe, &from, &to, body.len() as u64, PATIENT, &moved),
+            splice(
+                &mut pipe,
+                &from,
+                &to,
+                body.len() as u64,
+                PATIENT,
+                |_| {},
+                &moved
+            ),
             sink.read_exact(&mut arrived),
         );
         sent.unwrap();
@@ -329,7 +342,7 @@ mod tests {
         source.write_all(b"abc").await.unwrap();
         drop(source);
         let (moved, mut pipe) = (Progress::default(), Pipe::take().unwrap());
-        let cut = splice(&mut pipe, &from, &to, 4, PATIENT, &moved).await;
+        let cut = splice(&mut pipe, &from, &to, 4, PATIENT, |_| {}, &moved).await;
         let cut = cut.unwrap_err();
         assert_eq!(cut.side, Side::Reading);
         assert_eq!(cut.error.kind(), ErrorKind::UnexpectedEof);
@@ -349,7 +362,7 @@ mod tests {
         to.readable().await.unwrap();
         source.write_all(b"abc").await.unwrap();
         let (moved, mut pipe) = (Progress::default(), Pipe::take().unwrap());
-        let cut = splice(&mut pipe, &from, &to, 3, PATIENT, &moved).await;
+        let cut = splice(&mut pipe, &from, &to, 3, PATIENT, |_| {}, &moved).await;
         assert_eq!(cut.unwrap_err().side, Side::Writing);
         assert_eq!(moved.moved(), 0);
         drop(pipe);
@@ -365,7 +378,7 @@ mod tests {
             read: SHORT,
             ..PATIENT
         };
-        let cut = splice(&mut pipe, &from, &to, 1, idle, &moved).await;
+        let cut = splice(&mut pipe, &from, &to, 1, idle, |_| {}, &moved).await;
         let cut = cut.unwrap_err();
         assert_eq!(cut.side, Side::Reading);
         assert_eq!(cut.error.kind(), ErrorKind::TimedOut);
@@ -381,12 +394,41 @@ mod tests {
             }
         };
         let cut = tokio::select! {
-            cut = splice(&mut pipe, &from, &to, u64::MAX, idle, &moved) => cut.unwrap_err(),
+            cut = splice(&mut pipe, &from, &to, u64::MAX, idle, |_| {}, &moved) => cut.unwrap_err(),
             () = endless => unreachable!("somebody took all there is"),
         };
         assert_eq!(cut.side, Side::Writing);
         assert_eq!(cut.error.kind(), ErrorKind::TimedOut);
         assert!(moved.moved() > 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_told_though_nobody_waits_for_the_rest() {
+        let (mut source, from) = connection().await;
+        let (to, mut sink) = connection().await;
+        source.write_all(b"abcd").await.unwrap();
+        let (moved, mut pipe) = (Progress::default(), Pipe::take().unwrap());
+        let mut taken = 0;
+        let mut arrived = [0; 4];
+        tokio::select! {
+            _ = splice(&mut pipe, &from, &to, 5, PATIENT, |bytes| taken += bytes, &moved) => {
+                unreachable!("one is missing")
+            }
+            read = sink.read_exact(&mut arrived) => read.unwrap(),
+        };
+        assert_eq!(taken, 4);
+    }
+
+    #[tokio::test]
+    async fn nobody_else_has_a_turn_behind_the_last_byte() {
+        let (mut source, from) = connection().await;
+        let (to, _sink) = connection().await;
+        source.write_all(&[0; TURN as usize]).await.unwrap();
+        while from.peek(&mut [0; TURN as usize]).await.unwrap() < TURN as usize {}
+        let (moved, mut pipe) = (Progress::default(), Pipe::take().unwrap());
+        let mut splicing = pin!(splice(&mut pipe, &from, &to, TURN, PATIENT, |_| {}, &moved));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(splicing.as_mut().poll(cx)));
+        assert!(polled.await.is_ready());
     }
 
     #[tokio::test]

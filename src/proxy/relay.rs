@@ -188,10 +188,9 @@ impl Upload {
         // From now on something of it is gone, however much that turns out to be.
         self.read.fetch_add(length, Ordering::Relaxed);
         self.is_gone.store(true, Ordering::Relaxed);
-        let before = self.progress.moved();
-        let splicing = splice::splice(&mut pipe, from, to, length, idle, &self.progress);
+        let taken = |bytes| source.passed(bytes);
+        let splicing = splice::splice(&mut pipe, from, to, length, idle, taken, &self.progress);
         let spliced = Box::pin(splicing).await;
-        source.passed(self.progress.moved() - before);
         match spliced {
             Ok(()) => Ok(true),
             Err(cut) => Err(match (cut.side, cut.error.kind()) {
@@ -348,13 +347,12 @@ impl Download {
             read: patience,
             write: sink.patience(),
         };
-        let progress = Progress::default();
-        let splicing = splice::splice(&mut pipe, from, to, *left, idle, &progress);
+        let (length, progress) = (*left, Progress::default());
+        let taken = |bytes| *left = left.saturating_sub(bytes);
+        let splicing = splice::splice(&mut pipe, from, to, length, idle, taken, &progress);
         let spliced = Box::pin(splicing).await;
-        let moved = progress.moved();
-        *left -= moved.min(*left);
-        self.received += moved;
-        sink.passed(moved);
+        self.received += length - *left;
+        sink.passed(progress.moved());
         if *left == 0 {
             self.incoming = Incoming::Nothing;
         }

@@ -1,7 +1,7 @@
 //! Bodies come out as they went in, and connections stay in step.
 
 use crate::cluster::message::sha256;
-use crate::cluster::{Cluster, Connection, End, Gate, Plan, Request, Step, eventually};
+use crate::cluster::{Cluster, Connection, End, Gate, Plan, Program, Request, Step, eventually};
 
 const MIB: usize = 1024 * 1024;
 
@@ -317,4 +317,30 @@ async fn a_client_reads_why_its_upload_is_refused_while_it_still_sends() {
             assert_eq!((answer.status, answer.text()), (404, "UNKNOWN".into()));
         }
     }
+}
+
+/// What had been moved by the kernel counts as read.
+#[tokio::test]
+async fn an_answer_before_the_end_of_an_upload_takes_nothing_of_the_next_request() {
+    const PART: usize = 2 << 20;
+    let cluster = Cluster::of_three().await;
+    let target = format!("/v2/{}/blobs/uploads/1", cluster.repository_of(0));
+    let gate = Gate::shut();
+    cluster.replica(0).steps([
+        Step::Wait(gate.clone()),
+        Step::say("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
+    ]);
+    let request = Request::new("PATCH", &target).body(vec![b'x'; 2 * PART]);
+    let bytes = request.bytes();
+    let mut connection = cluster.at(0).connect().await;
+    let (first, rest) = bytes.split_at(bytes.len() - PART);
+    connection.send(first).await;
+    cluster.replica(0).until_requests(1).await;
+    gate.open();
+    assert_eq!(connection.answer().await.status, 202);
+    cluster.replica(0).does(Program::Registry);
+    connection.send(rest).await;
+    let tags = format!("/v2/{}/tags/list", cluster.repository_of(0));
+    assert_eq!(connection.ask(&Request::get(&tags)).await.status, 200);
+    assert_eq!(cluster.replica(0).requests().len(), 2);
 }
