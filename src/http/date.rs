@@ -34,7 +34,7 @@ thread_local! {
     static NOW: std::cell::RefCell<Date> = std::cell::RefCell::default();
 }
 
-/// The time now, made once a second and thread.
+/// The time now, made once a second and thread. By the C library's clock, which can be set for one process.
 pub(crate) fn now() -> [u8; LENGTH] {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
     NOW.with_borrow_mut(|now| {
