@@ -45,7 +45,7 @@ pub(crate) struct Moment(u64);
 
 /// The limits of one thread.
 struct List {
-    lines: Slab<Line>,
+    lines: Slab<Entry>,
     /// Lines that there have been.
     written: u64,
     /// When the thread looks through it next.
@@ -54,7 +54,7 @@ struct List {
     sooner: Arc<Notify>,
 }
 
-struct Line {
+struct Entry {
     /// Tells it from others that have had the same place.
     number: u64,
     due: u64,
@@ -151,7 +151,7 @@ impl Drop for Kept {
 pub(super) enum Alarm {
     Unset,
     /// By the list of the thread that wrote it there.
-    Line {
+    Listed {
         place: usize,
         number: u64,
     },
@@ -163,14 +163,14 @@ impl Alarm {
     pub(super) fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<Over> {
         if matches!(self, Self::Unset) {
             if let Some((place, number)) = write(limit, cx.waker()) {
-                *self = Self::Line { place, number };
+                *self = Self::Listed { place, number };
                 return Poll::Pending;
             }
             *self = Self::Timer(Box::pin(sleep(limit)));
         }
         let is_over = match self {
             Self::Timer(timer) => timer.as_mut().poll(cx).is_ready(),
-            Self::Line { place, number } => !is_noted(*place, *number, cx.waker()),
+            Self::Listed { place, number } => !is_noted(*place, *number, cx.waker()),
             Self::Unset => false,
         };
         if is_over {
@@ -183,7 +183,7 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let Self::Line { place, number } = *self else {
+        let Self::Listed { place, number } = *self else {
             return;
         };
         // The thread may be ending.
@@ -205,7 +205,7 @@ fn write(limit: Duration, waker: &Waker) -> Option<(usize, u64)> {
         let due = due.saturating_add(LAG + TOGETHER) & !(TOGETHER - 1);
         list.written += 1;
         let number = list.written;
-        let place = list.lines.insert(Line {
+        let place = list.lines.insert(Entry {
             number,
             due,
             waker: waker.clone(),

@@ -63,8 +63,7 @@ impl Trunk {
 
 impl Drop for Trunk {
     fn drop(&mut self) {
-        let carrier = self.0.lock().leave();
-        carrier.into_iter().for_each(Waker::wake);
+        wake(self.0.lock().leave());
     }
 }
 
@@ -114,6 +113,12 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, Streams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(carrier: Option<Waker>) {
+    if let Some(carrier) = carrier {
+        carrier.wake();
     }
 }
 
@@ -263,8 +268,7 @@ impl Stream {
     }
 
     fn end(&self) {
-        let carrier = self.shared.lock().end(self.key);
-        carrier.into_iter().for_each(Waker::wake);
+        wake(self.shared.lock().end(self.key));
     }
 }
 
@@ -285,7 +289,7 @@ impl AsyncRead for Stream {
             buf.put_slice(&came[..count]);
             count
         });
-        carrier.into_iter().for_each(Waker::wake);
+        wake(carrier);
         polled
     }
 }
@@ -305,7 +309,7 @@ impl AsyncWrite for Stream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let (polled, carrier) = self.shared.lock().poll_write(cx, self.key, bufs);
-        carrier.into_iter().for_each(Waker::wake);
+        wake(carrier);
         polled
     }
 

@@ -1,6 +1,7 @@
 //! Bodies, in both directions at once: an answer may begin before the request has ended.
 
 use std::io::{self, ErrorKind};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,7 @@ pub(super) struct Upload {
     is_gone: AtomicBool,
     /// What the upstream has taken of it.
     progress: Progress,
-    /// When all of it was sent, in nanoseconds from the beginning on; 0 until then.
-    ended: AtomicU64,
+    ended: OnceLock<Instant>,
 }
 
 impl Upload {
@@ -42,14 +42,13 @@ impl Upload {
             read: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
             progress: Progress::default(),
-            ended: AtomicU64::new(0),
+            ended: OnceLock::new(),
         }
     }
 
-    /// When all of it was sent; of no body, some moment.
+    /// When all of it was sent; where there is none, when it began.
     pub(super) fn ended(&self) -> Option<Instant> {
-        let after = self.ended.load(Ordering::Relaxed);
-        (after > 0).then(|| self.began + Duration::from_nanos(after))
+        self.ended.get().copied()
     }
 
     /// Whether nothing of the body has come.
@@ -83,9 +82,12 @@ impl Upload {
     ) -> Failure {
         match self.send_all(head, request, source, line, patience).await {
             Ok(()) => {
-                let had_body = source.has_body();
-                let after = had_body.then(|| self.began.elapsed().as_nanos() as u64);
-                self.ended.store(after.unwrap_or(1), Ordering::Relaxed);
+                let now = if source.has_body() {
+                    Instant::now()
+                } else {
+                    self.began
+                };
+                let _ = self.ended.set(now);
                 source.gone().await
             }
             Err(Broken::Client(failure)) => failure,

@@ -206,10 +206,8 @@ impl Streams {
     }
 
     /// Whether the other end has ended it, or the trunk is over.
-    pub(super) fn is_closed(&self, key: Key) -> bool {
-        let entry = self.by_id.get(usize::from(key.id)).and_then(Option::as_ref);
-        let entry = entry.filter(|entry| entry.number == key.number);
-        self.over.is_some() || entry.is_none_or(|entry| entry.has_ended)
+    pub(super) fn is_closed(&mut self, key: Key) -> bool {
+        self.over.is_some() || self.entry(key).is_none_or(|entry| entry.has_ended)
     }
 
     /// Ends it: nothing more is sent, and what still comes is not read. Says whom to wake.

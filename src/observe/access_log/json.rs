@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AccessRecord, MAX_TEXT, ended, mask, said};
+use crate::http::request_id::TraceParent;
 use crate::http::respond::Failure;
 use crate::observe::human::rfc3339_bytes;
 use crate::observe::metrics::arrival_text;
@@ -77,18 +78,14 @@ impl Json {
             Some(_) => push_said(failure, &self.member, line),
         }
         push_plain(br#"","request_id":""#, request_id.as_bytes(), line);
-        match trace {
-            Some(trace) => push_quoted(br#"","trace_id":""#, trace.trace_digits(), line),
-            None => line.extend_from_slice(br#"","trace_id":null"#),
-        }
+        let trace_id = trace.map(TraceParent::trace_digits);
+        push_quoted(br#"","trace_id":""#, trace_id, line);
         push_name(br#","arrival":""#, arrival_text(arrival), line);
         push_optional(br#"","client":""#, client, line);
         push_name(br#","method":""#, method, line);
         push_target(target, line);
-        match repository {
-            Some(name) => push_quoted(br#"","repository":""#, name.as_str().as_bytes(), line),
-            None => line.extend_from_slice(br#"","repository":null"#),
-        }
+        let repository = repository.map(|name| name.as_str().as_bytes());
+        push_quoted(br#"","repository":""#, repository, line);
         push_name(br#","operation":""#, operation.as_str(), line);
         push_optional(br#"","owner":""#, owner, line);
         push_name(br#","plan":""#, plan.as_str(), line);
@@ -101,10 +98,7 @@ impl Json {
         push_number(br#","retries":"#, retries.into(), line);
         push_name(br#","ended":""#, ended(record), line);
         push_name(br#"","http":""#, http, line);
-        match tls {
-            Some(tls) => push_quoted(br#"","tls":""#, tls.as_bytes(), line),
-            None => line.extend_from_slice(br#"","tls":null"#),
-        }
+        push_quoted(br#"","tls":""#, tls.map(str::as_bytes), line);
         push_user_agent(user_agent, line);
         line.extend_from_slice(b"}\n");
     }
@@ -129,10 +123,20 @@ fn push_plain<const N: usize>(key: &[u8; N], text: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(text);
 }
 
-/// The same, with its quotation closed.
-fn push_quoted<const N: usize>(key: &[u8; N], text: &[u8], line: &mut Vec<u8>) {
-    push_plain(key, text, line);
+/// The same where there may be none, with its quotation closed.
+fn push_quoted<const N: usize>(key: &[u8; N], text: Option<&[u8]>, line: &mut Vec<u8>) {
+    line.extend_from_slice(key);
+    let Some(text) = text else {
+        return push_null(line);
+    };
+    line.extend_from_slice(text);
     line.push(b'"');
+}
+
+/// In place of a quotation that was opened.
+fn push_null(line: &mut Vec<u8>) {
+    line.pop();
+    line.extend_from_slice(b"null");
 }
 
 /// A text of our own, which needs no escapes.
@@ -144,8 +148,7 @@ fn push_name<const N: usize>(key: &[u8; N], name: &'static str, line: &mut Vec<u
 fn push_optional<const N: usize>(key: &[u8; N], text: Option<&str>, line: &mut Vec<u8>) {
     line.extend_from_slice(key);
     let Some(text) = text else {
-        line.pop();
-        return line.extend_from_slice(b"null");
+        return push_null(line);
     };
     push_text(text, line);
     line.push(b'"');
@@ -155,7 +158,7 @@ fn push_user_agent(agent: Option<&[u8]>, line: &mut Vec<u8>) {
     let key = br#","user_agent":""#;
     match agent {
         Some(agent) if agent.len() <= MAX_TEXT && all_marked(agent, &PLAIN) => {
-            push_quoted(key, agent, line);
+            push_quoted(key, Some(agent), line);
         }
         agent => {
             let agent = agent.and_then(|agent| str::from_utf8(agent).ok());
