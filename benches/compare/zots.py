@@ -21,6 +21,7 @@ from processes import Process, free_ports
 
 NAMED_BY = "SHARDLET_TEST_ZOT"
 WORKS = frozenset({"gets", "one get", "bodies down"})
+OWN_HOP = "zot, own hop"
 NAMES = 32
 
 
@@ -64,7 +65,7 @@ class Zots:
         replicas = {"b": second, "a": second}
         return [
             Contestant("zot, at its owner", lambda _: Running(self._owner, self.paths, [second]), WORKS),
-            Contestant("zot, own hop", lambda _: Running(self._asked, self.paths, [first, second]), WORKS),
+            Contestant(OWN_HOP, lambda _: Running(self._asked, self.paths, [first, second]), WORKS),
             *(
                 Contestant(
                     f"shardlet and zot, {name}",
@@ -78,6 +79,10 @@ class Zots:
                 }.items()
             ),
         ]
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.end()
 
     def _push(self, repository: str, part: bytes, blob_bytes: int) -> Paths:
         ready = Running(self._owner, Paths(repository, ""))
