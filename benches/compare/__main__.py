@@ -70,20 +70,16 @@ def measured(options: argparse.Namespace) -> tuple[Results, list[str]]:
             place = directory / "stub"
             place.mkdir()
             setting = Setting(upstream.port, upstream.socket, upstream.paths, cpus, place)
-            comparison.compare(chosen, setting, works, in_time)
+            comparison.compare(chosen, setting, works, in_time, effort.rounds)
         for number in range(effort.rounds if zot else 0):
-            if not in_time():
-                break
-            # zot's own hop leaves a connection behind for each request, and is slower for it: its figures are those of
-            # zots that are new, and nobody else's are taken before zots that it has been at.
-            for which, own in enumerate((True, False)):
-                place = directory / f"zots-{number}-{which}"
+            # zot's own hop leaves a connection behind for each request, and is slower for it: it gets zots that are new,
+            # and so does everybody else. Small requests come last, for the same reason.
+            for is_own in (True, False):
+                place = directory / f"zots-{number}-{'own' if is_own else 'asked'}"
                 with closing(Zots(zot, options.binary, place, effort.blob_bytes, cpus)) as zots:
-                    beside = [one for one in picked(zots.contestants(), options.only) if (OWN_HOP in one.name) == own]
+                    beside = [one for one in picked(zots.contestants(), options.only) if (one.name == OWN_HOP) == is_own]
                     zot_names += [one.name for one in beside if one.name not in zot_names]
-                    setting = zots.setting(cpus, place / "members")
-                    # Small requests come last, for the same reason.
-                    comparison.compare(beside, setting, works[::-1], in_time, rounds=1)
+                    comparison.compare(beside, zots.setting(cpus, place / "members"), works[::-1], in_time, rounds=1)
     about = (
         f"{machine.described()}; {machine.versions(options.binary, zot)}. {told(effort)} "
         f"Load average before the run: {busy:.1f}. It took {(time.monotonic() - began) / 60:.0f} minutes."

@@ -58,7 +58,7 @@ class Comparison:
         setting: Setting,
         works: Sequence[str],
         in_time: Callable[[], bool],
-        rounds: int | None = None,
+        rounds: int,
     ) -> None:
         """All contestants before one upstream: what wants a fresh process first, then round by round."""
         with ExitStack() as ending:
@@ -71,7 +71,7 @@ class Comparison:
                 all_running.append((contestant, running))
                 if "idle" in works and "idle" in contestant.works:
                     self._try(contestant, self._idle, running)
-            for number in range(rounds or self._effort.rounds):
+            for number in range(rounds):
                 # Round by round over all, so that a machine that is busy for a while is busy for all of them.
                 if not in_time():
                     print(f"compare: out of time after {number} rounds", file=sys.stderr)
