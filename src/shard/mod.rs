@@ -22,6 +22,7 @@
 //! | [`view`] | members + placement + pins as one value, with the fingerprint that peers compare |
 //! | [`health`] | consecutive probe results → up or down |
 //! | [`circuit`] | consecutive failures → left alone for a while, then tried by one request |
+//! | [`ownership`], [`leases`] | who may write now: by a list in a file, by leases on a store |
 //! | [`text`] | characters and digits of others, made safe to show |
 //! | [`mod@plan`] | everything above → what to do with one request |
 //!
@@ -31,6 +32,7 @@
 
 pub mod circuit;
 pub mod health;
+pub mod leases;
 pub mod members;
 pub mod ownership;
 pub mod pins;

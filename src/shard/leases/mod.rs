@@ -1,0 +1,398 @@
+//! Who may write now, where members hold leases on a store that they share.
+//!
+//! The rules beside this, [`super::ownership`], know the members from a file, and never take from a
+//! member that is gone what it owned. These do: a member renews a lease; one that is not renewed is
+//! fenced by the others, and what its member owned goes on elsewhere. The store is asked for one
+//! thing alone: a put under a condition, "if nobody else has written since I read".
+//!
+//! - R1 A lease lasts from the moment *before* its renewal was sent. A renewal whose answer is lost
+//!   gains nothing until a read finds it done, and then no more than it would have.
+//! - R2 A write is admitted while the lease lasts, but for a margin; the view gives the repository to
+//!   this member; and R3. That is asked again before the last byte of its body is sent on.
+//! - R3 Every member that owned the repository by a view that is not settled has acknowledged the one
+//!   in force, is this member itself, or is a member no more.
+//! - R4 A member acknowledges a view when it has taken it and nothing is under way, at its replica
+//!   too, that it gives to others.
+//! - R5 Nobody watches leases, until a member is down, or its acknowledgement is waited for.
+//! - R6 A lease is fenced when it was seen three times or more without a renewal, for as long as it
+//!   lasts and its replica may go on, by the watcher's clock since the answer to its first look;
+//!   and no call of the watcher's failed meanwhile, and its own lease lasts. The put is conditional
+//!   on what was seen.
+//! - R7 Only an incarnation whose lease was read as fenced or released is taken off the view. It
+//!   never returns. Not more than half of the members are taken off, for having been fenced, in the
+//!   time that a lease lasts.
+//! - R8 Members are added to, and changed in, a settled view alone.
+//! - R9 A view is settled when all its members have acknowledged it, or are over.
+//! - R10 A process takes up the lease of the one before it where that has parked it, or is proven
+//!   dead and the replica is the same. Else it waits and fences it, as others would.
+//! - R11 When the time of day and the clock that counts go apart by more than the margin, the lease
+//!   is worth nothing until the next renewal.
+//! - R12 A member that works by a file, or with another key, keeps everything from being written.
+//! - R13 Without the store nothing is written once the lease is over, and nobody is fenced.
+//!
+//! Why that is enough: let A and B write one repository at the same time, with different replicas.
+//! Both hold leases that last (R2), so neither is fenced (R6: who fences waits for longer than a
+//! lease lasts, from a moment when it was seen alive). Each is a member of the view that it writes
+//! by (R2), and let A's be the later one. B is not fenced, so it was not taken off (R7), and is a
+//! member of A's view too, or had released. B owned the repository by an earlier view. Either that
+//! is in the chain of A's, and B has acknowledged A's view before A wrote, and so had taken it (R3);
+//! or it was settled over, and B has acknowledged a later one than that by which it writes (R9).
+//! Either way B does not write by the earlier view any more (R4).
+//!
+//! It rests on this: the store keeps its conditions; a replica finishes what it was sent within the
+//! `grace` of its member's lease after that is over; clocks run as fast as each other but for
+//! `drift`; a process is not stopped between the last look and the last byte for longer than that.
+//!
+//! Nothing here knows a clock, a socket or a task. [`Coordinator::step`] takes an event and the time,
+//! and returns effects.
+
+mod event;
+mod layout;
+mod omit;
+mod others;
+mod own;
+pub mod record;
+mod shared;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use event::{Answer, Call, CallId, Condition, Effect, Event, Fault, Note, Tag};
+pub use layout::{Incomprehensible, Layout};
+pub use snapshot::{Snapshot, Wait};
+
+use omit::{Rule, omits};
+use others::Others;
+use own::Own;
+use record::{Incarnation, LeaseState, Nonce, Policy, Seat};
+use view::{InForce, Removals};
+
+use super::members::{MemberAddress, MemberId, Weight};
+use super::view::View;
+
+/// Time since this process began, by a clock that goes on while the machine sleeps.
+pub type Moment = Duration;
+
+/// What a process is given at its start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its member.
+    pub id: MemberId,
+    /// Random.
+    pub process: u64,
+    /// Where its peer listener is reached.
+    pub address: MemberAddress,
+    /// Its share.
+    pub weight: Weight,
+    /// The replica that it writes with.
+    pub replica: String,
+    /// What its file says of placement and pins.
+    pub policy: Policy,
+    /// Has the hash key.
+    pub like: View,
+    /// Whether the process before it, on the same machine, is known to be dead.
+    pub predecessor_is_dead: bool,
+    /// The operator's numbers.
+    pub timing: Timing,
+    /// Whether a command kills the replica.
+    pub kills_replica: bool,
+}
+
+/// The operator's numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Timing {
+    /// How long a lease lasts.
+    pub lease: Duration,
+    /// How often it is renewed, and the view is read.
+    pub renew: Duration,
+    /// Before its end nothing is admitted any more for so long.
+    pub margin: Duration,
+    /// How long the replica may go on with a write after the lease is over.
+    pub grace: Duration,
+    /// How long writes may go on that a view takes from this member.
+    pub handoff: Duration,
+    /// How often a record is read that is waited for.
+    pub poll: Duration,
+    /// How far clocks may differ in speed, in thousandths.
+    pub drift: u32,
+}
+
+/// Both clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Clock {
+    /// The one that counts.
+    pub boot: Moment,
+    /// The time of day.
+    pub wall: Duration,
+}
+
+/// Which writes are under way, at the replica too.
+pub trait UnderWay {
+    /// Whether there are any.
+    fn any(&self, now: Moment) -> bool;
+    /// Whether there are any to repositories that this layout gives to others.
+    fn lost_by(&self, layout: &Layout, now: Moment) -> bool;
+}
+
+/// The state of the rules in one process.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    setup: Arc<Setup>,
+    phase: Phase,
+    own: Own,
+    view: Option<InForce>,
+    /// When a read has found no view.
+    no_view_at: Option<Moment>,
+    /// When the view is to be read next.
+    view_from: Moment,
+    removals: Removals,
+    others: Others,
+    /// The call about what is not our own lease, and when it was sent.
+    call: Option<(CallId, SharedCall, Moment)>,
+    /// No such call before this.
+    calls_from: Moment,
+    /// Members that work by other rules, or with another key.
+    differing: BTreeSet<MemberId>,
+    nonces: u64,
+    calls: u64,
+    /// How far the time of day is ahead of the clock that counts, in milliseconds.
+    ahead: Option<i128>,
+    published: Option<Arc<Snapshot>>,
+}
+
+/// Where a process stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phase {
+    /// It has no lease yet, or none any more.
+    Starting,
+    /// It has one. Whether it is a member is for the view to say.
+    Serving,
+    /// It goes, for good or to come back, since then.
+    Going(Departure, Moment),
+    /// It has gone.
+    Gone(Departure),
+    /// It cannot go on.
+    Frozen(Fault),
+}
+
+/// How a process goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Departure {
+    /// Its member leaves the fleet.
+    Leave,
+    /// The next process takes up its lease.
+    Park,
+}
+
+/// A call about what is not our own lease.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum SharedCall {
+    ReadView,
+    PutView(record::ViewRecord),
+    List,
+    ReadLease(MemberId),
+    Fence(record::Lease),
+}
+
+impl Coordinator {
+    /// A process that has just started.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            setup: Arc::new(setup),
+            phase: Phase::Starting,
+            own: Own::default(),
+            view: None,
+            no_view_at: None,
+            view_from: Moment::ZERO,
+            removals: Removals::default(),
+            others: Others::default(),
+            call: None,
+            calls_from: Moment::ZERO,
+            differing: BTreeSet::new(),
+            nonces: 0,
+            calls: 0,
+            ahead: None,
+            published: None,
+        }
+    }
+
+    /// Takes an event.
+    pub fn step(&mut self, event: Event, clock: Clock, writes: &impl UnderWay) -> Vec<Effect> {
+        let now = clock.boot;
+        let mut effects = Vec::new();
+        self.mind_clocks(clock, &mut effects);
+        self.mind_own_end(now, writes, &mut effects);
+        match event {
+            Event::Tick => {}
+            Event::Answered { call, answer } => self.take_answer(call, answer, now, &mut effects),
+            Event::Adopted(epoch) => self.adopted(epoch, now),
+            Event::Down(member) => self.others.down(member, now),
+            Event::Up(member) => self.others.up(&member),
+            Event::Wanted(member) => self.others.want(member),
+            Event::Poked => self.calls_view_now(now),
+            Event::Differs(member) => {
+                if self.differing.insert(member.clone()) {
+                    effects.push(Effect::Note(Note::Differs(member)));
+                }
+            }
+            Event::Agrees(member) => {
+                self.differing.remove(&member);
+            }
+            Event::Go(departure) => self.go(departure, now),
+        }
+        self.mind_own_end(now, writes, &mut effects);
+        self.mind_handover(now, writes, &mut effects);
+        self.mind_departure(now, writes, &mut effects);
+        self.call_own(now, writes, &mut effects);
+        self.call_shared(now, &mut effects);
+        self.publish(&mut effects);
+        effects
+    }
+
+    /// Where this process stands.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether it is a member of the view that is in force here.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        let view = self.view.as_ref().filter(|view| view.adopted_at.is_some());
+        view.is_some_and(|view| self.is_listed(view))
+    }
+
+    /// Both clocks go forward alike, but for what is corrected little by little.
+    fn mind_clocks(&mut self, clock: Clock, effects: &mut Vec<Effect>) {
+        let margin = self.setup.timing.margin;
+        let apart = clock.apart_from(*self.ahead.get_or_insert(clock.ahead()));
+        if apart > margin && !omits(Rule::MindClocks) {
+            self.own.revoke(self.nonces);
+            effects.push(Effect::Note(Note::ClocksApart(apart)));
+        }
+        if apart > margin / 4 {
+            self.ahead = Some(clock.ahead());
+        }
+    }
+
+    /// The lease is over: what is under way is cut, and the replica killed where something may be.
+    fn mind_own_end(&mut self, now: Moment, writes: &impl UnderWay, effects: &mut Vec<Effect>) {
+        if self.own.admits_at(now, &self.setup.timing) {
+            self.own.ended = false;
+            return;
+        }
+        if std::mem::replace(&mut self.own.ended, true) || !self.own.was_held() {
+            return;
+        }
+        effects.push(Effect::Note(Note::LeaseOver));
+        if writes.any(now) {
+            effects.push(Effect::CutAll);
+            if self.setup.kills_replica {
+                effects.push(Effect::KillReplica);
+            }
+        }
+    }
+
+    fn go(&mut self, departure: Departure, now: Moment) {
+        match self.phase {
+            Phase::Serving => self.phase = Phase::Going(departure, now),
+            Phase::Starting => self.phase = Phase::Gone(departure),
+            Phase::Going(..) | Phase::Gone(_) | Phase::Frozen(_) => {}
+        }
+    }
+
+    /// A process that goes cuts what takes too long, and is gone once its view says so.
+    fn mind_departure(&mut self, now: Moment, writes: &impl UnderWay, effects: &mut Vec<Effect>) {
+        let Phase::Going(departure, since) = self.phase else {
+            return;
+        };
+        let late = now.saturating_sub(since) >= self.setup.timing.handoff;
+        if late && writes.any(now) && !std::mem::replace(&mut self.own.cut, true) {
+            effects.push(Effect::CutAll);
+            if self.setup.kills_replica {
+                effects.push(Effect::KillReplica);
+            }
+        }
+        let gone = match (departure, self.own.state()) {
+            (Departure::Park, Some(LeaseState::Parked)) => true,
+            (Departure::Leave, Some(LeaseState::Released)) => match &self.view {
+                // The last one leaves nobody behind who could be told.
+                Some(view) => !self.is_listed(view) || view.layout.arrangement().members.len() == 1,
+                None => true,
+            },
+            _ => false,
+        };
+        if gone {
+            self.phase = Phase::Gone(departure);
+            effects.push(Effect::Gone(departure));
+        }
+    }
+
+    fn freeze(&mut self, fault: Fault, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Frozen(fault);
+        self.own.forget();
+        effects.push(Effect::CutAll);
+        if self.setup.kills_replica {
+            effects.push(Effect::KillReplica);
+        }
+        effects.push(Effect::Note(Note::Frozen(fault)));
+    }
+
+    fn next_nonce(&mut self) -> Nonce {
+        self.nonces += 1;
+        Nonce {
+            process: self.setup.process,
+            call: self.nonces,
+        }
+    }
+
+    fn next_call(&mut self) -> CallId {
+        self.calls += 1;
+        CallId(self.calls)
+    }
+
+    fn incarnation(&self) -> Option<Incarnation> {
+        self.own.incarnation()
+    }
+
+    /// Whether this incarnation is a member of that view.
+    fn is_listed(&self, view: &InForce) -> bool {
+        let listed = |incarnation| view.layout.arrangement().lists(&self.setup.id, incarnation);
+        self.incarnation().is_some_and(listed)
+    }
+
+    /// What a view says of this member.
+    fn seat(&self, incarnation: Incarnation) -> Seat {
+        Seat {
+            id: self.setup.id.clone(),
+            incarnation,
+            address: self.setup.address.clone(),
+            weight: self.setup.weight,
+        }
+    }
+}
+
+impl Clock {
+    fn ahead(&self) -> i128 {
+        let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
+        millis(self.wall).saturating_sub(millis(self.boot))
+    }
+
+    fn apart_from(&self, ahead: i128) -> Duration {
+        let apart = self.ahead().abs_diff(ahead);
+        Duration::from_millis(u64::try_from(apart).unwrap_or(u64::MAX))
+    }
+}
+
+impl Timing {
+    /// The same plus what a slower clock of somebody else takes longer.
+    fn with_drift(&self, time: Duration) -> Duration {
+        time.saturating_add(time.saturating_mul(self.drift) / 1000)
+    }
+}

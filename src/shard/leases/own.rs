@@ -1,0 +1,410 @@
+//! A member's own lease: taken, renewed, and what becomes of it.
+
+use std::collections::VecDeque;
+use std::hash::Hasher;
+use std::time::Duration;
+
+use siphasher::sip::SipHasher24;
+
+use super::event::{Answer, Call, CallId, Condition, Effect, Fault, Note, Tag};
+use super::omit::{Rule, omits};
+use super::record::{Epoch, Incarnation, Lease, LeaseState, Nonce};
+use super::{Coordinator, Departure, Moment, Phase, Timing, UnderWay};
+
+/// What is known of our own lease.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Own {
+    /// As it was last known to be stored, if it was ours then.
+    held: Option<(Lease, Tag)>,
+    /// What is there and not ours, and what to write in its place.
+    vacant: Option<Vacant>,
+    /// When it is over.
+    until: Moment,
+    /// Puts up to this one are worth nothing.
+    revoked: u64,
+    /// Puts that may have been carried out, with the moments before they were sent.
+    doubtful: VecDeque<(Nonce, Moment)>,
+    /// Whether it has to be read before anything is put.
+    unread: bool,
+    /// No call before this.
+    next: Moment,
+    call: Option<(CallId, OwnCall, Moment)>,
+    /// What the process before may have left at the replica is over by then.
+    quiet_from: Moment,
+    /// Whether its end was dealt with.
+    pub(super) ended: bool,
+    /// Whether a departure has cut what was under way.
+    pub(super) cut: bool,
+}
+
+#[derive(Clone, Debug)]
+enum OwnCall {
+    Read,
+    Put(Lease),
+}
+
+/// A place where a lease can be put.
+#[derive(Clone, Debug)]
+struct Vacant {
+    condition: Condition,
+    incarnation: Incarnation,
+    version: u64,
+    acked: Epoch,
+}
+
+/// So many puts without an answer are remembered, which is hours of them.
+const DOUBTFUL: usize = 4096;
+
+impl Own {
+    /// Whether a write may be admitted, as far as the lease goes.
+    pub(super) fn admits_at(&self, now: Moment, timing: &Timing) -> bool {
+        now < self.admits_until(timing)
+    }
+
+    pub(super) fn admits_until(&self, timing: &Timing) -> Moment {
+        match &self.held {
+            Some((lease, _)) if lease.state == LeaseState::Live => {
+                self.until.saturating_sub(timing.margin)
+            }
+            _ => Moment::ZERO,
+        }
+    }
+
+    pub(super) fn was_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.held.as_ref().map(|(lease, _)| lease)
+    }
+
+    pub(super) fn state(&self) -> Option<LeaseState> {
+        self.lease().map(|lease| lease.state)
+    }
+
+    pub(super) fn incarnation(&self) -> Option<Incarnation> {
+        self.lease().map(|lease| lease.incarnation)
+    }
+
+    /// Whether nothing of an earlier process is at the replica any more.
+    pub(super) fn is_quiet(&self, now: Moment) -> bool {
+        now >= self.quiet_from
+    }
+
+    /// Worth nothing until it is renewed by a put after this one.
+    pub(super) fn revoke(&mut self, last_put: u64) {
+        self.until = Moment::ZERO;
+        self.revoked = last_put;
+        self.next = Moment::ZERO;
+    }
+
+    /// It can be read at once, and put.
+    pub(super) fn is_free(&mut self, now: Moment) {
+        self.next = now;
+    }
+
+    pub(super) fn forget(&mut self) {
+        let (ended, quiet_from) = (self.ended, self.quiet_from);
+        *self = Self::default();
+        (self.ended, self.quiet_from) = (ended, quiet_from);
+    }
+
+    /// Takes the call with this number, if it is the one that is under way.
+    fn take_call(&mut self, call: CallId) -> Option<(OwnCall, Moment)> {
+        match self.call.take() {
+            Some((id, what, sent)) if id == call => Some((what, sent)),
+            other => {
+                self.call = other;
+                None
+            }
+        }
+    }
+
+    fn lasts_from(&mut self, sent: Moment, lease: &Lease) {
+        if lease.state == LeaseState::Live && lease.nonce.call > self.revoked {
+            self.until = self.until.max(sent.saturating_add(lease.lasts()));
+        }
+    }
+}
+
+impl Coordinator {
+    /// Sends what our own lease needs.
+    pub(super) fn call_own(
+        &mut self,
+        now: Moment,
+        writes: &impl UnderWay,
+        effects: &mut Vec<Effect>,
+    ) {
+        let wanted = match self.phase {
+            Phase::Starting | Phase::Serving | Phase::Going(..) => true,
+            Phase::Gone(_) | Phase::Frozen(_) => false,
+        };
+        if !wanted || self.own.call.is_some() {
+            return;
+        }
+        let Some((what, call)) = self.next_own_call(now, writes) else {
+            return;
+        };
+        let id = self.next_call();
+        self.own.call = Some((id, what, now));
+        effects.push(Effect::Call(id, call));
+    }
+
+    fn next_own_call(&mut self, now: Moment, writes: &impl UnderWay) -> Option<(OwnCall, Call)> {
+        let read = || Some((OwnCall::Read, Call::ReadLease(self.setup.id.clone())));
+        let due = now >= self.own.next;
+        if let Some((lease, tag)) = &self.own.held {
+            if self.own.unread {
+                return if due { read() } else { None };
+            }
+            if lease.is_over() {
+                return None;
+            }
+            let renewed = self.renewed(lease, now, writes);
+            let says_more = renewed.state != lease.state || renewed.acked != lease.acked;
+            if !due && !says_more {
+                return None;
+            }
+            let unchanged = Condition::Unchanged(tag.clone());
+            return Some(self.put_own(unchanged, renewed));
+        }
+        if let Some(vacant) = self.own.vacant.take() {
+            let lease = self.first_lease(&vacant);
+            return Some(self.put_own(vacant.condition, lease));
+        }
+        // One that was not ours is watched as any other.
+        let seen = self.others.lease(&self.setup.id);
+        if due && seen.is_none_or(|lease| lease.state != LeaseState::Live) {
+            return read();
+        }
+        None
+    }
+
+    fn put_own(&mut self, condition: Condition, mut lease: Lease) -> (OwnCall, Call) {
+        lease.nonce = self.next_nonce();
+        let call = Call::PutLease(condition, lease.clone());
+        (OwnCall::Put(lease), call)
+    }
+
+    fn first_lease(&self, vacant: &Vacant) -> Lease {
+        let timing = &self.setup.timing;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Lease {
+            id: self.setup.id.clone(),
+            incarnation: vacant.incarnation,
+            version: vacant.version,
+            nonce: Nonce {
+                process: 0,
+                call: 0,
+            },
+            state: LeaseState::Live,
+            lasts_ms: millis(timing.lease),
+            grace_ms: millis(timing.grace),
+            acked: vacant.acked,
+            address: self.setup.address.clone(),
+            weight: self.setup.weight,
+            replica: self.setup.replica.clone(),
+            policy: self.setup.policy.id(),
+        }
+    }
+
+    /// What our lease is to say next.
+    fn renewed(&self, lease: &Lease, now: Moment, writes: &impl UnderWay) -> Lease {
+        let mut renewed = lease.clone();
+        renewed.version += 1;
+        if let Some(epoch) = self.acknowledges(now, writes) {
+            renewed.acked = renewed.acked.max(epoch);
+        }
+        let quiet = self.own.is_quiet(now) && !writes.any(now);
+        if let (Phase::Going(departure, _), true) = (self.phase, quiet) {
+            renewed.state = match departure {
+                Departure::Leave => LeaseState::Released,
+                Departure::Park => LeaseState::Parked,
+            };
+        }
+        renewed
+    }
+
+    /// The answer to a call about our own lease; whether it was one.
+    pub(super) fn take_own_answer(
+        &mut self,
+        call: CallId,
+        answer: &Answer,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Some((what, sent)) = self.own.take_call(call) else {
+            return false;
+        };
+        match (what, answer) {
+            (OwnCall::Put(lease), Answer::Done(tag)) => {
+                self.own_is_stored(lease, tag.clone(), sent, now, effects);
+            }
+            (OwnCall::Put(lease), Answer::Unknown) => {
+                self.others.wait_anew();
+                if omits(Rule::DoubtUnknown) {
+                    let tag = Tag(format!("{:?}", lease.nonce).into());
+                    self.own_is_stored(lease, tag, sent, now, effects);
+                    self.own.unread = true;
+                    return true;
+                }
+                if self.own.doubtful.len() == DOUBTFUL {
+                    self.own.doubtful.pop_front();
+                }
+                self.own.doubtful.push_back((lease.nonce, sent));
+                (self.own.unread, self.own.next) = (true, self.soon(now));
+            }
+            (OwnCall::Put(_), Answer::Conflict) => {
+                (self.own.unread, self.own.next) = (true, now);
+            }
+            (OwnCall::Read, Answer::Lease(found)) => {
+                self.take_own_lease(found.clone(), sent, now, effects);
+            }
+            (OwnCall::Read, Answer::Unreadable) => self.freeze(Fault::Unreadable, effects),
+            _ => {
+                self.others.wait_anew();
+                self.own.next = self.soon(now);
+            }
+        }
+        true
+    }
+
+    /// Ours is what is stored.
+    fn own_is_stored(
+        &mut self,
+        lease: Lease,
+        tag: Tag,
+        sent: Moment,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let from = if omits(Rule::CountFromSending) {
+            now
+        } else {
+            sent
+        };
+        self.own.lasts_from(from, &lease);
+        self.own.held = Some((lease, tag));
+        (self.own.unread, self.own.vacant) = (false, None);
+        self.own.doubtful.clear();
+        self.own.next = sent.saturating_add(self.jittered(self.setup.timing.renew));
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Serving;
+            self.calls_view_now(now);
+            effects.push(Effect::Note(Note::Leased));
+        }
+    }
+
+    /// What a read of our own lease has found.
+    fn take_own_lease(
+        &mut self,
+        found: Option<(Lease, Tag)>,
+        sent: Moment,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let known = self.own.lease().cloned();
+        match (known, found) {
+            (None, None) => self.find_vacant(None, now, effects),
+            (Some(_), None) => self.freeze(Fault::Vanished, effects),
+            (known, Some((lease, tag))) => {
+                let mut doubtful = self.own.doubtful.iter();
+                let ours = doubtful.find(|(nonce, _)| *nonce == lease.nonce);
+                if let Some((_, first)) = ours.filter(|_| !omits(Rule::KnowOwnPut)) {
+                    let counted = if omits(Rule::CountFromFirstTry) {
+                        sent
+                    } else {
+                        *first
+                    };
+                    return self.own_is_stored(lease, tag, counted, now, effects);
+                }
+                match known {
+                    None => self.find_vacant(Some((lease, tag)), now, effects),
+                    Some(known) => self.compare_own(&known, lease, tag, now, effects),
+                }
+            }
+        }
+    }
+
+    /// What is stored, against what we knew of it.
+    fn compare_own(
+        &mut self,
+        known: &Lease,
+        found: Lease,
+        tag: Tag,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let order = |lease: &Lease| (lease.incarnation, lease.version);
+        if found.nonce == known.nonce {
+            // What was sent after it has not been carried out, or not yet.
+            self.own.held = Some((found, tag));
+            (self.own.unread, self.own.next) = (false, now);
+        } else if order(&found) < order(known) && !omits(Rule::NeverGoBack) {
+            self.freeze(Fault::WentBack, effects);
+        } else if found.incarnation == known.incarnation && found.is_over() {
+            self.own.forget();
+            self.phase = Phase::Starting;
+            effects.push(Effect::CutAll);
+            effects.push(Effect::Note(Note::Fenced));
+            self.find_vacant(Some((found, tag)), now, effects);
+        } else if omits(Rule::KnowClone) {
+            self.own.held = Some((found, tag));
+            (self.own.unread, self.own.next) = (false, now);
+        } else {
+            self.freeze(Fault::Clone, effects);
+        }
+    }
+
+    /// Whether a lease can be put, and in place of what.
+    fn find_vacant(&mut self, found: Option<(Lease, Tag)>, now: Moment, effects: &mut Vec<Effect>) {
+        let Some((lease, tag)) = found else {
+            self.own.vacant = Some(Vacant {
+                condition: Condition::Absent,
+                incarnation: Incarnation(1),
+                version: 1,
+                acked: Epoch(0),
+            });
+            return;
+        };
+        let dead = self.setup.predecessor_is_dead && lease.replica == self.setup.replica;
+        let (incarnation, acked) = match lease.state {
+            LeaseState::Parked => (lease.incarnation, lease.acked),
+            LeaseState::Live if dead || omits(Rule::ProveDeath) => {
+                self.own.quiet_from = now.saturating_add(self.setup.timing.grace);
+                (lease.incarnation, lease.acked)
+            }
+            LeaseState::Live => {
+                effects.push(Effect::Note(Note::WaitsForPredecessor));
+                self.others.saw(lease, tag, now, now);
+                return;
+            }
+            LeaseState::Released | LeaseState::Fenced if omits(Rule::BeginAnew) => {
+                (lease.incarnation, lease.acked)
+            }
+            LeaseState::Released | LeaseState::Fenced => {
+                (Incarnation(lease.incarnation.0 + 1), Epoch(0))
+            }
+        };
+        self.own.vacant = Some(Vacant {
+            condition: Condition::Unchanged(tag),
+            incarnation,
+            version: lease.version + 1,
+            acked,
+        });
+    }
+
+    /// A moment later, not the same for all.
+    pub(super) fn soon(&self, now: Moment) -> Moment {
+        now.saturating_add(self.jittered(self.setup.timing.renew / 2))
+    }
+
+    /// A tenth more or less.
+    pub(super) fn jittered(&self, time: Duration) -> Duration {
+        let mut hasher = SipHasher24::new();
+        hasher.write_u64(self.setup.process);
+        hasher.write_u64(self.calls);
+        let part = u32::try_from(hasher.finish() % 1024).unwrap_or(0);
+        time - time / 10 + time / 5 * part / 1024
+    }
+}

@@ -1,0 +1,120 @@
+//! Calls about the view and the leases of others, one at a time.
+
+use super::event::{Answer, Call, CallId, Condition, Effect, Fault};
+#[cfg(test)]
+use super::omit::{Rule, omits};
+use super::{Coordinator, Moment, Phase, SharedCall};
+
+impl Coordinator {
+    /// Sends what is most urgent.
+    pub(super) fn call_shared(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let wanted = match self.phase {
+            Phase::Starting | Phase::Serving | Phase::Going(..) => true,
+            Phase::Gone(_) | Phase::Frozen(_) => false,
+        };
+        if !wanted || self.call.is_some() || now < self.calls_from {
+            return;
+        }
+        let Some((what, call)) = self.next_shared_call(now, effects) else {
+            return;
+        };
+        let id = self.next_call();
+        self.call = Some((id, what, now));
+        effects.push(Effect::Call(id, call));
+    }
+
+    fn next_shared_call(
+        &mut self,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(SharedCall, Call)> {
+        if now >= self.view_from {
+            return Some((SharedCall::ReadView, Call::ReadView));
+        }
+        if let Some((condition, record)) = self.next_view(now, effects) {
+            return Some(Self::put_view(condition, record));
+        }
+        if let Some((lease, tag)) = self.next_fence(now) {
+            #[cfg(test)]
+            if omits(Rule::FenceWhatWasSeen) {
+                let call = Call::PutLease(Condition::Always, lease.clone());
+                return Some((SharedCall::Fence(lease), call));
+            }
+            let call = Call::PutLease(Condition::Unchanged(tag), lease.clone());
+            return Some((SharedCall::Fence(lease), call));
+        }
+        // Not again before all who were there have been read, however long that takes.
+        let renew = self.setup.timing.renew;
+        let is_old = |at: Moment| {
+            now.saturating_sub(at) >= renew / 2 && self.others.knows_all(&self.setup.id)
+        };
+        if self.joins() && self.others.listed_at().is_none_or(is_old) {
+            return Some((SharedCall::List, Call::List));
+        }
+        let id = self.next_look(now)?;
+        Some((SharedCall::ReadLease(id.clone()), Call::ReadLease(id)))
+    }
+
+    /// The answer to a call.
+    pub(super) fn take_answer(
+        &mut self,
+        call: CallId,
+        answer: Answer,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.take_own_answer(call, &answer, now, effects) {
+            return;
+        }
+        let (what, sent) = match self.call.take() {
+            Some((id, what, sent)) if id == call => (what, sent),
+            other => {
+                self.call = other;
+                return;
+            }
+        };
+        match (what, answer) {
+            (_, Answer::Unreadable) => self.freeze(Fault::Unreadable, effects),
+            (SharedCall::ReadView, Answer::View(found)) => {
+                self.view_from = now.saturating_add(self.view_period());
+                self.take_view(found, now, effects);
+            }
+            (SharedCall::PutView(record), Answer::Done(tag)) => {
+                self.take_view(Some((record, tag)), now, effects);
+                effects.push(Effect::Poke);
+            }
+            (SharedCall::PutView(_), Answer::Conflict) => self.view_from = now,
+            (SharedCall::List, Answer::Listed(members)) => self.others.list(members, now),
+            (SharedCall::ReadLease(_), Answer::Lease(Some((lease, tag)))) => {
+                self.others.saw(lease, tag, sent, now);
+            }
+            (SharedCall::ReadLease(id), Answer::Lease(None)) => self.others.saw_none(&id),
+            (SharedCall::Fence(lease), Answer::Done(tag)) => self.fenced(lease, tag, now, effects),
+            // It is alive.
+            (SharedCall::Fence(lease), Answer::Conflict) => self.others.look_at(&lease.id),
+            (what, _) => {
+                self.others.wait_anew();
+                self.calls_from = self.soon(now);
+                // It may have been carried out.
+                if matches!(what, SharedCall::PutView(_)) {
+                    self.view_from = self.calls_from;
+                }
+            }
+        }
+    }
+
+    /// Who joins waits for the view to be settled.
+    fn view_period(&self) -> Moment {
+        let timing = &self.setup.timing;
+        if self.joins() {
+            timing.poll * 2
+        } else {
+            self.jittered(timing.renew)
+        }
+    }
+
+    /// The view is read again at once.
+    pub(super) fn calls_view_now(&mut self, now: Moment) {
+        self.view_from = self.view_from.min(now);
+    }
+}

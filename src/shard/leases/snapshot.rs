@@ -1,0 +1,177 @@
+//! What the request path reads: whether a write may go now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::Effect;
+use super::layout::Layout;
+use super::omit::{Rule, omits};
+use super::record::Incarnation;
+use super::{Clock, Coordinator, Moment, Phase};
+use crate::shard::members::MemberId;
+use crate::shard::repository::Repository;
+
+/// The rules as they stand at one moment. Swapped whole; nothing is locked to read it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    me: MemberId,
+    /// Of our lease.
+    incarnation: Option<Incarnation>,
+    /// Until when writes are admitted, if nothing else is in the way.
+    until: Moment,
+    /// How far the time of day was ahead of the clock that counts, and how far that may be from it now.
+    ahead: i128,
+    margin: Duration,
+    /// The view in force.
+    layout: Option<Arc<Layout>>,
+    /// Those before it that are not settled.
+    chain: Vec<Arc<Layout>>,
+    /// Members that have not acknowledged it.
+    unacked: BTreeSet<(MemberId, Incarnation)>,
+    /// Nothing is written at all.
+    wait: Option<Wait>,
+}
+
+/// What a write waits for. Nobody knows for how long, so it waits as long as it may.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Wait {
+    /// This member has no lease yet, or is no member yet.
+    Starting,
+    /// The view that was read last is not in force here yet.
+    Adopting,
+    /// The lease is over: the store does not answer, or this process was stopped.
+    LeaseOver,
+    /// This member goes.
+    Going,
+    /// This process cannot go on.
+    Frozen,
+    /// The repository is another member's.
+    NotOurs,
+    /// This member may be writing it still.
+    Acknowledgement(MemberId),
+    /// This member works by other rules, and may be writing anything.
+    OtherRules(MemberId),
+}
+
+impl Snapshot {
+    /// Admits a write, which must be counted as under way before. The incarnation is for
+    /// [`Self::may_finish`].
+    ///
+    /// # Errors
+    /// What it has to wait for.
+    pub fn may_write(
+        &self,
+        repository: &Repository<'_>,
+        clock: Clock,
+    ) -> Result<Incarnation, Wait> {
+        if let Some(wait) = &self.wait {
+            return Err(wait.clone());
+        }
+        let (Some(layout), Some(incarnation)) = (&self.layout, self.incarnation) else {
+            return Err(Wait::Starting);
+        };
+        if !self.lasts(clock) {
+            return Err(Wait::LeaseOver);
+        }
+        if layout.owner(repository) != (&self.me, incarnation) {
+            return Err(Wait::NotOurs);
+        }
+        let chain = if omits(Rule::MindWholeChain) {
+            self.chain.get(..1).unwrap_or_default()
+        } else {
+            &self.chain
+        };
+        for earlier in chain {
+            let (owner, incarnation) = earlier.owner(repository);
+            let unacked = self
+                .unacked
+                .iter()
+                .any(|(id, of)| id == owner && *of == incarnation);
+            if unacked && !omits(Rule::AwaitAcknowledgement) {
+                return Err(Wait::Acknowledgement(owner.clone()));
+            }
+        }
+        Ok(incarnation)
+    }
+
+    /// Whether the last byte of a write that was admitted to this incarnation may be sent.
+    #[must_use]
+    pub fn may_finish(&self, incarnation: Incarnation, clock: Clock) -> bool {
+        omits(Rule::AskAtLastByte) || (self.incarnation == Some(incarnation) && self.lasts(clock))
+    }
+
+    /// Whether the lease lasts, as far as the clocks can be believed.
+    #[must_use]
+    pub fn lasts(&self, clock: Clock) -> bool {
+        let apart = clock.apart_from(self.ahead) > self.margin && !omits(Rule::MindClocks);
+        clock.boot < self.until && !apart
+    }
+
+    /// The view in force.
+    #[must_use]
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        self.layout.as_ref()
+    }
+}
+
+impl Coordinator {
+    /// What the request path is to read, if it is something new.
+    pub(super) fn publish(&mut self, effects: &mut Vec<Effect>) {
+        let snapshot = self.snapshot();
+        if self.published.as_deref() == Some(&snapshot) {
+            return;
+        }
+        let snapshot = Arc::new(snapshot);
+        self.published = Some(snapshot.clone());
+        effects.push(Effect::Publish(snapshot));
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let view = self.view.as_ref();
+        let members = view
+            .iter()
+            .flat_map(|view| &view.layout.arrangement().members);
+        let unacked = members
+            .filter(|seat| seat.id != self.setup.id)
+            .filter(|seat| !self.has_acked(&seat.id, seat.incarnation));
+        let chain = view.map(|view| view.chain.clone()).unwrap_or_default();
+        Snapshot {
+            me: self.setup.id.clone(),
+            incarnation: self.incarnation(),
+            until: self.own.admits_until(&self.setup.timing),
+            ahead: self.ahead.unwrap_or_default(),
+            margin: self.setup.timing.margin,
+            layout: view.map(|view| view.layout.clone()),
+            // Where nothing is open nobody is waited for.
+            unacked: if chain.is_empty() {
+                BTreeSet::new()
+            } else {
+                unacked
+                    .map(|seat| (seat.id.clone(), seat.incarnation))
+                    .collect()
+            },
+            chain,
+            wait: self.wait(),
+        }
+    }
+
+    fn wait(&self) -> Option<Wait> {
+        match self.phase {
+            Phase::Starting => return Some(Wait::Starting),
+            Phase::Going(..) | Phase::Gone(_) => return Some(Wait::Going),
+            Phase::Frozen(_) => return Some(Wait::Frozen),
+            Phase::Serving => {}
+        }
+        if let Some(member) = self.differing.first()
+            && !omits(Rule::MindOtherRules)
+        {
+            return Some(Wait::OtherRules(member.clone()));
+        }
+        match &self.view {
+            None => Some(Wait::Starting),
+            Some(view) if view.adopted_at.is_none() => Some(Wait::Adopting),
+            Some(_) => None,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The rules at work in a fleet that is simulated: the very state machine, a store that delays,
+//! loses and refuses, processes that crash and stop, clocks that differ. One seed is one run.
+//!
+//! `SHARDLET_SEED=17 cargo test --lib leases::tests::scenarios -- --nocapture` replays one seed;
+//! `SHARDLET_SEEDS=20000` takes so many of each scenario.
+
+mod mutants;
+mod node;
+mod plan;
+mod records;
+mod rules;
+mod scenarios;
+mod store;
+mod trouble;
+mod world;
+mod writes;

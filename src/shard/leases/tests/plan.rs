@@ -1,0 +1,160 @@
+//! What may go wrong in a run, and how often.
+
+use std::time::Duration;
+
+use super::super::Timing;
+use crate::shard::placement::Placement;
+
+/// A kind of run. Rates are per second and thousand.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) members: usize,
+    /// Those of them that run from the start.
+    pub(super) running: usize,
+    pub(super) timing: Timing,
+    pub(super) kills_replica: bool,
+    pub(super) lasts: Duration,
+    pub(super) writes: u64,
+    /// How long a body comes, and how long the replica works, at most.
+    pub(super) body: Duration,
+    pub(super) tail: Duration,
+    /// How long a call to the store takes each way, at most.
+    pub(super) latency: Duration,
+    /// Of a thousand calls: lost before the store has them, carried out with the answer lost, late.
+    pub(super) lost: u64,
+    pub(super) answer_lost: u64,
+    pub(super) late: u64,
+    pub(super) crashes: u64,
+    pub(super) stops: u64,
+    /// Of the machine, whose clock stands still meanwhile.
+    pub(super) suspensions: u64,
+    /// A stop between the last look and the last byte: nothing but a fence at the storage helps.
+    pub(super) stops_at_last_byte: bool,
+    pub(super) cuts: u64,
+    pub(super) outages: u64,
+    pub(super) leaves: u64,
+    pub(super) restarts: u64,
+    pub(super) clock_steps: u64,
+    pub(super) policies: u64,
+    /// Seen as down though it is up.
+    pub(super) wrong_downs: u64,
+    pub(super) clones: u64,
+    /// A member by a file beside them.
+    pub(super) statics: bool,
+    /// A process after a crash knows that the one before is dead.
+    pub(super) proves_death: bool,
+    pub(super) placement: Placement,
+}
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) fn timing() -> Timing {
+    Timing {
+        lease: Duration::from_secs(10),
+        renew: Duration::from_millis(2500),
+        margin: SECOND,
+        grace: Duration::from_secs(5),
+        handoff: Duration::from_secs(5),
+        poll: Duration::from_millis(250),
+        drift: 10,
+    }
+}
+
+impl Plan {
+    /// Nothing goes wrong.
+    pub(super) fn calm() -> Self {
+        Self {
+            members: 3,
+            running: 3,
+            timing: timing(),
+            kills_replica: false,
+            lasts: Duration::from_secs(120),
+            writes: 6000,
+            body: Duration::from_millis(400),
+            tail: Duration::from_millis(800),
+            latency: Duration::from_millis(60),
+            lost: 0,
+            answer_lost: 0,
+            late: 0,
+            crashes: 0,
+            stops: 0,
+            suspensions: 0,
+            stops_at_last_byte: false,
+            cuts: 0,
+            outages: 0,
+            leaves: 0,
+            restarts: 0,
+            clock_steps: 0,
+            policies: 0,
+            wrong_downs: 0,
+            clones: 0,
+            statics: false,
+            proves_death: false,
+            placement: Placement::Rendezvous,
+        }
+    }
+
+    /// No time to spare: a slow store, and little grace.
+    pub(super) fn sharp() -> Self {
+        let timing = Timing {
+            margin: Duration::from_millis(100),
+            grace: SECOND,
+            ..timing()
+        };
+        Self {
+            timing,
+            latency: Duration::from_millis(450),
+            body: SECOND,
+            tail: Duration::from_millis(950),
+            stops: 60,
+            cuts: 60,
+            answer_lost: 100,
+            ..Self::calm()
+        }
+    }
+
+    /// Much is written, slowly, by members that are stopped or cut off.
+    pub(super) fn busy() -> Self {
+        Self {
+            writes: 40_000,
+            body: SECOND * 3,
+            tail: Duration::from_millis(4900),
+            stops: 40,
+            cuts: 40,
+            ..Self::calm()
+        }
+    }
+
+    /// The store goes away, and some are looked at when it does.
+    pub(super) fn outages() -> Self {
+        Self {
+            members: 6,
+            running: 6,
+            outages: 30,
+            wrong_downs: 100,
+            ..Self::calm()
+        }
+    }
+
+    /// Everything that the rules promise to bear.
+    pub(super) fn rough() -> Self {
+        Self {
+            members: 4,
+            body: Duration::from_secs(8),
+            tail: Duration::from_millis(4500),
+            lost: 20,
+            answer_lost: 20,
+            late: 30,
+            crashes: 20,
+            stops: 30,
+            cuts: 20,
+            outages: 10,
+            leaves: 15,
+            restarts: 20,
+            clock_steps: 10,
+            policies: 10,
+            wrong_downs: 30,
+            ..Self::calm()
+        }
+    }
+}

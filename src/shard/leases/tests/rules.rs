@@ -1,0 +1,336 @@
+//! Rules that one member and a few answers show better than a fleet.
+
+use std::time::Duration;
+
+use super::super::event::{Answer, Call, CallId, Effect, Event, Fault, Note, Tag};
+use super::super::omit::Rule;
+use super::super::record::{Epoch, Lease, LeaseState, ViewRecord};
+use super::super::{Clock, Coordinator, Departure, Phase};
+use super::mutants::Without;
+use super::node::{Ledger, repository};
+use super::plan::{Plan, SECOND};
+use super::store::Store;
+use super::world::setup;
+use crate::shard::members::tests::id;
+
+/// A member, a store, and a clock that is set by hand.
+struct Member {
+    coordinator: Coordinator,
+    store: Store,
+    now: Duration,
+    /// Calls that were not answered yet.
+    calls: Vec<(CallId, Call)>,
+    notes: Vec<Note>,
+}
+
+impl Member {
+    /// The only member of a settled view.
+    fn serving() -> Self {
+        let mut member = Self {
+            coordinator: Coordinator::new(setup(&Plan::calm(), 0)),
+            store: Store::default(),
+            now: SECOND,
+            calls: Vec::new(),
+            notes: Vec::new(),
+        };
+        member.tell(Event::Tick);
+        for _ in 0..40 {
+            member.answer_all();
+            member.tell(Event::Tick);
+        }
+        assert!(member.takes_writes(), "{:?}", member.coordinator);
+        member
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            boot: self.now,
+            wall: self.now + SECOND * 1000,
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let effects = self
+            .coordinator
+            .step(event, self.clock(), &Ledger::default());
+        for effect in effects {
+            if let Effect::Call(id, call) = &effect {
+                self.calls.push((*id, call.clone()));
+            }
+            if let Effect::Note(note) = &effect {
+                self.notes.push(note.clone());
+            }
+            if let Effect::Adopt(layout) = &effect {
+                self.tell(Event::Adopted(layout.epoch()));
+            }
+        }
+    }
+
+    /// The store carries out what was asked, and answers.
+    fn answer_all(&mut self) {
+        for (id, call) in std::mem::take(&mut self.calls) {
+            let answer = self.store.carry_out(&call);
+            self.tell(Event::Answered { call: id, answer });
+        }
+    }
+
+    /// Time passes, and the store answers.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += Duration::from_millis(100);
+            self.tell(Event::Tick);
+            self.answer_all();
+        }
+    }
+
+    fn takes_writes(&self) -> bool {
+        let snapshot = self.coordinator.published.as_ref().unwrap();
+        snapshot.may_write(&repository(0), self.clock()).is_ok()
+    }
+
+    fn own_lease(&self) -> Lease {
+        self.store.leases[&id("a")].0.clone()
+    }
+
+    fn view(&self) -> ViewRecord {
+        self.store.view.as_ref().unwrap().0.clone()
+    }
+
+    fn is_frozen_by(&self, fault: Fault) -> bool {
+        self.coordinator.phase() == Phase::Frozen(fault)
+            && self.notes.contains(&Note::Frozen(fault))
+            && !self.takes_writes()
+    }
+}
+
+/// Another member with a lease, and both in the view.
+fn beside_another() -> Member {
+    let mut member = Member::serving();
+    let mut lease = member.own_lease();
+    (lease.id, lease.address) = (id("b"), "b:5443".parse().unwrap());
+    lease.acked = Epoch(9);
+    let tag = Tag("of b".into());
+    member.store.leases.insert(id("b"), (lease, tag));
+    let mut view = member.view();
+    view.now.epoch = Epoch(2);
+    let mut seat = view.now.members[0].clone();
+    (seat.id, seat.address) = (id("b"), "b:5443".parse().unwrap());
+    view.now.members.push(seat);
+    member.store.view = Some((view, Tag("with b".into())));
+    member.pass(SECOND * 4);
+    member
+}
+
+fn is_fenced(member: &Member) -> bool {
+    member.store.leases[&id("b")].0.state == LeaseState::Fenced
+}
+
+#[test]
+fn a_lease_without_renewals_ends_and_is_renewed_again() {
+    let mut member = Member::serving();
+    for _ in 0..85 {
+        member.now += Duration::from_millis(100);
+        member.tell(Event::Tick);
+    }
+    assert!(member.takes_writes());
+    for _ in 0..15 {
+        member.now += Duration::from_millis(100);
+        member.tell(Event::Tick);
+    }
+    assert!(!member.takes_writes());
+    assert!(member.notes.contains(&Note::LeaseOver));
+    for (id, _) in std::mem::take(&mut member.calls) {
+        member.tell(Event::Answered {
+            call: id,
+            answer: Answer::Unknown,
+        });
+    }
+    member.pass(SECOND * 3);
+    assert!(member.takes_writes());
+}
+
+#[test]
+fn a_store_that_went_back_freezes_who_has_seen_more() {
+    let restored = |member: &mut Member| {
+        let mut view = member.view();
+        view.now.epoch = Epoch(1);
+        view.now.members.truncate(1);
+        member.store.view = Some((view, Tag("from a backup".into())));
+        member.pass(SECOND * 4);
+    };
+    let mut member = beside_another();
+    restored(&mut member);
+    assert!(member.is_frozen_by(Fault::WentBack));
+    let _without = Without::rules(&[Rule::NeverGoBack]);
+    let mut member = beside_another();
+    restored(&mut member);
+    assert!(member.takes_writes());
+}
+
+#[test]
+fn what_is_not_there_any_more_freezes_who_has_seen_it() {
+    let mut member = Member::serving();
+    member.store.view = None;
+    member.pass(SECOND * 4);
+    assert!(member.is_frozen_by(Fault::Vanished));
+    let mut member = Member::serving();
+    member.store.leases.clear();
+    member.pass(SECOND * 4);
+    assert!(member.is_frozen_by(Fault::Vanished));
+}
+
+#[test]
+fn another_hash_key_freezes() {
+    let mut member = Member::serving();
+    let mut view = member.view();
+    view.now.epoch = Epoch(2);
+    view.now.policy.key = "another".into();
+    member.store.view = Some((view, Tag("by another".into())));
+    member.pass(SECOND * 4);
+    assert!(matches!(
+        member.coordinator.phase(),
+        Phase::Frozen(Fault::Incomprehensible(_))
+    ));
+}
+
+/// The first look takes 900 ms to be answered: from then on it is waited.
+#[test]
+fn the_waiting_begins_with_the_answer() {
+    let fenced_after = || {
+        let mut member = beside_another();
+        member.tell(Event::Down(id("b")));
+        let is_look = |(_, call): &(CallId, Call)| *call == Call::ReadLease(id("b"));
+        while !member.calls.iter().any(is_look) {
+            member.answer_all();
+            member.now += Duration::from_millis(10);
+            member.tell(Event::Tick);
+        }
+        let sent = member.now;
+        member.now += Duration::from_millis(900);
+        member.answer_all();
+        while !is_fenced(&member) {
+            member.pass(Duration::from_millis(100));
+        }
+        member.now - sent
+    };
+    let least = Duration::from_millis(10_100 + 5_000 + 900);
+    let waited = fenced_after();
+    assert!(waited >= least && waited < least + SECOND, "{waited:?}");
+    let _without = Without::rules(&[Rule::WaitFromAnswer]);
+    let waited = fenced_after();
+    assert!(waited < least, "{waited:?}");
+}
+
+#[test]
+fn a_member_that_is_down_and_renews_its_lease_is_left_alone() {
+    let mut member = beside_another();
+    member.tell(Event::Down(id("b")));
+    for renewal in 0..12 {
+        member.pass(Duration::from_millis(2500));
+        let (lease, tag) = member.store.leases.get_mut(&id("b")).unwrap();
+        lease.version += 1;
+        lease.nonce.call += 1;
+        *tag = Tag(format!("renewal {renewal}").into());
+    }
+    assert!(!is_fenced(&member));
+    member.pass(SECOND * 18);
+    assert!(is_fenced(&member));
+    assert_eq!(member.view().now.members.len(), 1);
+}
+
+/// Half of a view, and one where half is none.
+#[test]
+fn no_more_than_half_are_taken_off_at_once() {
+    let mut member = beside_another();
+    let template = member.own_lease();
+    let mut view = member.view();
+    view.now.epoch = Epoch(3);
+    for name in ["c", "d", "e", "f"] {
+        let address = format!("{name}:5443").parse().unwrap();
+        let lease = Lease {
+            id: id(name),
+            address,
+            state: LeaseState::Fenced,
+            ..template.clone()
+        };
+        let mut seat = view.now.members[0].clone();
+        (seat.id, seat.address) = (lease.id.clone(), lease.address.clone());
+        view.now.members.push(seat);
+        member
+            .store
+            .leases
+            .insert(id(name), (lease, Tag(name.into())));
+    }
+    member.store.view = Some((view, Tag("six".into())));
+    for name in ["c", "d", "e", "f"] {
+        member.tell(Event::Down(id(name)));
+    }
+    member.pass(SECOND * 9);
+    assert_eq!(member.view().now.members.len(), 3);
+    member.pass(SECOND * 12);
+    assert_eq!(member.view().now.members.len(), 2);
+}
+
+#[test]
+fn who_leaves_releases_and_who_comes_back_parks() {
+    let mut member = beside_another();
+    member.tell(Event::Go(Departure::Leave));
+    assert!(!member.takes_writes());
+    member.pass(SECOND * 3);
+    assert_eq!(member.own_lease().state, LeaseState::Released);
+    assert!(
+        member
+            .view()
+            .now
+            .members
+            .iter()
+            .all(|seat| seat.id != id("a"))
+    );
+    assert_eq!(member.coordinator.phase(), Phase::Gone(Departure::Leave));
+
+    let mut member = beside_another();
+    let before = member.own_lease();
+    member.tell(Event::Go(Departure::Park));
+    member.pass(SECOND * 3);
+    assert_eq!(member.own_lease().state, LeaseState::Parked);
+    assert_eq!(member.view().now.members.len(), 2);
+    // The next process of it has its place at once.
+    let mut next = setup(&Plan::calm(), 0);
+    next.process = 2;
+    member.coordinator = Coordinator::new(next);
+    member.pass(SECOND);
+    assert_eq!(member.own_lease().incarnation, before.incarnation);
+    assert_eq!(member.own_lease().state, LeaseState::Live);
+    assert!(member.coordinator.is_member());
+}
+
+#[test]
+fn where_the_clocks_go_apart_nothing_is_written_until_the_next_renewal() {
+    let mut member = Member::serving();
+    let mut clock = member.clock();
+    clock.wall += SECOND * 5;
+    let snapshot = member.coordinator.published.clone().unwrap();
+    assert!(snapshot.may_write(&repository(0), clock).is_err());
+    let effects = member
+        .coordinator
+        .step(Event::Tick, clock, &Ledger::default());
+    let renews = |effect: &Effect| matches!(effect, Effect::Call(_, Call::PutLease(..)));
+    assert!(effects.iter().any(renews));
+    let snapshot = member.coordinator.published.clone().unwrap();
+    assert!(snapshot.may_write(&repository(0), clock).is_err());
+}
+
+/// Without a change nobody is asked more than to renew a lease and to read the view.
+#[test]
+fn a_settled_fleet_asks_little() {
+    let mut member = beside_another();
+    let (reads, writes) = (member.store.reads, member.store.writes);
+    member.pass(SECOND * 250);
+    let (reads, writes) = (member.store.reads - reads, member.store.writes - writes);
+    assert!((90..=112).contains(&reads), "{reads} reads in 100 periods");
+    assert!(
+        (90..=112).contains(&writes),
+        "{writes} writes in 100 periods"
+    );
+}
