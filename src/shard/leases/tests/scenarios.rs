@@ -7,7 +7,7 @@ use super::world::World;
 use crate::shard::placement::Placement;
 
 /// So many seeds of each scenario where all tests run.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 60;
 
 fn number_of(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -145,7 +145,7 @@ impl World {
                 self.start(node);
             }
         }
-        for second in 1..190 {
+        for second in 1..125 {
             let at = self.now + SECOND * second;
             self.at(at, Happening::Trouble);
             self.at(at, Happening::Begin);

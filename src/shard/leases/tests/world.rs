@@ -142,7 +142,7 @@ impl World {
     pub(super) fn run(mut self) -> Self {
         self.run_until(self.plan.lasts);
         self.heal();
-        self.run_until(self.plan.lasts + SECOND * 200);
+        self.run_until(self.plan.lasts + SECOND * 130);
         if self.fault.is_none() {
             self.fault = self.unhealed();
         }
