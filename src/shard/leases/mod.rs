@@ -35,13 +35,18 @@
 //! lease lasts, from a moment when it was seen alive). Each is a member of the view that it writes
 //! by (R2), and let A's be the later one. B is not fenced, so it was not taken off (R7), and is a
 //! member of A's view too, or had released. B owned the repository by an earlier view. Either that
-//! is in the chain of A's, and B has acknowledged A's view before A wrote, and so had taken it (R3);
+//! is in the chain of A's, and B has acknowledged A's view itself before A wrote, and so had taken it (R3);
 //! or it was settled over, and B has acknowledged a later one than that by which it writes (R9).
 //! Either way B does not write by the earlier view any more (R4).
 //!
+//! A process that takes up the lease of another works by the view that this one acknowledged, or by
+//! none (R10). What is admitted until the request path has heard that this member goes is under way:
+//! nothing is released before.
+//!
 //! It rests on this: the store keeps its conditions; a replica finishes what it was sent within the
-//! `grace` of its member's lease after that is over; clocks run as fast as each other but for
-//! `drift`; a process is not stopped between the last look and the last byte for longer than that.
+//! `grace` of its member's lease after that is over, and after its member has cut it or died; clocks
+//! run as fast as each other but for `drift`; a process is not stopped between the last look and the
+//! last byte for longer than that.
 //!
 //! Nothing here knows a clock, a socket or a task. [`Coordinator::step`] takes an event and the time,
 //! and returns effects.
@@ -69,7 +74,7 @@ pub use snapshot::{Snapshot, Wait};
 use omit::{Rule, omits};
 use others::Others;
 use own::Own;
-use record::{Incarnation, LeaseState, Nonce, Policy, Seat};
+use record::{Epoch, Incarnation, LeaseState, Nonce, Policy, Seat};
 use view::{InForce, Removals};
 
 use super::members::{MemberAddress, MemberId, Weight};
@@ -95,8 +100,8 @@ pub struct Setup {
     pub policy: Policy,
     /// Has the hash key.
     pub like: View,
-    /// Whether the process before it, on the same machine, is known to be dead.
-    pub predecessor_is_dead: bool,
+    /// The process before it on this machine, where that is known to be dead.
+    pub dead_predecessor: Option<u64>,
     /// The operator's numbers.
     pub timing: Timing,
     /// Whether a command kills the replica.
@@ -160,8 +165,11 @@ pub struct Coordinator {
     differing: BTreeSet<MemberId>,
     nonces: u64,
     calls: u64,
-    /// How far the time of day is ahead of the clock that counts, in milliseconds.
+    /// How far the time of day was ahead of the clock that counts, in milliseconds, when the renewal was
+    /// sent that counts; when the last one was; and now.
     ahead: Option<i128>,
+    ahead_at_call: i128,
+    ahead_now: i128,
     published: Option<Arc<Snapshot>>,
 }
 
@@ -218,6 +226,8 @@ impl Coordinator {
             nonces: 0,
             calls: 0,
             ahead: None,
+            ahead_at_call: 0,
+            ahead_now: 0,
             published: None,
         }
     }
@@ -268,16 +278,15 @@ impl Coordinator {
         view.is_some_and(|view| self.is_listed(view))
     }
 
-    /// Both clocks go forward alike, but for what is corrected little by little.
+    /// Both clocks go forward alike for as long as a lease lasts.
     fn mind_clocks(&mut self, clock: Clock, effects: &mut Vec<Effect>) {
         let margin = self.setup.timing.margin;
-        let apart = clock.apart_from(*self.ahead.get_or_insert(clock.ahead()));
+        self.ahead_now = clock.ahead();
+        let apart = clock.apart_from(*self.ahead.get_or_insert(self.ahead_now));
         if apart > margin && !omits(Rule::MindClocks) {
             self.own.revoke(self.nonces);
+            self.ahead = Some(self.ahead_now);
             effects.push(Effect::Note(Note::ClocksApart(apart)));
-        }
-        if apart > margin / 4 {
-            self.ahead = Some(clock.ahead());
         }
     }
 
@@ -355,6 +364,13 @@ impl Coordinator {
     fn next_call(&mut self) -> CallId {
         self.calls += 1;
         CallId(self.calls)
+    }
+
+    /// Of the view that was read last.
+    fn epoch(&self) -> Epoch {
+        self.view
+            .as_ref()
+            .map_or(Epoch::default(), |view| view.layout.epoch())
     }
 
     fn incarnation(&self) -> Option<Incarnation> {

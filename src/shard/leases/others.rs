@@ -234,7 +234,7 @@ impl Coordinator {
             } else {
                 lease.grace()
             };
-            let wait = timing.with_drift(lease.lasts()).saturating_add(grace);
+            let wait = timing.with_drift(lease.lasts().saturating_add(grace));
             let is_ours = lease.id == me;
             is_ours == waits_for_itself
                 && !lease.is_over()
@@ -283,7 +283,8 @@ impl Coordinator {
         let own = self.own.lease().filter(|lease| lease.id == *id);
         let lease = own.or_else(|| self.others.lease(id));
         lease.is_some_and(|lease| {
-            lease.incarnation == incarnation && lease.acked >= view.layout.epoch()
+            // A later one says nothing of this: what it gives back may be under way all the time.
+            lease.incarnation == incarnation && lease.acked == view.layout.epoch()
         })
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Own {
     call: Option<(CallId, OwnCall, Moment)>,
     /// What the process before may have left at the replica is over by then.
     quiet_from: Moment,
+    /// How long its replica may take for that, as its lease said.
+    left: Duration,
     /// Whether its end was dealt with.
     pub(super) ended: bool,
     /// Whether a departure has cut what was under way.
@@ -104,9 +106,25 @@ impl Own {
     }
 
     pub(super) fn forget(&mut self) {
-        let (ended, quiet_from) = (self.ended, self.quiet_from);
-        *self = Self::default();
-        (self.ended, self.quiet_from) = (ended, quiet_from);
+        *self = Self {
+            ended: self.ended,
+            quiet_from: self.quiet_from,
+            left: self.left,
+            ..Self::default()
+        };
+    }
+
+    /// A put may have been carried out, or may still be.
+    fn doubt(&mut self, nonce: Nonce, sent: Moment) {
+        if self.doubtful.len() == DOUBTFUL {
+            self.doubtful.pop_front();
+        }
+        self.doubtful.push_back((nonce, sent));
+    }
+
+    /// The view that it has acknowledged last.
+    pub(super) fn acked(&self) -> Epoch {
+        self.lease().map_or(Epoch::default(), |lease| lease.acked)
     }
 
     /// Takes the call with this number, if it is the one that is under way.
@@ -147,6 +165,7 @@ impl Coordinator {
         };
         let id = self.next_call();
         self.own.call = Some((id, what, now));
+        self.ahead_at_call = self.ahead_now;
         effects.push(Effect::Call(id, call));
     }
 
@@ -188,7 +207,6 @@ impl Coordinator {
 
     fn first_lease(&self, vacant: &Vacant) -> Lease {
         let timing = &self.setup.timing;
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Lease {
             id: self.setup.id.clone(),
             incarnation: vacant.incarnation,
@@ -199,7 +217,7 @@ impl Coordinator {
             },
             state: LeaseState::Live,
             lasts_ms: millis(timing.lease),
-            grace_ms: millis(timing.grace),
+            grace_ms: millis(timing.grace.max(self.own.left)),
             acked: vacant.acked,
             address: self.setup.address.clone(),
             weight: self.setup.weight,
@@ -215,7 +233,16 @@ impl Coordinator {
         if let Some(epoch) = self.acknowledges(now, writes) {
             renewed.acked = renewed.acked.max(epoch);
         }
-        let quiet = self.own.is_quiet(now) && !writes.any(now);
+        let grace = self.setup.timing.grace;
+        let left = if self.own.is_quiet(now) {
+            grace
+        } else {
+            self.own.left
+        };
+        renewed.grace_ms = millis(grace.max(left));
+        // What is admitted until a snapshot says so is under way only then.
+        let admits_nothing = self.published.as_ref().is_some_and(|at| at.is_going());
+        let quiet = admits_nothing && self.own.is_quiet(now) && !writes.any(now);
         if let (Phase::Going(departure, _), true) = (self.phase, quiet) {
             renewed.state = match departure {
                 Departure::Leave => LeaseState::Released,
@@ -238,6 +265,7 @@ impl Coordinator {
         };
         match (what, answer) {
             (OwnCall::Put(lease), Answer::Done(tag)) => {
+                self.ahead = Some(self.ahead_at_call);
                 self.own_is_stored(lease, tag.clone(), sent, now, effects);
             }
             (OwnCall::Put(lease), Answer::Unknown) => {
@@ -248,13 +276,12 @@ impl Coordinator {
                     self.own.unread = true;
                     return true;
                 }
-                if self.own.doubtful.len() == DOUBTFUL {
-                    self.own.doubtful.pop_front();
-                }
-                self.own.doubtful.push_back((lease.nonce, sent));
+                self.own.doubt(lease.nonce, sent);
                 (self.own.unread, self.own.next) = (true, self.soon(now));
             }
-            (OwnCall::Put(_), Answer::Conflict) => {
+            // Something in between may have sent it twice: then it is there.
+            (OwnCall::Put(lease), Answer::Conflict) => {
+                self.own.doubt(lease.nonce, sent);
                 (self.own.unread, self.own.next) = (true, now);
             }
             (OwnCall::Read, Answer::Lease(found)) => {
@@ -367,11 +394,14 @@ impl Coordinator {
             });
             return;
         };
-        let dead = self.setup.predecessor_is_dead && lease.replica == self.setup.replica;
+        let dead = self.setup.dead_predecessor == Some(lease.nonce.process)
+            && lease.replica == self.setup.replica;
         let (incarnation, acked) = match lease.state {
             LeaseState::Parked => (lease.incarnation, lease.acked),
             LeaseState::Live if dead || omits(Rule::ProveDeath) => {
-                self.own.quiet_from = now.saturating_add(self.setup.timing.grace);
+                self.own.left = lease.grace().max(self.setup.timing.grace);
+                self.own.quiet_from =
+                    now.saturating_add(self.setup.timing.with_drift(self.own.left));
                 (lease.incarnation, lease.acked)
             }
             LeaseState::Live => {
@@ -407,4 +437,8 @@ impl Coordinator {
         let part = u32::try_from(hasher.finish() % 1024).unwrap_or(0);
         time - time / 10 + time / 5 * part / 1024
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -52,7 +52,7 @@ pub struct Lease {
     pub lasts_ms: u64,
     /// In milliseconds: how long its replica may go on with a write after that.
     pub grace_ms: u64,
-    /// By this view and those before it, nothing is under way that it gives to others.
+    /// Nothing is under way that this view gives to others. It says nothing of any other view.
     pub acked: Epoch,
     /// Where its peer listener is reached.
     #[serde(with = "as_text")]

@@ -86,6 +86,9 @@ impl Coordinator {
             (SharedCall::PutView(_), Answer::Conflict) => self.view_from = now,
             (SharedCall::List, Answer::Listed(members)) => self.others.list(members, now),
             (SharedCall::ReadLease(_), Answer::Lease(Some((lease, tag)))) => {
+                if lease.acked > self.epoch() {
+                    self.calls_view_now(now);
+                }
                 self.others.saw(lease, tag, sent, now);
             }
             (SharedCall::ReadLease(id), Answer::Lease(None)) => self.others.saw_none(&id),

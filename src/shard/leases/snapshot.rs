@@ -108,6 +108,11 @@ impl Snapshot {
         clock.boot < self.until && !apart
     }
 
+    /// Whether it admits nothing any more since its member goes.
+    pub(super) fn is_going(&self) -> bool {
+        self.wait == Some(Wait::Going)
+    }
+
     /// The view in force.
     #[must_use]
     pub fn layout(&self) -> Option<&Arc<Layout>> {
@@ -171,6 +176,8 @@ impl Coordinator {
         match &self.view {
             None => Some(Wait::Starting),
             Some(view) if view.adopted_at.is_none() => Some(Wait::Adopting),
+            // The process before, whose lease this is, has followed a later one.
+            Some(_) if self.own.acked() > self.epoch() => Some(Wait::Adopting),
             Some(_) => None,
         }
     }

@@ -4,6 +4,7 @@
 //! `SHARDLET_SEED=17 cargo test --lib leases::tests::scenarios -- --nocapture` replays one seed;
 //! `SHARDLET_SEEDS=20000` takes so many of each scenario.
 
+mod directed;
 mod mutants;
 mod node;
 mod plan;

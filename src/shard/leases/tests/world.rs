@@ -392,12 +392,13 @@ impl World {
         }
     }
 
-    pub(super) fn new_process(&mut self, node: usize, predecessor_is_dead: bool) -> Process {
+    pub(super) fn new_process(&mut self, node: usize, before_is_dead: bool) -> Process {
         self.processes += 1;
         let mut setup = self.nodes[node].setup.clone();
+        setup.dead_predecessor = before_is_dead.then_some(setup.process);
         setup.process = self.random.next();
-        setup.predecessor_is_dead = predecessor_is_dead;
         setup.replica = format!("replica-{}", self.nodes[node].replica);
+        self.nodes[node].setup.process = setup.process;
         Process {
             number: self.processes,
             coordinator: super::super::Coordinator::new(setup),
@@ -430,7 +431,7 @@ pub(super) fn setup(plan: &Plan, index: usize) -> Setup {
         replica: String::new(),
         policy: Policy::of(&like),
         like,
-        predecessor_is_dead: false,
+        dead_predecessor: None,
         timing: plan.timing,
         kills_replica: plan.kills_replica,
     }
