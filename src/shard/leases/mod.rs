@@ -35,9 +35,9 @@
 //! lease lasts, from a moment when it was seen alive). Each is a member of the view that it writes
 //! by (R2), and let A's be the later one. B is not fenced, so it was not taken off (R7), and is a
 //! member of A's view too, or had released. B owned the repository by an earlier view. Either that
-//! is in the chain of A's, and B has acknowledged A's view itself before A wrote, and so had taken it (R3);
-//! or it was settled over, and B has acknowledged a later one than that by which it writes (R9).
-//! Either way B does not write by the earlier view any more (R4).
+//! is in the chain of A's, and B has acknowledged A's view itself before A wrote, and so had taken
+//! it (R3); or it was settled over, and B has acknowledged a later one than that by which it writes
+//! (R9). Either way B does not write by the earlier view any more (R4).
 //!
 //! A process that takes up the lease of another works by the view that this one acknowledged, or by
 //! none (R10). What is admitted until the request path has heard that this member goes is under way:
@@ -301,10 +301,7 @@ impl Coordinator {
         }
         effects.push(Effect::Note(Note::LeaseOver));
         if writes.any(now) {
-            effects.push(Effect::CutAll);
-            if self.setup.kills_replica {
-                effects.push(Effect::KillReplica);
-            }
+            self.cut_all(effects);
         }
     }
 
@@ -323,10 +320,7 @@ impl Coordinator {
         };
         let late = now.saturating_sub(since) >= self.setup.timing.handoff;
         if late && writes.any(now) && !std::mem::replace(&mut self.own.cut, true) {
-            effects.push(Effect::CutAll);
-            if self.setup.kills_replica {
-                effects.push(Effect::KillReplica);
-            }
+            self.cut_all(effects);
         }
         let gone = match (departure, self.own.state()) {
             (Departure::Park, Some(LeaseState::Parked)) => true,
@@ -346,11 +340,15 @@ impl Coordinator {
     fn freeze(&mut self, fault: Fault, effects: &mut Vec<Effect>) {
         self.phase = Phase::Frozen(fault);
         self.own.forget();
+        self.cut_all(effects);
+        effects.push(Effect::Note(Note::Frozen(fault)));
+    }
+
+    fn cut_all(&self, effects: &mut Vec<Effect>) {
         effects.push(Effect::CutAll);
         if self.setup.kills_replica {
             effects.push(Effect::KillReplica);
         }
-        effects.push(Effect::Note(Note::Frozen(fault)));
     }
 
     fn next_nonce(&mut self) -> Nonce {
@@ -375,6 +373,12 @@ impl Coordinator {
 
     fn incarnation(&self) -> Option<Incarnation> {
         self.own.incarnation()
+    }
+
+    /// The members of the view that was read last.
+    fn seats(&self) -> impl Iterator<Item = &Seat> {
+        let view = self.view.iter();
+        view.flat_map(|view| &view.layout.arrangement().members)
     }
 
     /// Whether this incarnation is a member of that view.

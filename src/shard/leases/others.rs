@@ -197,11 +197,7 @@ impl Coordinator {
                 .for_each(|id| consider(id, Duration::ZERO));
         }
         let (settles, wishes_policy) = (self.settles(now), self.wishes_policy());
-        let listed = self
-            .view
-            .iter()
-            .flat_map(|view| &view.layout.arrangement().members);
-        for seat in listed.filter(|seat| seat.id != self.setup.id) {
+        for seat in self.seats().filter(|seat| seat.id != self.setup.id) {
             let is_over = self.is_over(&seat.id, seat.incarnation);
             let wanted = self.others.wanted.contains(&seat.id);
             let acked = self.has_acked(&seat.id, seat.incarnation);
@@ -268,11 +264,15 @@ impl Coordinator {
         effects.push(Effect::Poke);
     }
 
+    /// A member's lease, as it was read last; our own as we know it.
+    fn lease_of(&self, id: &MemberId) -> Option<&Lease> {
+        let own = self.own.lease().filter(|lease| lease.id == *id);
+        own.or_else(|| self.others.lease(id))
+    }
+
     /// Whether an incarnation never writes again: its lease says so, or a later one has begun.
     pub(super) fn is_over(&self, id: &MemberId, incarnation: Incarnation) -> bool {
-        let own = self.own.lease().filter(|lease| lease.id == *id);
-        let lease = own.or_else(|| self.others.lease(id));
-        lease.is_some_and(|lease| {
+        self.lease_of(id).is_some_and(|lease| {
             lease.incarnation > incarnation || (lease.incarnation == incarnation && lease.is_over())
         })
     }
@@ -280,9 +280,7 @@ impl Coordinator {
     /// Whether a member has acknowledged the view that was read last.
     pub(super) fn has_acked(&self, id: &MemberId, incarnation: Incarnation) -> bool {
         let Some(view) = &self.view else { return false };
-        let own = self.own.lease().filter(|lease| lease.id == *id);
-        let lease = own.or_else(|| self.others.lease(id));
-        lease.is_some_and(|lease| {
+        self.lease_of(id).is_some_and(|lease| {
             // A later one says nothing of this: what it gives back may be under way all the time.
             lease.incarnation == incarnation && lease.acked == view.layout.epoch()
         })
@@ -298,11 +296,9 @@ impl Coordinator {
             hasher.finish()
         };
         let ours = score(&self.setup.id);
-        let members = self
-            .view
-            .iter()
-            .flat_map(|view| &view.layout.arrangement().members);
-        let others = members.filter(|seat| seat.id != self.setup.id && seat.id != *victim);
+        let others = self
+            .seats()
+            .filter(|seat| seat.id != self.setup.id && seat.id != *victim);
         let up = others.filter(|seat| !self.others.down.contains_key(&seat.id));
         let before = up.filter(|seat| score(&seat.id) < ours).count();
         Duration::from_secs(u64::try_from(before).unwrap_or(u64::MAX).min(60))

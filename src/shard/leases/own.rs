@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher24;
 use super::event::{Answer, Call, CallId, Condition, Effect, Fault, Note, Tag};
 use super::omit::{Rule, omits};
 use super::record::{Epoch, Incarnation, Lease, LeaseState, Nonce};
+use super::shared::take_call;
 use super::{Coordinator, Departure, Moment, Phase, Timing, UnderWay};
 
 /// What is known of our own lease.
@@ -127,17 +128,6 @@ impl Own {
         self.lease().map_or(Epoch::default(), |lease| lease.acked)
     }
 
-    /// Takes the call with this number, if it is the one that is under way.
-    fn take_call(&mut self, call: CallId) -> Option<(OwnCall, Moment)> {
-        match self.call.take() {
-            Some((id, what, sent)) if id == call => Some((what, sent)),
-            other => {
-                self.call = other;
-                None
-            }
-        }
-    }
-
     fn lasts_from(&mut self, sent: Moment, lease: &Lease) {
         if lease.state == LeaseState::Live && lease.nonce.call > self.revoked {
             self.until = self.until.max(sent.saturating_add(lease.lasts()));
@@ -153,11 +143,7 @@ impl Coordinator {
         writes: &impl UnderWay,
         effects: &mut Vec<Effect>,
     ) {
-        let wanted = match self.phase {
-            Phase::Starting | Phase::Serving | Phase::Going(..) => true,
-            Phase::Gone(_) | Phase::Frozen(_) => false,
-        };
-        if !wanted || self.own.call.is_some() {
+        if self.asks_nothing() || self.own.call.is_some() {
             return;
         }
         let Some((what, call)) = self.next_own_call(now, writes) else {
@@ -233,13 +219,12 @@ impl Coordinator {
         if let Some(epoch) = self.acknowledges(now, writes) {
             renewed.acked = renewed.acked.max(epoch);
         }
-        let grace = self.setup.timing.grace;
         let left = if self.own.is_quiet(now) {
-            grace
+            Duration::ZERO
         } else {
             self.own.left
         };
-        renewed.grace_ms = millis(grace.max(left));
+        renewed.grace_ms = millis(self.setup.timing.grace.max(left));
         // What is admitted until a snapshot says so is under way only then.
         let admits_nothing = self.published.as_ref().is_some_and(|at| at.is_going());
         let quiet = admits_nothing && self.own.is_quiet(now) && !writes.any(now);
@@ -260,7 +245,7 @@ impl Coordinator {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let Some((what, sent)) = self.own.take_call(call) else {
+        let Some((what, sent)) = take_call(&mut self.own.call, call) else {
             return false;
         };
         match (what, answer) {

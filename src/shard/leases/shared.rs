@@ -5,14 +5,19 @@ use super::event::{Answer, Call, CallId, Condition, Effect, Fault};
 use super::omit::{Rule, omits};
 use super::{Coordinator, Moment, Phase, SharedCall};
 
+/// Takes the call with this number, if it is the one that is under way.
+pub(super) fn take_call<T>(
+    under_way: &mut Option<(CallId, T, Moment)>,
+    call: CallId,
+) -> Option<(T, Moment)> {
+    let (_, what, sent) = under_way.take_if(|(id, ..)| *id == call)?;
+    Some((what, sent))
+}
+
 impl Coordinator {
     /// Sends what is most urgent.
     pub(super) fn call_shared(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let wanted = match self.phase {
-            Phase::Starting | Phase::Serving | Phase::Going(..) => true,
-            Phase::Gone(_) | Phase::Frozen(_) => false,
-        };
-        if !wanted || self.call.is_some() || now < self.calls_from {
+        if self.asks_nothing() || self.call.is_some() || now < self.calls_from {
             return;
         }
         let Some((what, call)) = self.next_shared_call(now, effects) else {
@@ -32,7 +37,8 @@ impl Coordinator {
             return Some((SharedCall::ReadView, Call::ReadView));
         }
         if let Some((condition, record)) = self.next_view(now, effects) {
-            return Some(Self::put_view(condition, record));
+            let call = Call::PutView(condition, record.clone());
+            return Some((SharedCall::PutView(record), call));
         }
         if let Some((lease, tag)) = self.next_fence(now) {
             #[cfg(test)]
@@ -66,12 +72,8 @@ impl Coordinator {
         if self.take_own_answer(call, &answer, now, effects) {
             return;
         }
-        let (what, sent) = match self.call.take() {
-            Some((id, what, sent)) if id == call => (what, sent),
-            other => {
-                self.call = other;
-                return;
-            }
+        let Some((what, sent)) = take_call(&mut self.call, call) else {
+            return;
         };
         match (what, answer) {
             (_, Answer::Unreadable) => self.freeze(Fault::Unreadable, effects),
@@ -104,6 +106,11 @@ impl Coordinator {
                 }
             }
         }
+    }
+
+    /// Whether this process asks the store nothing any more.
+    pub(super) fn asks_nothing(&self) -> bool {
+        matches!(self.phase, Phase::Gone(_) | Phase::Frozen(_))
     }
 
     /// Who joins waits for the view to be settled.

@@ -134,10 +134,8 @@ impl Coordinator {
 
     fn snapshot(&self) -> Snapshot {
         let view = self.view.as_ref();
-        let members = view
-            .iter()
-            .flat_map(|view| &view.layout.arrangement().members);
-        let unacked = members
+        let unacked = self
+            .seats()
             .filter(|seat| seat.id != self.setup.id)
             .filter(|seat| !self.has_acked(&seat.id, seat.incarnation));
         let chain = view.map(|view| view.chain.clone()).unwrap_or_default();

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Call, Condition, Effect, Fault, Tag};
+use super::event::{Condition, Effect, Fault, Tag};
 use super::layout::Layout;
 use super::omit::{Rule, omits};
 use super::record::{Arrangement, Epoch, Lease, LeaseState, Seat, ViewRecord};
-use super::{Coordinator, Departure, Moment, Phase, SharedCall, UnderWay};
+use super::{Coordinator, Departure, Moment, Phase, UnderWay};
 
 /// The view that was read last.
 #[derive(Clone, Debug)]
@@ -29,8 +29,10 @@ pub(super) struct InForce {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Removals(VecDeque<(Moment, usize)>);
 
+/// So many of them are remembered.
+const REMEMBERED: usize = 8;
 /// So many views may wait to be settled.
-pub(super) const LONGEST_CHAIN: usize = 8;
+const LONGEST_CHAIN: usize = 8;
 
 impl Coordinator {
     /// The driver has put a view in force.
@@ -356,12 +358,6 @@ impl Coordinator {
         let base = self.view.as_ref().filter(|view| view.chain.is_empty());
         base.is_some_and(|view| view.record.now.policy != self.setup.policy)
     }
-
-    /// What is to be written of this view.
-    pub(super) fn put_view(condition: Condition, record: ViewRecord) -> (SharedCall, Call) {
-        let call = Call::PutView(condition, record.clone());
-        (SharedCall::PutView(record), call)
-    }
 }
 
 impl Removals {
@@ -369,7 +365,7 @@ impl Removals {
         if count > 0 {
             self.0.push_back((now, count));
         }
-        if self.0.len() > LONGEST_CHAIN {
+        if self.0.len() > REMEMBERED {
             self.0.pop_front();
         }
     }

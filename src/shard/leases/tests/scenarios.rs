@@ -1,4 +1,4 @@
-//! What the rules bear, with thousands of seeds, and what they say they do not.
+//! What the rules bear, each with many seeds, and what they say they do not.
 
 use std::time::Duration;
 
