@@ -118,8 +118,8 @@ fn the_pure_rooms_do_no_input_or_output() {
 
 /// Every room, from the top down: one may import from those below it, and from no other.
 const ROOMS: &[&str] = &[
-    "cli", "demo", "run", "operate", "proxy", "peers", "member", "upstream", "tls", "observe",
-    "http", "config", "shard",
+    "cli", "demo", "run", "operate", "proxy", "peers", "member", "store", "upstream", "tls",
+    "observe", "http", "config", "shard",
 ];
 
 #[test]

@@ -1,0 +1,3 @@
+mod contract;
+mod proof;
+pub(crate) mod unruly;
