@@ -12,7 +12,7 @@ BUILD=target/debian
 main() {
   local program=${1:-}
   if [[ -z $program ]]; then
-    cargo build --release --locked --no-default-features
+    cargo build --release --locked --no-default-features --features stores
     program=${CARGO_TARGET_DIR:-target}/release/shardlet
   fi
   rm -rf "$BUILD"

@@ -9,9 +9,15 @@
 //! for it any more, for as long as its condition holds: so every value carries a number that no other has, and who writes
 //! remembers those of all attempts that it does not know the end of.
 
+#[cfg(feature = "s3")]
+mod aws;
+#[cfg(feature = "s3")]
+mod endpoint;
 pub(crate) mod key;
 pub(crate) mod memory;
 pub(crate) mod prove;
+#[cfg(feature = "s3")]
+pub(crate) mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
 
