@@ -9,9 +9,11 @@
 //! for it any more, for as long as its condition holds: so every value carries a number that no other has, and who writes
 //! remembers those of all attempts that it does not know the end of.
 
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "dynamodb"))]
 mod aws;
-#[cfg(feature = "s3")]
+#[cfg(feature = "dynamodb")]
+pub(crate) mod dynamodb;
+#[cfg(any(feature = "s3", feature = "dynamodb"))]
 mod endpoint;
 pub(crate) mod key;
 pub(crate) mod memory;
