@@ -13,9 +13,11 @@
 mod aws;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod dynamodb;
-#[cfg(any(feature = "s3", feature = "dynamodb"))]
+#[cfg(any(feature = "s3", feature = "dynamodb", feature = "kubernetes"))]
 mod endpoint;
 pub(crate) mod key;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
 pub(crate) mod memory;
 pub(crate) mod prove;
 #[cfg(feature = "s3")]

@@ -3,10 +3,12 @@ mod contract;
 mod credentials;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod proof;
 #[cfg(feature = "s3")]
 mod s3;
-#[cfg(any(feature = "s3", feature = "dynamodb"))]
+#[cfg(any(feature = "s3", feature = "dynamodb", feature = "kubernetes"))]
 mod server;
 #[cfg(any(feature = "s3", feature = "dynamodb"))]
 mod signature;
