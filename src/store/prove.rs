@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Expected, Item, ProbeKey, Put, Store, Trouble, TroubleKind, random_number};
+use super::{Expected, Item, Key, ProbeKey, Put, Store, Trouble, TroubleKind, random_number};
 
-/// So many write at once, on one condition.
-const RACERS: usize = 8;
-/// So often, by each of both conditions. A store that looks first and writes then is caught by chance.
-const RACES: usize = 3;
+/// So many write at once. A store that looks first and writes then is caught by chance, so they do it often.
+const WRITERS: usize = 8;
+/// So many items they all create.
+const CREATED: usize = 3;
+/// So often each of them changes one item.
+const CHANGES: usize = 4;
+/// So often it tries to, at most.
+const ATTEMPTS: usize = 60;
 /// So often a step is tried that has no clear end.
 const TRIES: usize = 5;
 /// Before a step is tried again.
@@ -51,7 +55,7 @@ pub(crate) enum Fault {
     ListsNot,
 }
 
-/// Proves it, in about a hundred small calls.
+/// Proves it, in a few hundred small calls.
 ///
 /// # Errors
 /// See [`Unproven`].
@@ -103,14 +107,10 @@ impl Proof {
         self.listed(&one).await?;
         self.refused_where_nothing_is(&Expected::Tag(second.tag))
             .await?;
-        for _ in 0..RACES {
-            let item = self.item();
-            let won = self
-                .raced(&item, &Expected::Absent, Fault::CreatesTwice)
-                .await?;
-            self.raced(&item, &Expected::Tag(won.tag), Fault::TakesTagTwice)
-                .await?;
+        for _ in 0..CREATED {
+            self.created_once().await?;
         }
+        self.changed_in_turn().await?;
         Ok(())
     }
 
@@ -210,24 +210,21 @@ impl Proof {
         }
     }
 
-    /// Many write at once what only one of them may write. Returns what is there then.
-    async fn raced(
-        &self,
-        probe: &ProbeKey,
-        expected: &Expected,
-        fault: Fault,
-    ) -> Result<Item, Unproven> {
+    /// Of many that create one item at once, one does.
+    async fn created_once(&self) -> Result<(), Unproven> {
         const STEP: &str = "deciding between writes at the same time";
+        let probe = self.item();
         let mut trouble = None;
         for _ in 0..TRIES {
-            let mut racers = JoinSet::new();
-            for _ in 0..RACERS {
-                let (store, value) = (self.store.clone(), self.value());
-                let (key, expected) = (probe.key().clone(), expected.clone());
-                racers.spawn(async move { (store.put(&key, &expected, &value).await, value) });
+            let mut writers = JoinSet::new();
+            for _ in 0..WRITERS {
+                let (store, key, value) = (self.store.clone(), probe.key().clone(), self.value());
+                writers.spawn(
+                    async move { (store.put(&key, &Expected::Absent, &value).await, value) },
+                );
             }
             let mut winners = Vec::new();
-            for (put, value) in racers.join_all().await {
+            for (put, value) in writers.join_all().await {
                 match put {
                     Put::Done(tag) => winners.push(Item {
                         value: value.into(),
@@ -237,21 +234,46 @@ impl Proof {
                     Put::Unknown(why) => trouble = Some(why),
                 }
             }
-            let there = self.read(probe).await?;
-            let changed = there.filter(|there| *expected != Expected::Tag(there.tag.clone()));
-            match (winners.as_slice(), changed) {
+            match (winners.as_slice(), self.read(&probe).await?) {
                 ([], None) if trouble.is_none() => {
                     return Err(self.faulty(Fault::RefusesWhatHolds));
                 }
                 ([], None) => {}
                 // By one that did not learn of it.
-                ([], Some(there)) => return Ok(there),
-                ([winner], Some(there)) if *winner == there => return Ok(there),
-                ([_, ..], _) => return Err(self.faulty(fault)),
+                ([], Some(_)) => return Ok(()),
+                ([winner], Some(there)) if *winner == there => return Ok(()),
+                ([_, ..], _) => return Err(self.faulty(Fault::CreatesTwice)),
             }
             tokio::time::sleep(PAUSE).await;
         }
         Err(self.untold(STEP, trouble.unwrap_or_else(never)))
+    }
+
+    /// Many add one to the same item, again and again: each change that they are told of has to be in what is there
+    /// at the end.
+    async fn changed_in_turn(&self) -> Result<(), Unproven> {
+        const STEP: &str = "changing an item, many at the same time";
+        let probe = self.item();
+        let first = self.written(&probe, &Expected::Absent).await?;
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let (store, key) = (self.store.clone(), probe.key().clone());
+            writers.spawn(async move { add(&*store, &key, writer).await });
+        }
+        let (mut told, mut trouble) = (0, None);
+        for (done, why) in writers.join_all().await {
+            told += done;
+            trouble = why.or(trouble);
+        }
+        let there = self.read(&probe).await?;
+        let sum = there.map_or(0, |there| sum_of(&there));
+        if sum.saturating_sub(sum_of(&first)) < told {
+            return Err(self.faulty(Fault::TakesTagTwice));
+        }
+        if told == 0 {
+            return Err(self.untold(STEP, trouble.unwrap_or_else(never)));
+        }
+        Ok(())
     }
 
     async fn read(&self, probe: &ProbeKey) -> Result<Option<Item>, Unproven> {
@@ -299,6 +321,42 @@ impl Proof {
             trouble,
         }
     }
+}
+
+/// Adds one until it was told [`CHANGES`] times that it has. Returns how often it was, and what else it was told.
+async fn add(store: &dyn Store, key: &Key, writer: usize) -> (usize, Option<Trouble>) {
+    let (mut done, mut trouble) = (0, None);
+    for attempt in 0..ATTEMPTS {
+        let put = match store.get(key).await {
+            Ok(Some(there)) => {
+                // No two values are the same: those could have the same tag.
+                let value = format!("{writer} {attempt} {}", sum_of(&there) + 1);
+                let expected = Expected::Tag(there.tag);
+                store.put(key, &expected, value.as_bytes()).await
+            }
+            Ok(None) => Put::Conflict,
+            Err(why) => Put::Unknown(why),
+        };
+        match put {
+            Put::Done(_) => done += 1,
+            Put::Conflict => {}
+            Put::Unknown(why) => {
+                trouble = Some(why);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        if done == CHANGES {
+            break;
+        }
+    }
+    (done, trouble)
+}
+
+/// The number behind the last space.
+fn sum_of(item: &Item) -> usize {
+    let text = str::from_utf8(&item.value).unwrap_or_default();
+    let count = text.rsplit(' ').next();
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn never() -> Trouble {
