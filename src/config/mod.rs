@@ -37,10 +37,10 @@ pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, ME
 pub use identity::{Identified, Surroundings};
 pub use problem::{Location, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Collector, Config, Hold, KeyPairPaths, Limits,
-    Listen, Log, LogFormat, PeerLimits, PeerListener, ProbePath, Probes, Queue, Registry,
-    RegistryAddress, RegistryTls, Reload, Resolve, Sample, Sticky, Telemetry, Threads, Timeouts,
-    Traces,
+    AdminListener, ClientListener, ClusterTls, Collector, Config, DynamoDbSettings, Hold,
+    KeyPairPaths, KubernetesSettings, Limits, Listen, Log, LogFormat, PeerLimits, PeerListener,
+    ProbePath, Probes, Queue, Registry, RegistryAddress, RegistryTls, Reload, Resolve, S3Settings,
+    Sample, ServiceUrl, Sticky, StoreSettings, Telemetry, Threads, Timeouts, Traces,
 };
 pub use source::SourceName;
 

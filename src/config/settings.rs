@@ -4,6 +4,8 @@
 //! [`Config`] exists. Nothing here is optional by accident: an `Option` is a choice of the
 //! operator. Destructure these types without `..`, so that a new field cannot be forgotten.
 
+mod store;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use ipnet::IpNet;
 
 use super::identity::Identified;
 use super::problem::Problem;
+pub use store::{DynamoDbSettings, KubernetesSettings, S3Settings, ServiceUrl, StoreSettings};
+
 use crate::shard::{CircuitLimits, Host, MemberAddress, Policy, Thresholds, View};
 
 /// Everything that one member needs to know to run.

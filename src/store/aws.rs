@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::endpoint::{Endpoint, sha256};
 use super::{CALL, Trouble, TroubleKind};
+use crate::config::ServiceUrl;
 use crate::shard::text::printable;
 use crate::upstream::{Answer, Question};
 
@@ -255,16 +256,10 @@ impl Purse {
     }
 }
 
-/// The host of a service in a region. The regions of other partitions have hosts of their own: people name those.
-pub(super) fn host(service: &str, region: &str) -> Result<String, String> {
-    let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if region.is_empty() || !region.bytes().all(is_fit) {
-        return Err(format!(
-            "region: {region:?} is none: write us-east-1 or the like"
-        ));
-    }
+/// A service in a region. The regions of other partitions have hosts of their own: people name those.
+pub(super) fn url(service: &str, region: &str) -> Result<ServiceUrl, String> {
     let end = if region.starts_with("cn-") { ".cn" } else { "" };
-    Ok(format!("{service}.{region}.amazonaws.com{end}"))
+    format!("https://{service}.{region}.amazonaws.com{end}").parse()
 }
 
 /// How long no others are fetched.
@@ -305,7 +300,7 @@ impl HttpSend for Fetch {
             uri.scheme_str().unwrap_or_default(),
             uri.authority().map_or("", |authority| authority.as_str())
         );
-        let endpoint = Endpoint::open(&url, None).map_err(odd)?;
+        let endpoint = Endpoint::open(&url.parse().map_err(odd)?, None).map_err(odd)?;
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let mut question = Question::new(method, target, endpoint.authority());
         for (name, value) in &parts.headers {

@@ -2,8 +2,6 @@
 //!
 //! The tag is a random number, written with the value.
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +11,7 @@ use serde_json::{Value, json};
 use super::aws::{self, Signer};
 use super::endpoint::Endpoint;
 use super::{Expected, Item, Key, ProbeKey, Put, Store, Tag, Trouble, TroubleKind, random_number};
+use crate::config::DynamoDbSettings;
 use crate::upstream::Answer;
 
 /// Partition and sort key of the table, both strings.
@@ -24,21 +23,6 @@ const VALUE_LENGTH: usize = 380 * 1024;
 const PAGES: usize = 100;
 /// Most characters of a code that are quoted.
 const CODE_LENGTH: usize = 64;
-
-/// Where the items are, as people write it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    pub(crate) table: String,
-    /// Sets the items of one fleet apart.
-    pub(crate) fleet: String,
-    pub(crate) region: String,
-    /// A URL; that of AWS in the region if none.
-    pub(crate) endpoint: Option<String>,
-    /// The authorities that its certificate is by, if not one that this machine trusts.
-    pub(crate) ca: Option<PathBuf>,
-    /// The profile in AWS's own files, if not the usual one.
-    pub(crate) profile: Option<String>,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -126,13 +110,13 @@ impl DynamoDb {
     ///
     /// # Errors
     /// Settings that name no place.
-    pub(crate) fn open(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn open(settings: &DynamoDbSettings) -> Result<Self, String> {
         let signer = Signer::new("dynamodb", &settings.region, settings.profile.as_deref());
         Self::signed_by(signer, settings)
     }
 
-    pub(super) fn signed_by(signer: Signer, settings: &Settings) -> Result<Self, String> {
-        let Settings {
+    pub(super) fn signed_by(signer: Signer, settings: &DynamoDbSettings) -> Result<Self, String> {
+        let DynamoDbSettings {
             table,
             fleet,
             region,
@@ -140,31 +124,15 @@ impl DynamoDb {
             ca,
             profile: _,
         } = settings;
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let is_name =
-            |name: &str, least| (least..=255).contains(&name.len()) && name.bytes().all(is_fit);
-        if !is_name(table, 3) {
-            return Err(format!(
-                "table: {table:?} is none: 3 to 255 of A-Z, a-z, 0-9, '.', '_' and '-'"
-            ));
-        }
-        if !is_name(fleet, 1) {
-            return Err(format!(
-                "fleet: {fleet:?} is none: 1 to 255 of A-Z, a-z, 0-9, '.', '_' and '-'"
-            ));
-        }
-        let host = aws::host("dynamodb", region)?;
-        let url = endpoint.clone();
-        let url = url.unwrap_or_else(|| format!("https://{host}"));
-        let told = |error| format!("endpoint: {error}");
+        let url = match endpoint {
+            Some(url) => url.clone(),
+            None => aws::url("dynamodb", region)?,
+        };
         Ok(Self {
-            place: format!(
-                "dynamodb table {table} ({fleet}) at {}",
-                endpoint.as_deref().unwrap_or(region)
-            ),
+            place: settings.to_string(),
             table: table.clone(),
             fleet: fleet.clone(),
-            endpoint: Endpoint::open(&url, ca.as_deref()).map_err(told)?,
+            endpoint: Endpoint::open(&url, ca.as_deref())?,
             signer,
         })
     }

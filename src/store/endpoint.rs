@@ -1,20 +1,20 @@
 //! One HTTP service behind a name, asked once at a time and within a limit.
 //!
-//! A name may have many addresses, and others at every look (as S3's does). The one in use is kept, with its connections,
-//! for as long as it answers.
+//! A name may have many addresses, and others at every look (as S3's does). The one in use is kept, with its
+//! connections, for as long as it answers.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Uri;
 use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::{Trouble, TroubleKind};
-use crate::shard::{Host, MemberAddress};
+use crate::config::ServiceUrl;
+use crate::shard::MemberAddress;
 use crate::tls::{Authority, caller, system_roots};
 use crate::upstream::{Answer, NoAnswer, Place, Question, Route, resolve};
 
@@ -44,57 +44,32 @@ struct Found {
 }
 
 impl Endpoint {
-    /// The service at `https://HOST[:PORT][/PATH]`, which shows a certificate by these authorities, or by one that this
-    /// machine trusts. Begins to look its name up, so it is made within a runtime.
+    /// The service at this URL, which shows a certificate by these authorities, or by one that this machine trusts.
+    /// Begins to look its name up, so it is made within a runtime.
     ///
     /// # Errors
-    /// A URL that is none, or a file that cannot be used.
-    pub(super) fn open(url: &str, ca: Option<&Path>) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
-        let (scheme, port) = match uri.scheme_str() {
-            Some("http") => ("http", 80),
-            Some("https") => ("https", 443),
-            Some(_) | None => return Err("write http://HOST:PORT or https://HOST".to_owned()),
-        };
-        let authority = uri.authority().ok_or("it names no host")?;
-        if authority.as_str().contains('@') {
-            return Err("credentials do not belong into a URL".to_owned());
-        }
-        if uri.query().is_some() {
-            return Err("nothing belongs behind its path".to_owned());
-        }
-        let host: Host = authority
-            .host()
-            .parse()
-            .map_err(|error| format!("{}: {error}", authority.host()))?;
-        let told = authority.port_u16().filter(|told| *told != port);
-        let name = authority.host().trim_matches(['[', ']']).to_owned();
-        let tls = match (scheme, ca) {
-            ("https", Some(ca)) => {
+    /// A file that cannot be used.
+    pub(super) fn open(url: &ServiceUrl, ca: Option<&Path>) -> Result<Self, String> {
+        let roots = match (url.tls, ca) {
+            (true, Some(ca)) => {
                 let anchors = Authority::load(ca).map_err(|error| error.to_string())?;
                 Some(anchors.roots())
             }
-            ("https", None) => Some(system_roots()),
-            _ => None,
+            (true, None) => Some(system_roots()),
+            (false, _) => None,
         };
-        let tls = tls.map(|roots| caller(roots, None)).transpose();
+        let tls = roots.map(|roots| caller(roots, None)).transpose();
         let tls = tls.map_err(|error| error.to_string())?;
+        let name = url.address.host.to_string();
         let (say, found) = watch::channel(Found::default());
-        let address = MemberAddress {
-            host,
-            port: told.unwrap_or(port),
-        };
         Ok(Self {
-            scheme,
-            authority: match told {
-                Some(told) => format!("{}:{told}", authority.host()),
-                None => authority.host().to_owned(),
-            },
-            base: uri.path().trim_end_matches('/').to_owned(),
+            scheme: url.scheme(),
+            authority: url.authority(),
+            base: url.path.clone(),
             tls: tls.map(|tls| (name, tls)),
             found,
             in_use: Mutex::default(),
-            look_ups: tokio::spawn(look_up(address, say)).abort_handle(),
+            look_ups: tokio::spawn(look_up(url.address.clone(), say)).abort_handle(),
         })
     }
 
@@ -237,4 +212,98 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     let sum = digest(&SHA256, bytes);
     let digits = sum.as_ref().iter().map(|byte| format!("{byte:02x}"));
     digits.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// One at these addresses.
+    fn endpoint(addresses: Vec<SocketAddr>) -> (Endpoint, watch::Sender<Found>) {
+        let found = Found {
+            addresses,
+            error: String::new(),
+        };
+        let (say, found) = watch::channel(found);
+        let endpoint = Endpoint {
+            scheme: "http",
+            authority: "store".to_owned(),
+            base: String::new(),
+            tls: None,
+            found,
+            in_use: Mutex::default(),
+            look_ups: tokio::spawn(async {}).abort_handle(),
+        };
+        (endpoint, say)
+    }
+
+    async fn nobody() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    /// Answers once, or takes a connection and says nothing.
+    async fn somebody(answers: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut silent = Vec::new();
+            loop {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                if !answers {
+                    silent.push(tcp);
+                    continue;
+                }
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    tcp.read_buf(&mut asked).await.unwrap();
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                tcp.write_all(answer).await.unwrap();
+            }
+        });
+        at
+    }
+
+    #[tokio::test]
+    async fn where_one_address_does_not_answer_the_next_is_asked_next() {
+        let limit = Duration::from_millis(300);
+        let question = Question::get("/", "store");
+        let (nobody, silent, living) =
+            (nobody().await, somebody(false).await, somebody(true).await);
+        let (endpoint, _say) = endpoint(vec![nobody, silent, living]);
+        let kind = async || endpoint.ask(&question, limit).await.map_err(|why| why.kind);
+        assert_eq!(kind().await.err(), Some(TroubleKind::Unreachable));
+        assert_eq!(kind().await.err(), Some(TroubleKind::Slow));
+        // And it stays there.
+        for _ in 0..3 {
+            assert_eq!(kind().await.unwrap().status, 200);
+        }
+        endpoint.leave(living);
+        assert_eq!(
+            kind().await.err(),
+            Some(TroubleKind::Unreachable),
+            "the first one again"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_found_says_so_until_it_is() {
+        let question = Question::get("/", "store");
+        let (endpoint, say) = endpoint(Vec::new());
+        let limit = Duration::from_millis(200);
+        let waited = endpoint.ask(&question, limit).await.err().unwrap();
+        assert_eq!(waited.kind, TroubleKind::Slow);
+        say.send_modify(|found| found.error = "no such name".to_owned());
+        let told = endpoint.ask(&question, limit).await.err().unwrap();
+        assert_eq!(
+            told.to_string(),
+            "store: its name is not found: no such name"
+        );
+        let living = somebody(true).await;
+        say.send_modify(|found| found.addresses.push(living));
+        assert_eq!(endpoint.ask(&question, limit).await.unwrap().status, 200);
+    }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Endpoint, escaped, sha256};
 use super::{CALL, Expected, Item, Key, ProbeKey, Put, Store, Tag, Trouble, TroubleKind};
+use crate::config::{KubernetesSettings, ServiceUrl};
 use crate::upstream::{Answer, Question};
 
 /// Where the cluster puts what a pod needs to speak to it.
@@ -26,21 +27,10 @@ const PAGES: usize = 20;
 const PAGE: usize = 500;
 /// Most bytes of a token.
 const TOKEN_LENGTH: usize = 64 * 1024;
-/// Longest name of a fleet: with a key and a digest it stays below the 253 of an object's name.
-const FLEET_LENGTH: usize = 30;
 
 const FLEET: &str = "shardlet.io/fleet";
 const KEY: &str = "shardlet.io/key";
 const VALUE: &str = "shardlet.io/value";
-
-/// Where the objects are, as people write it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    /// Sets the objects of one fleet apart.
-    pub(crate) fleet: String,
-    /// The pod's own if none.
-    pub(crate) namespace: Option<String>,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -110,49 +100,40 @@ impl Kubernetes {
     /// Nothing is asked yet. Made within a runtime: it begins to look the endpoint's name up.
     ///
     /// # Errors
-    /// Settings that name no place, or a process that is not in a pod.
-    pub(crate) fn open(settings: &Settings) -> Result<Self, String> {
+    /// A process that is not in a pod.
+    pub(crate) fn open(settings: &KubernetesSettings) -> Result<Self, String> {
         let told = |name: &str| {
-            std::env::var(name)
-                .map_err(|_| format!("{name} is not set: this is no pod of Kubernetes"))
+            std::env::var(name).map_err(|_| {
+                format!("{name} is not set, so this is no pod of Kubernetes: run in one, or name another store")
+            })
         };
-        let (host, port) = (
-            told("KUBERNETES_SERVICE_HOST")?,
-            told("KUBERNETES_SERVICE_PORT")?,
-        );
+        let host = told("KUBERNETES_SERVICE_HOST")?;
+        let port = told("KUBERNETES_SERVICE_PORT")?;
         let host = if host.contains(':') {
             format!("[{host}]")
         } else {
             host
         };
         let url = format!("https://{host}:{port}");
-        Self::at(&url, Path::new(ACCOUNT), settings)
+        Self::at(&url.parse()?, Path::new(ACCOUNT), settings)
     }
 
-    pub(super) fn at(url: &str, account: &Path, settings: &Settings) -> Result<Self, String> {
-        let fleet = &settings.fleet;
-        if fleet.len() > FLEET_LENGTH || !is_label(fleet) {
-            return Err(format!(
-                "fleet: {fleet:?} is none: 1 to {FLEET_LENGTH} of a-z, 0-9 and '-', a letter or a digit at both ends"
-            ));
-        }
-        let file = account.join("namespace");
-        let namespace = match &settings.namespace {
-            Some(namespace) => namespace.clone(),
-            None => std::fs::read_to_string(&file)
-                .map(|text| text.trim().to_owned())
-                .map_err(|error| format!("{}: {error}", file.display()))?,
+    pub(super) fn at(
+        url: &ServiceUrl,
+        account: &Path,
+        settings: &KubernetesSettings,
+    ) -> Result<Self, String> {
+        let mut settings = settings.clone();
+        let namespace = match settings.namespace {
+            Some(namespace) => namespace,
+            None => own_namespace(account)?,
         };
-        if namespace.len() > 63 || !is_label(&namespace) {
-            return Err(format!("namespace: {namespace:?} is none"));
-        }
-        let ca = account.join("ca.crt");
-        let ca = url.starts_with("https").then_some(&*ca);
+        settings.namespace = Some(namespace.clone());
         Ok(Self {
-            place: format!("kubernetes leases {fleet} in {namespace}"),
-            fleet: fleet.clone(),
+            place: settings.to_string(),
+            fleet: settings.fleet,
             path: format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"),
-            endpoint: Endpoint::open(url, ca)?,
+            endpoint: Endpoint::open(url, Some(&account.join("ca.crt")))?,
             token: account.join("token"),
         })
     }
@@ -382,10 +363,16 @@ fn reason(answer: &Answer) -> String {
     fit.take(64).collect()
 }
 
-/// RFC 1123: what names of objects, namespaces and labels are made of.
-fn is_label(text: &str) -> bool {
+/// The namespace that the cluster says this pod is in.
+fn own_namespace(account: &Path) -> Result<String, String> {
+    let file = account.join("namespace");
+    let help = "name it: `namespace: …`";
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| format!("the pod's namespace, {}: {error}; {help}", file.display()))?;
+    let namespace = text.trim();
     let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.iter().copied().all(is_fit) && end(bytes.first()) && end(bytes.last())
+    if namespace.is_empty() || !namespace.bytes().all(is_fit) {
+        return Err(format!("{} names no namespace; {help}", file.display()));
+    }
+    Ok(namespace.to_owned())
 }

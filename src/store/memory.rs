@@ -1,7 +1,7 @@
 //! A store in this process: for tests, and for trying.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +19,13 @@ struct Held {
     items: BTreeMap<Key, Item>,
     /// Of all items, so that the tag of one is never that of another.
     writings: u64,
+}
+
+/// The one of this name in this process: all members that name it agree over it.
+pub(super) fn named(name: &str) -> Arc<Memory> {
+    static NAMED: Mutex<BTreeMap<String, Arc<Memory>>> = Mutex::new(BTreeMap::new());
+    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+    named.entry(name.to_owned()).or_default().clone()
 }
 
 impl Memory {

@@ -12,16 +12,16 @@
 #[cfg(any(feature = "s3", feature = "dynamodb"))]
 mod aws;
 #[cfg(feature = "dynamodb")]
-pub(crate) mod dynamodb;
+mod dynamodb;
 #[cfg(any(feature = "s3", feature = "dynamodb", feature = "kubernetes"))]
 mod endpoint;
-pub(crate) mod key;
+mod key;
 #[cfg(feature = "kubernetes")]
-pub(crate) mod kubernetes;
-pub(crate) mod memory;
-pub(crate) mod prove;
+mod kubernetes;
+mod memory;
+mod prove;
 #[cfg(feature = "s3")]
-pub(crate) mod s3;
+mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -32,7 +32,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::config::StoreSettings;
 pub(crate) use key::{Key, ProbeKey};
+pub(crate) use prove::{Unproven, prove};
 
 /// How long one call may take.
 pub(crate) const CALL: Duration = Duration::from_secs(1);
@@ -94,6 +96,13 @@ pub(crate) enum Put {
     Unknown(Trouble),
 }
 
+/// A store that cannot be asked at all, as it is set up.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    place: String,
+    why: String,
+}
+
 /// Why a store has not said what it was asked. What it quotes of an answer is a status and a code, nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
@@ -115,6 +124,41 @@ pub(crate) enum TroubleKind {
     Refused,
     /// An answer that means nothing to us.
     Odd,
+}
+
+/// Opens a store. Nothing is asked yet; its name is looked up from now on, so it is opened within a runtime.
+///
+/// # Errors
+/// What somebody has to mend first: another try would end the same way.
+pub(crate) fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, Unopened> {
+    let opened: Result<Arc<dyn Store>, String> = match settings {
+        #[cfg(feature = "s3")]
+        StoreSettings::S3(settings) => s3::S3::open(settings).map(|store| Arc::new(store) as _),
+        #[cfg(feature = "dynamodb")]
+        StoreSettings::DynamoDb(settings) => {
+            dynamodb::DynamoDb::open(settings).map(|store| Arc::new(store) as _)
+        }
+        #[cfg(feature = "kubernetes")]
+        StoreSettings::Kubernetes(settings) => {
+            kubernetes::Kubernetes::open(settings).map(|store| Arc::new(store) as _)
+        }
+        #[cfg(not(feature = "s3"))]
+        StoreSettings::S3(_) => Err(not_built("s3")),
+        #[cfg(not(feature = "dynamodb"))]
+        StoreSettings::DynamoDb(_) => Err(not_built("dynamodb")),
+        #[cfg(not(feature = "kubernetes"))]
+        StoreSettings::Kubernetes(_) => Err(not_built("kubernetes")),
+        StoreSettings::Memory(name) => Ok(memory::named(name)),
+    };
+    opened.map_err(|why| Unopened {
+        place: settings.to_string(),
+        why,
+    })
+}
+
+#[cfg(not(all(feature = "s3", feature = "dynamodb", feature = "kubernetes")))]
+fn not_built(feature: &str) -> String {
+    format!("this build is without it: take a release, or build with the feature `{feature}`")
 }
 
 impl Tag {
@@ -157,6 +201,15 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, why } = self;
+        write!(f, "the store {place} cannot be used: {why}")
+    }
+}
+
+impl std::error::Error for Unopened {}
 
 /// A number that nobody else has.
 fn random_number() -> Result<u128, Trouble> {

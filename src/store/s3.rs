@@ -4,40 +4,20 @@
 
 mod answer;
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::aws::{self, Signer};
 use super::endpoint::{Endpoint, escaped};
 use super::{Expected, Item, Key, ProbeKey, Put, Store, Tag, Trouble, TroubleKind};
+use crate::config::S3Settings;
 use crate::upstream::Answer;
 use answer::{Listing, fault, put_ended, says};
 
-/// Longest prefix in bytes: with a key it stays below the 1,024 of an object's name.
-const PREFIX_LENGTH: usize = 512;
 /// Most bytes of a value. S3 takes more, but not within a second from anywhere.
 const VALUE_LENGTH: usize = 1024 * 1024;
 /// Most pages of a list, of 1,000 keys each.
 const PAGES: usize = 10;
-
-/// Where the objects are, as people write it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    pub(crate) bucket: String,
-    /// In front of every key. A slash at its end is ours to put.
-    pub(crate) prefix: String,
-    pub(crate) region: String,
-    /// A URL; that of AWS in the region if none.
-    pub(crate) endpoint: Option<String>,
-    /// Whether the bucket is named in the path rather than in the host. Where an endpoint is named it usually is.
-    pub(crate) path_style: Option<bool>,
-    /// The authorities that its certificate is by, if not one that this machine trusts.
-    pub(crate) ca: Option<PathBuf>,
-    /// The profile in AWS's own files, if not the usual one.
-    pub(crate) profile: Option<String>,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -45,6 +25,7 @@ pub(crate) struct S3 {
     place: String,
     /// In the path; empty if the host names it.
     bucket: String,
+    /// With a slash at its end.
     prefix: String,
     endpoint: Endpoint,
     signer: Signer,
@@ -55,13 +36,13 @@ impl S3 {
     ///
     /// # Errors
     /// Settings that name no place.
-    pub(crate) fn open(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn open(settings: &S3Settings) -> Result<Self, String> {
         let signer = Signer::new("s3", &settings.region, settings.profile.as_deref());
         Self::signed_by(signer, settings)
     }
 
-    pub(super) fn signed_by(signer: Signer, settings: &Settings) -> Result<Self, String> {
-        let Settings {
+    pub(super) fn signed_by(signer: Signer, settings: &S3Settings) -> Result<Self, String> {
+        let S3Settings {
             bucket,
             prefix,
             region,
@@ -70,49 +51,28 @@ impl S3 {
             ca,
             profile: _,
         } = settings;
-        if !is_bucket(bucket) {
-            return Err(format!(
-                "bucket: {bucket:?} is none: 3 to 63 of a-z, 0-9, '.' and '-'"
-            ));
-        }
-        let host = aws::host("s3", region)?;
-        let prefix = prefix.trim_end_matches('/');
-        if prefix.len() > PREFIX_LENGTH || !is_prefix(prefix) {
-            return Err(format!(
-                "prefix: {prefix:?} is none: parts of A-Z, a-z, 0-9, '.', '_' and '-' between slashes, in all at most \
-                 {PREFIX_LENGTH} bytes"
-            ));
-        }
-        // A wildcard certificate has one part in front of the region's host.
-        let in_path = path_style.unwrap_or(endpoint.is_some() || bucket.contains('.'));
-        let url = match endpoint {
-            Some(url) if in_path => url.clone(),
-            Some(url) => url.replacen("://", &format!("://{bucket}."), 1),
-            None if in_path => format!("https://{host}"),
-            None => format!("https://{bucket}.{host}"),
+        let mut url = match endpoint {
+            Some(url) => url.clone(),
+            None => aws::url("s3", region)?,
         };
-        let told = |error| format!("endpoint: {error}");
+        if !path_style {
+            let host = format!("{bucket}.{}", url.address.host);
+            url.address.host = host.parse().map_err(|error| format!("{host}: {error}"))?;
+        }
         Ok(Self {
-            place: format!(
-                "s3://{bucket}/{prefix} at {}",
-                endpoint.as_deref().unwrap_or(region)
-            ),
-            bucket: if in_path {
+            place: settings.to_string(),
+            bucket: if *path_style {
                 format!("/{bucket}")
             } else {
                 String::new()
             },
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("{prefix}/")
-            },
-            endpoint: Endpoint::open(&url, ca.as_deref()).map_err(told)?,
+            prefix: format!("{prefix}/"),
+            endpoint: Endpoint::open(&url, ca.as_deref())?,
             signer,
         })
     }
 
-    fn object(&self, key: &Key) -> String {
+    pub(super) fn object(&self, key: &Key) -> String {
         format!("{}/{}{key}", self.bucket, self.prefix)
     }
 
@@ -207,25 +167,4 @@ impl Store for S3 {
             _ => Err(fault(&answer)),
         }
     }
-}
-
-fn is_bucket(name: &str) -> bool {
-    let is_fit =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
-    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    (3..=63).contains(&bytes.len())
-        && bytes.iter().copied().all(is_fit)
-        && end(bytes.first())
-        && end(bytes.last())
-        && !name.contains("..")
-}
-
-/// Nothing in it has to be escaped, nowhere, and no part of it means another folder.
-fn is_prefix(prefix: &str) -> bool {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(is_fit) && !part.bytes().all(|byte| byte == b'.')
-    };
-    prefix.is_empty() || prefix.split('/').all(is_part)
 }

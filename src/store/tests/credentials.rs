@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use reqsign_core::StaticEnv;
 
 use super::server::{Reply, Request, Server};
+use crate::config::S3Settings;
 use crate::store::aws::Signer;
-use crate::store::s3::{S3, Settings};
+use crate::store::s3::S3;
 use crate::store::{Expected, Put, Store};
 
 /// A service that hands credentials out, and the bucket too.
@@ -45,11 +46,14 @@ async fn signed(server: &Server, profile: Option<&str>, envs: &[(&str, &str)]) -
         home_dir: None,
         envs: envs.iter().map(own).collect::<HashMap<_, _>>(),
     };
-    let settings = Settings {
+    let settings = S3Settings {
         bucket: "registry".to_owned(),
+        prefix: "shardlet".to_owned(),
         region: "us-east-1".to_owned(),
-        endpoint: Some(server.url.clone()),
-        ..Settings::default()
+        endpoint: Some(server.url.parse().unwrap()),
+        path_style: true,
+        ca: None,
+        profile: None,
     };
     let signer = Signer::within(environment, "s3", &settings.region, profile);
     let store = S3::signed_by(signer, &settings).unwrap();

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::contract;
 use super::server::{Reply, Request, Server};
 use super::signature::{self, ACCESS_KEY, SECRET_KEY};
+use crate::config::DynamoDbSettings;
 use crate::store::aws::Signer;
-use crate::store::dynamodb::{DynamoDb, Settings};
+use crate::store::dynamodb::DynamoDb;
 use crate::store::prove::{Unproven, prove};
 use crate::store::{Expected, Key, Put, Store, Tag, TroubleKind};
 
@@ -27,12 +28,13 @@ fn store(url: &str) -> DynamoDb {
         home_dir: None,
         envs: envs.into_iter().map(own).collect::<HashMap<_, _>>(),
     };
-    let settings = Settings {
+    let settings = DynamoDbSettings {
         table: "shardlet".to_owned(),
         fleet: "registry".to_owned(),
         region: "us-east-1".to_owned(),
-        endpoint: Some(url.to_owned()),
-        ..Settings::default()
+        endpoint: Some(url.parse().unwrap()),
+        ca: None,
+        profile: None,
     };
     let signer = Signer::within(environment, "dynamodb", "us-east-1", None);
     DynamoDb::signed_by(signer, &settings).unwrap()

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::contract;
 use super::server::{Reply, Request, Server};
-use crate::store::kubernetes::{Kubernetes, Settings};
+use crate::config::KubernetesSettings;
+use crate::store::kubernetes::Kubernetes;
 use crate::store::{Expected, Key, Put, Store, Tag, TroubleKind};
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/registry/leases";
@@ -23,11 +24,11 @@ fn account() -> TempDir {
 }
 
 fn store(url: &str, account: &Path) -> Kubernetes {
-    let settings = Settings {
+    let settings = KubernetesSettings {
         fleet: "fleet".to_owned(),
         namespace: None,
     };
-    Kubernetes::at(url, account, &settings).unwrap()
+    Kubernetes::at(&url.parse().unwrap(), account, &settings).unwrap()
 }
 
 fn key(text: &str) -> Key {

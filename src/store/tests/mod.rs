@@ -5,6 +5,7 @@ mod credentials;
 mod dynamodb;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod open;
 mod proof;
 #[cfg(feature = "s3")]
 mod s3;

@@ -9,8 +9,9 @@ use ring::digest::{SHA256, digest};
 use super::contract;
 use super::server::{Reply, Request, Server};
 use super::signature::{self, ACCESS_KEY, SECRET_KEY};
+use crate::config::S3Settings;
 use crate::store::aws::Signer;
-use crate::store::s3::{S3, Settings};
+use crate::store::s3::S3;
 use crate::store::{CALL, Expected, Key, Put, Store, Tag, TroubleKind};
 
 const REGION: &str = "us-east-1";
@@ -31,13 +32,15 @@ fn signer(more: &[(&str, &str)]) -> Signer {
     Signer::within(environment, "s3", REGION, None)
 }
 
-fn settings(url: &str) -> Settings {
-    Settings {
+fn settings(url: &str) -> S3Settings {
+    S3Settings {
         bucket: "registry".to_owned(),
         prefix: "shardlet/fleet".to_owned(),
         region: REGION.to_owned(),
-        endpoint: Some(url.to_owned()),
-        ..Settings::default()
+        endpoint: Some(url.parse().unwrap()),
+        path_style: true,
+        ca: None,
+        profile: None,
     }
 }
 
@@ -316,49 +319,23 @@ async fn a_request_says_what_it_expects_and_is_signed() {
 }
 
 #[tokio::test]
-async fn settings_name_one_place_or_are_refused() {
-    let opened = |change: fn(&mut Settings)| {
-        let mut settings = settings("http://127.0.0.1:9000");
-        change(&mut settings);
-        S3::signed_by(signer(&[]), &settings).map(|store| store.place().to_owned())
-    };
+async fn the_bucket_is_named_in_the_path_or_in_the_host() {
+    let server = Server::start(|_| Reply::new(200, "").field("ETag", "\"2\"")).await;
+    let mut settings = settings(&server.url.replace("127.0.0.1", "localhost"));
+    settings.path_style = false;
+    let error = S3::signed_by(signer(&[]), &{
+        let mut by_address = settings.clone();
+        by_address.endpoint = Some(server.url.parse().unwrap());
+        by_address
+    });
+    let error = error.map(drop).unwrap_err();
     assert_eq!(
-        opened(|_| ()).unwrap(),
-        "s3://registry/shardlet/fleet at http://127.0.0.1:9000"
+        error,
+        "registry.127.0.0.1: the host is neither a DNS name nor an IP address"
     );
-    let none: fn(&mut Settings) = |settings| settings.endpoint = None;
-    assert_eq!(
-        opened(none).unwrap(),
-        "s3://registry/shardlet/fleet at us-east-1"
-    );
-    for (change, why) in [
-        (
-            (|settings| settings.bucket = "Registry".into()) as fn(&mut Settings),
-            "bucket: ",
-        ),
-        (|settings| settings.bucket = "a/b".into(), "bucket: "),
-        (|settings| settings.prefix = "a/../b".into(), "prefix: "),
-        (|settings| settings.prefix = "a?b".into(), "prefix: "),
-        (|settings| settings.region = String::new(), "region: "),
-        (|settings| settings.region = "us/east".into(), "region: "),
-        (
-            |settings| settings.endpoint = Some("127.0.0.1:9000".into()),
-            "endpoint: ",
-        ),
-        (
-            |settings| settings.endpoint = Some("http://a:b@c".into()),
-            "endpoint: ",
-        ),
-        (
-            |settings| settings.endpoint = Some("http://c/?d".into()),
-            "endpoint: ",
-        ),
-        (
-            |settings| settings.endpoint = Some("ftp://c".into()),
-            "endpoint: ",
-        ),
-    ] {
-        let error = opened(change).unwrap_err();
-        assert!(error.starts_with(why), "{error}");
-    }
+    let store = S3::signed_by(signer(&[]), &settings).unwrap();
+    assert_eq!(store.object(&key("view")), "/shardlet/fleet/view");
+    settings.path_style = true;
+    let store = S3::signed_by(signer(&[]), &settings).unwrap();
+    assert_eq!(store.object(&key("view")), "/registry/shardlet/fleet/view");
 }
