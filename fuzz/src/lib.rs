@@ -18,6 +18,7 @@ pub fn load_alone(text: &str) -> Result<Config, Problems> {
     let env = Environment {
         member_flag: None,
         member_variable: None,
+        address: None,
         hash_key: Some(b"loremipsumdolors"),
         files: &NoFiles,
         surroundings: None,

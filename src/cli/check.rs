@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 use super::{FAILED, output, source_of};
 use crate::cli::machine::{Identity, load};
-use crate::config::{Config, Identified, Problems, SourceName};
+use crate::config::{
+    Config, Coordination, Identified, Level, Problems, SourceName, spelled_duration as spelled,
+};
+use crate::shard::MemberId;
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
@@ -25,7 +28,7 @@ pub(super) struct Args {
     /// The configuration, instead of `--config`; `-` for standard input.
     #[arg(value_name = "FILE")]
     file: Option<OsString>,
-    /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses.
+    /// The local member; else SHARDLET_MEMBER, else `member` in the file, else by local addresses (with leases: by the host name).
     #[arg(long, value_name = "ID")]
     member: Option<String>,
     /// Fail on remarks as well.
@@ -78,7 +81,11 @@ fn summary(config: &Config, source: &SourceName) -> String {
     };
     let local = match &config.identified {
         Identified::Assumed => "local member to be found at the start".to_owned(),
-        Identified::Flag | Identified::Variable | Identified::File | Identified::Address(_) => {
+        Identified::Flag
+        | Identified::Variable
+        | Identified::File
+        | Identified::Address(_)
+        | Identified::HostName => {
             format!(
                 "local member {} by {}",
                 members.get(members.local()).id,
@@ -86,15 +93,55 @@ fn summary(config: &Config, source: &SourceName) -> String {
             )
         }
     };
-    let fingerprint = if config.key_known {
-        format!("view {}", view.fingerprint())
-    } else {
-        "view unknown without the hash key".to_owned()
+    let placement = view.placement();
+    let Some(leases) = &config.coordination else {
+        let fingerprint = if config.key_known {
+            format!("view {}", view.fingerprint())
+        } else {
+            "view unknown without the hash key".to_owned()
+        };
+        return format!(
+            "{source} is fine: static mode, {}, placement {placement}, {}, {local}, {fingerprint}\n",
+            count(members.len(), "member"),
+            count(view.pins().len(), "pin"),
+        );
     };
     format!(
-        "{source} is fine: {}, placement {}, {}, {local}, {fingerprint}\n",
-        count(members.len(), "member"),
-        view.placement(),
-        count(view.pins().len(), "pin"),
+        "{source} is fine: leased mode, members by leases, placement {placement}, {}, {local}\n{}",
+        count(leases.policy.pins.len(), "pin"),
+        leased(leases)
     )
+}
+
+/// How members agree, a line each.
+fn leased(leases: &Coordination) -> String {
+    let Coordination {
+        store,
+        timing,
+        replica_kill: _,
+        replica_ends_with_sidecar: _,
+        address,
+        weight,
+        policy: _,
+        listed,
+    } = leases;
+    let level = match leases.level() {
+        Level::Timing => "a replica is trusted to end its writes in time",
+        Level::Killed => "a replica is killed where its member loses the lease",
+    };
+    let mut told = format!(
+        "  store      {store}\n  level      {}: {level}\n  lease      {}, renewed every {}, guard {}, handoff {}, grace {}\n  \
+         reached at {address}, weight {weight}\n",
+        leases.level().name(),
+        spelled(timing.lease),
+        spelled(timing.renew),
+        spelled(timing.margin),
+        spelled(timing.handoff),
+        spelled(timing.grace),
+    );
+    if !listed.is_empty() {
+        let ids: Vec<&str> = listed.iter().map(MemberId::as_str).collect();
+        told += &format!("  by a file  {}\n", ids.join(", "));
+    }
+    told
 }

@@ -162,6 +162,12 @@ fn replica_port(config: &Config) -> Option<u16> {
 pub(super) fn reasons(config: &Config, zot: Option<&Tree>) -> Vec<String> {
     let mut reasons = Vec::new();
     let view = &config.view;
+    if config.coordination.is_some() {
+        reasons.push(
+            "members by leases (`cluster.coordination`) come and go, and a zot reads its `cluster` block at its start"
+                .to_owned(),
+        );
+    }
     if view.placement() != Placement::Zot {
         reasons.push(
             "it takes `cluster.placement: zot`, so that a zot and its member name the same owners"

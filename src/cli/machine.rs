@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use super::output;
 use crate::config::identity::{NAME_IT, Resolved, Unidentified};
 use crate::config::{
-    self, Config, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE, Problems, SourceName,
-    Surroundings,
+    self, ADDRESS_VARIABLE, Config, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE,
+    Problems, SourceName, Surroundings,
 };
 
 /// How long all look-ups of the start may take together.
@@ -29,6 +29,10 @@ const RESOLVE_THREADS: usize = 16;
 const AGAIN: Duration = Duration::from_secs(1);
 /// So many looks go by before it is said again that it is still waited for.
 const SAID_EVERY: u32 = 60;
+
+/// Why a file does not tell owners.
+pub(crate) const MEMBERS_IN_STORE: &str = "members work by leases (`cluster.coordination`), and the store says who they \
+    are: ask a member that runs, at /api/v1/owner?repo=NAME of its admin listener";
 
 /// Whether a command needs to know which member this machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub(crate) fn load(
     let member_variable = member_variable
         .as_ref()
         .map(|value| value.to_string_lossy());
+    let address = variable(ADDRESS_VARIABLE);
+    let address = address.as_ref().map(|value| value.to_string_lossy());
     let hash_key = variable(HASH_KEY_VARIABLE);
     let surroundings: Option<&dyn Surroundings> = match identity {
         Identity::Needed => Some(&Machine),
@@ -68,6 +74,7 @@ pub(crate) fn load(
     let env = Environment {
         member_flag: member,
         member_variable: member_variable.as_deref(),
+        address: address.as_deref(),
         hash_key: hash_key.as_ref().map(|value| value.as_bytes()),
         files: &Machine,
         surroundings,
@@ -123,6 +130,14 @@ impl Surroundings for Machine {
             .collect())
     }
 
+    fn host_name(&self) -> io::Result<String> {
+        let name = rustix::system::uname()
+            .nodename()
+            .to_str()
+            .map(str::to_owned);
+        name.map_err(io::Error::other)
+    }
+
     fn resolve(&self, names: &[&str]) -> Resolved {
         let queue: VecDeque<String> = names.iter().map(|&name| name.to_owned()).collect();
         let threads = queue.len().min(RESOLVE_THREADS);
@@ -158,6 +173,10 @@ struct Patient;
 impl Surroundings for Patient {
     fn addresses(&self) -> io::Result<Vec<IpAddr>> {
         Machine.addresses()
+    }
+
+    fn host_name(&self) -> io::Result<String> {
+        Machine.host_name()
     }
 
     fn resolve(&self, names: &[&str]) -> Resolved {

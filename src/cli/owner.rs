@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{FAILED, Format, output, source};
-use crate::cli::machine::{Identity, load};
+use crate::cli::machine::{Identity, MEMBERS_IN_STORE, load};
 use crate::shard::{Repository, View};
 
 /// What `owner` takes.
@@ -52,6 +52,10 @@ pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     } = args;
     // The owner does not depend on who asks.
     let view = match load(&source(config), None, Identity::Offline) {
+        Ok(config) if config.coordination.is_some() => {
+            output::message(&format!("shardlet: no owners: {MEMBERS_IN_STORE}\n"));
+            return ExitCode::from(FAILED);
+        }
         Ok(config) => config.view,
         Err(problems) => return output::rejected(&problems),
     };

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{FAILED, Format, output, source, source_of};
-use crate::cli::machine::{Identity, load};
+use crate::cli::machine::{Identity, MEMBERS_IN_STORE, load};
 use crate::config::{Problems, SourceName};
 use crate::shard::{MemberId, View};
 use compare::Comparison;
@@ -145,6 +145,9 @@ fn compare(args: &Args, config: Option<&OsStr>) -> Result<ExitCode, NoPlan> {
 
 /// What a configuration says about owners. Who asks does not matter.
 fn view(source: &SourceName) -> Result<View, NoPlan> {
-    let config = load(source, None, Identity::Offline);
-    Ok(config.map_err(NoPlan::Configuration)?.view)
+    let config = load(source, None, Identity::Offline).map_err(NoPlan::Configuration)?;
+    if config.coordination.is_some() {
+        return Err(NoPlan::Other(format!("{source}: {MEMBERS_IN_STORE}")));
+    }
+    Ok(config.view)
 }

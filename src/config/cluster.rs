@@ -4,21 +4,23 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use super::coordination::{self, weight};
 use super::environment::Environment;
 use super::findings::{Findings, Wrong};
-use super::hash_key;
+use super::hash_key::{self, Key};
 use super::identity::Identified;
 use super::local::local;
 use super::network::{in_flight, queue, required_file};
 use super::schema::{self, nearest};
 use super::section::Section;
-use super::settings::{ClusterTls, Listen, PeerLimits};
+use super::settings::{ClusterTls, Coordination, Listen, PeerLimits, Timeouts};
 use super::statefulset;
-use super::values::{boolean, choice, number, parsed, path};
+use super::values::{boolean, choice, parsed, path};
 use super::yaml::{Kind, Node};
+use crate::shard::leases::record::Policy;
 use crate::shard::text::printable;
 use crate::shard::{
-    Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, Placement, View, Weight,
+    Member, MemberAddress, MemberId, Members, Pin, PinPrefix, Pins, PinsError, Placement, View,
 };
 
 /// The default of `cluster.max_in_flight`: a peer's own replica limits come first.
@@ -28,6 +30,7 @@ const PEER_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
 pub(super) struct Cluster {
     pub(super) tls: ClusterTls,
     pub(super) view: View,
+    pub(super) coordination: Option<Coordination>,
     pub(super) key_known: bool,
     pub(super) identified: Identified,
     pub(super) peer_limits: PeerLimits,
@@ -42,12 +45,19 @@ pub(super) struct Listed<'n> {
     whole: bool,
     /// Whether they are the pods of a StatefulSet.
     is_set: bool,
+    /// Whether none are written, since a store knows them.
+    is_open: bool,
 }
 
 impl Listed<'_> {
     /// The members that could be read.
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.list.iter().map(|(member, _)| member)
+    }
+
+    /// Whether a store knows the members, and no list is written.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Whether an id names a member. With a list that could not be read whole, nobody knows.
@@ -76,6 +86,7 @@ impl Listed<'_> {
 pub(super) fn read(
     root: &Section<'_>,
     listen: &Listen,
+    timeouts: &Timeouts,
     env: &Environment<'_>,
     out: &mut Findings<'_>,
 ) -> Option<Cluster> {
@@ -93,7 +104,9 @@ pub(super) fn read(
     };
     let state = cluster.value("state", out, path);
     let state = state.map(|written| out.folder(&written));
+    let leases = coordination::read(&cluster, timeouts, out);
     let listed = listed(&cluster, placement, out);
+    let own = coordination::own(&cluster, placement, !listed.is_open, env, out);
     let pins = pins(&cluster, &listed, out);
     let local = local(root, &listed, listen, env, out);
     // Whatever is missing by now was complained about.
@@ -102,24 +115,98 @@ pub(super) fn read(
         return None;
     }
     let key = key?;
-    let list = listed.list.into_iter().map(|(member, _)| member).collect();
+    let is_open = listed.is_open;
+    let mut list: Vec<Member> = listed.list.into_iter().map(|(member, _)| member).collect();
+    if let (true, Some((address, weight))) = (is_open, own) {
+        let id = local.clone();
+        list.push(Member {
+            id,
+            address,
+            weight,
+        });
+    }
     let members = Members::new(list, &local)
         .map_err(|error| out.whole(error.to_string(), None))
         .ok()?;
-    let with_index = |(prefix, id): (PinPrefix, MemberId)| {
-        members.find(&id).map(|member| Pin { prefix, member })
+    let view = view(members, placement, &key, &pins, out)?;
+    let coordination = match leases {
+        Some(leases) => Some(agreed(leases, &view, &pins, env, out)?),
+        None => None,
     };
-    let pins = pins.into_iter().filter_map(with_index).collect();
-    let pins = Pins::new(pins)
-        .map_err(|error| out.whole(error.to_string(), None))
-        .ok()?;
     Some(Cluster {
         tls: tls?,
-        view: View::new(members, placement, &key.key, pins),
+        view,
+        coordination,
         key_known: key.known,
         identified,
         peer_limits,
         state,
+    })
+}
+
+/// Pins to members that are not listed say nothing.
+fn view(
+    members: Members,
+    placement: Placement,
+    key: &Key,
+    pins: &[(PinPrefix, MemberId)],
+    out: &mut Findings<'_>,
+) -> Option<View> {
+    if pins.len() > Pins::MAX {
+        let count = pins.len();
+        out.whole(PinsError::TooMany { count }.to_string(), None);
+        return None;
+    }
+    let with_index = |(prefix, id): &(PinPrefix, MemberId)| {
+        let prefix = prefix.clone();
+        members.find(id).map(|member| Pin { prefix, member })
+    };
+    let pins = pins.iter().filter_map(with_index).collect();
+    let pins = Pins::new(pins)
+        .map_err(|error| out.whole(error.to_string(), None))
+        .ok()?;
+    Some(View::new(members, placement, &key.key, pins))
+}
+
+/// What members agree on over the store. `view` has us in it.
+fn agreed(
+    leases: coordination::Written,
+    view: &View,
+    pins: &[(PinPrefix, MemberId)],
+    env: &Environment<'_>,
+    out: &mut Findings<'_>,
+) -> Option<Coordination> {
+    let coordination::Written {
+        store,
+        timing,
+        replica_kill,
+        replica_ends_with_sidecar,
+    } = leases;
+    let members = view.members();
+    let Member {
+        id: _,
+        address,
+        weight,
+    } = members.get(members.local());
+    coordination::agrees(address, env, out);
+    let mut pins: Vec<(String, String)> = pins
+        .iter()
+        .map(|(prefix, id)| (prefix.as_str().to_owned(), id.to_string()))
+        .collect();
+    // As a view has them, in whichever order they are written.
+    pins.sort();
+    (!out.failed()).then(|| Coordination {
+        store,
+        timing,
+        replica_kill,
+        replica_ends_with_sidecar,
+        address: address.clone(),
+        weight: *weight,
+        policy: Policy {
+            pins,
+            ..Policy::of(view)
+        },
+        listed: members.peers().map(|(_, peer)| peer.id.clone()).collect(),
     })
 }
 
@@ -182,6 +269,7 @@ fn listed<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'_
     Listed {
         whole: members.is_some(),
         is_set: true,
+        is_open: false,
         list: members
             .unwrap_or_default()
             .into_iter()
@@ -194,6 +282,7 @@ fn members<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'
     let expected = "members, such as `{ id: zot-1, address: zot-1:5443 }`";
     let items = cluster.items("members", expected, out);
     match cluster.node("members") {
+        None if coordination::is_written(cluster) => {}
         None => {
             let help = "on Kubernetes, `statefulset: { name: registry, replicas: 3, service: registry-peers }` lists them";
             cluster.lacks("members", out, Some(help.into()));
@@ -222,6 +311,7 @@ fn members<'n>(cluster: &Section<'n>, placement: Placement, out: &mut Findings<'
     let listed = Listed {
         whole: list.len() == items.len(),
         is_set: false,
+        is_open: cluster.node("members").is_none() && coordination::is_written(cluster),
         list,
     };
     duplicates(&listed, out);
@@ -253,20 +343,7 @@ fn member(node: &Node, placement: Placement, out: &mut Findings<'_>) -> Option<M
         out,
         parsed("a host and a port, such as `zot-1:5443`"),
     );
-    let weight = member.or("weight", out, Weight::default(), |text| {
-        let weight = number(1..=Weight::MAX)(text)?;
-        Weight::new(weight).map_err(|error| Wrong::expected(error.to_string()))
-    });
-    if let (Placement::Zot, Some(node)) = (placement, member.node("weight"))
-        && weight != Weight::default()
-    {
-        let help = "zot placement gives each member the same share; use `placement: rendezvous` for weights";
-        out.problem(
-            &node.mark,
-            format!("weight {weight} with `placement: zot`"),
-            Some(help.into()),
-        );
-    }
+    let weight = weight(&member, placement, out);
     Some(Member {
         id: id?,
         address: address?,

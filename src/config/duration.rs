@@ -33,7 +33,7 @@ pub(super) fn duration(
 
 /// A duration as it would be written in the file. In one unit, and never in days: `24h` is the limit
 /// that people know.
-pub(super) fn spelled(duration: Duration) -> String {
+pub(crate) fn spelled(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if millis == 0 {
         return "0s".to_owned();

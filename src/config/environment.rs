@@ -9,6 +9,8 @@ use super::identity::Surroundings;
 
 /// Names the local member.
 pub const MEMBER_VARIABLE: &str = "SHARDLET_MEMBER";
+/// Says where other members reach the local one, where no list does.
+pub const ADDRESS_VARIABLE: &str = "SHARDLET_ADDRESS";
 /// Holds the hash key.
 pub const HASH_KEY_VARIABLE: &str = "SHARDLET_HASH_KEY";
 /// Names the configuration file.
@@ -21,6 +23,8 @@ pub struct Environment<'e> {
     pub member_flag: Option<&'e str>,
     /// The value of [`MEMBER_VARIABLE`], unless empty.
     pub member_variable: Option<&'e str>,
+    /// The value of [`ADDRESS_VARIABLE`], unless empty.
+    pub address: Option<&'e str>,
     /// The value of [`HASH_KEY_VARIABLE`], unless empty.
     pub hash_key: Option<&'e [u8]>,
     /// Reads the files that the text names.

@@ -24,6 +24,8 @@ pub enum Identified {
     File,
     /// This machine has the member's address.
     Address(IpAddr),
+    /// The host name of this machine, where no list says who the members are.
+    HostName,
     /// Not at all: the first member stands in, since an offline command asked for no more.
     Assumed,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Identified {
             Self::Variable => f.write_str("SHARDLET_MEMBER"),
             Self::File => f.write_str("`member` in the file"),
             Self::Address(address) => write!(f, "the local address {address}"),
+            Self::HostName => f.write_str("the host name"),
             Self::Assumed => f.write_str("assumption"),
         }
     }
@@ -50,6 +53,12 @@ pub trait Surroundings {
     /// # Errors
     /// What the operating system says.
     fn addresses(&self) -> std::io::Result<Vec<IpAddr>>;
+
+    /// The name of this machine.
+    ///
+    /// # Errors
+    /// What the operating system says, or a name that is no text.
+    fn host_name(&self) -> std::io::Result<String>;
 
     /// Resolves all names at once, within a bounded time. Names may be missing from the answer.
     fn resolve(&self, names: &[&str]) -> Resolved;

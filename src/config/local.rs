@@ -1,4 +1,4 @@
-//! Reads who we are among the members.
+//! Reads who we are among the members, or, where no list is written, who we are.
 
 use super::cluster::Listed;
 use super::environment::{Environment, MEMBER_VARIABLE};
@@ -11,7 +11,8 @@ use super::values::parsed;
 use crate::shard::text::printable;
 use crate::shard::{Host, Member, MemberId};
 
-/// The local member: by flag, else variable, else file, else by this machine's addresses.
+/// The local member: by flag, else variable, else file, else by this machine's addresses; or, without a list,
+/// by its name.
 pub(super) fn local(
     root: &Section<'_>,
     listed: &Listed<'_>,
@@ -43,6 +44,9 @@ pub(super) fn local(
     if root.node("member").is_some() {
         return Some((written?, Identified::File));
     }
+    if listed.is_open() {
+        return by_host_name(env, out);
+    }
     // With half a list, or another port than was meant, the search would mislead.
     if out.failed() {
         return None;
@@ -50,10 +54,7 @@ pub(super) fn local(
     let members: Vec<Member> = listed.members().cloned().collect();
     match env.surroundings {
         None => {
-            if env.elsewhere {
-                let message = "which member this is shows on its own machine".to_owned();
-                out.whole_remark(message, Some(NAME_IT.to_owned()));
-            }
+            remark_elsewhere(env, out);
             Some((members.first()?.id.clone(), Identified::Assumed))
         }
         Some(surroundings) => search(&members, listen.peers.address.port(), surroundings)
@@ -61,6 +62,38 @@ pub(super) fn local(
                 out.whole(message, Some(NAME_IT.to_owned()));
             })
             .ok(),
+    }
+}
+
+/// Where no list says who the members are, this machine's name is as good as any.
+fn by_host_name(env: &Environment<'_>, out: &mut Findings<'_>) -> Option<(MemberId, Identified)> {
+    /// What stands in for an id that another machine has.
+    const STAND_IN: &str = "member";
+    let Some(surroundings) = env.surroundings else {
+        remark_elsewhere(env, out);
+        return Some((STAND_IN.parse().ok()?, Identified::Assumed));
+    };
+    let id = surroundings.host_name().map_err(|error| error.to_string());
+    let id = id.and_then(|name| {
+        let lower = name.to_ascii_lowercase();
+        // Every machine may have that one.
+        if lower == "localhost" || lower.starts_with("localhost.") {
+            return Err("it is `localhost`".to_owned());
+        }
+        let id = lower.parse::<MemberId>();
+        id.map_err(|error| format!("`{}`: {error}", printable(&name)))
+    });
+    let id = id.map_err(|why| {
+        let message = format!("cannot tell which member this is: the host name is no id ({why})");
+        out.whole(message, Some(NAME_IT.to_owned()));
+    });
+    Some((id.ok()?, Identified::HostName))
+}
+
+fn remark_elsewhere(env: &Environment<'_>, out: &mut Findings<'_>) {
+    if env.elsewhere {
+        let message = "which member this is shows on its own machine".to_owned();
+        out.whole_remark(message, Some(NAME_IT.to_owned()));
     }
 }
 

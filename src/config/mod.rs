@@ -13,6 +13,7 @@
 //! [`load`] throws the result away if anybody complained.
 
 mod cluster;
+mod coordination;
 mod duration;
 mod environment;
 mod findings;
@@ -27,20 +28,25 @@ mod section;
 pub mod settings;
 mod source;
 mod statefulset;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tuning;
 mod values;
 pub(crate) mod yaml;
 
-pub use environment::{CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE};
+pub(crate) use duration::spelled as spelled_duration;
+pub use environment::{
+    ADDRESS_VARIABLE, CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE,
+};
 pub use identity::{Identified, Surroundings};
 pub use problem::{Location, Problem, Problems, Severity};
 pub use settings::{
-    AdminListener, ClientListener, ClusterTls, Collector, Config, DynamoDbSettings, Hold,
-    KeyPairPaths, KubernetesSettings, Limits, Listen, Log, LogFormat, PeerLimits, PeerListener,
-    ProbePath, Probes, Queue, Registry, RegistryAddress, RegistryTls, Reload, Resolve, S3Settings,
-    Sample, ServiceUrl, Sticky, StoreSettings, Telemetry, Threads, Timeouts, Traces,
+    AdminListener, ClientListener, ClusterTls, Collector, Config, Coordination, DynamoDbSettings,
+    Hold, KeyPairPaths, KubernetesSettings, Level, Limits, Listen, Log, LogFormat, PeerLimits,
+    PeerListener, ProbePath, Probes, Queue, Registry, RegistryAddress, RegistryTls, Reload,
+    Resolve, S3Settings, Sample, ServiceUrl, Sticky, StoreSettings, Telemetry, Threads, Timeouts,
+    Traces,
 };
 pub use source::SourceName;
 
@@ -79,11 +85,12 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
         let cluster::Cluster {
             tls: cluster,
             view,
+            coordination,
             key_known,
             identified,
             peer_limits,
             state,
-        } = cluster::read(&root, &listen, env, &mut out)?;
+        } = cluster::read(&root, &listen, &timeouts, env, &mut out)?;
         network::introduced(&tree, &listen, &trusted_proxies, &mut out);
         network::reachable(&tree, &listen, view.members(), &mut out);
         Some(Config {
@@ -92,6 +99,7 @@ pub fn load(text: &str, source: &SourceName, env: &Environment<'_>) -> Result<Co
             registry,
             cluster,
             view,
+            coordination,
             key_known,
             identified,
             peer_limits,

@@ -29,11 +29,16 @@ schemas! {
     REGISTRY "registry" ["address", "tls", "max_in_flight", "queue", "reads_write"];
     REGISTRY_TLS "registry.tls" ["ca", "server_name"];
     REGISTRY_QUEUE "registry.queue" ["limit", "timeout"];
-    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "statefulset", "pins", "max_in_flight", "queue", "state"];
+    CLUSTER "cluster" ["hash_key", "hash_key_file", "placement", "tls", "insecure", "members", "statefulset", "address", "weight", "coordination", "pins", "max_in_flight", "queue", "state"];
     CLUSTER_TLS "cluster.tls" ["ca", "cert", "key"];
     CLUSTER_QUEUE "cluster.queue" ["limit", "timeout"];
     MEMBER "cluster.members[]" ["id", "address", "weight"];
     STATEFULSET "cluster.statefulset" ["name", "replicas", "service", "port"];
+    COORDINATION "cluster.coordination" ["store", "lease", "guard", "handoff", "replica_kill", "replica_ends_with_sidecar"];
+    STORE "cluster.coordination.store" ["s3", "dynamodb", "kubernetes"];
+    STORE_S3 "cluster.coordination.store.s3" ["bucket", "prefix", "region", "endpoint", "path_style", "ca", "profile"];
+    STORE_DYNAMODB "cluster.coordination.store.dynamodb" ["table", "fleet", "region", "endpoint", "ca", "profile"];
+    STORE_KUBERNETES "cluster.coordination.store.kubernetes" ["fleet", "namespace"];
     PIN "cluster.pins[]" ["prefix", "member"];
     WRITES "writes" ["hold", "limit"];
     READS "reads" ["blobs", "owner_down"];

@@ -1,7 +1,7 @@
-//! Keeps the hash key out of every message.
+//! Keeps the hash key out of every message, and credentials that do not belong into the file.
 //!
 //! Two nets. In a file that parses, every value under a key that looks like `hash_key`, misspelled
-//! too, is marked in the tree. In a file that does not parse there is no tree: then a line is shown
+//! too, or like a credential, is marked in the tree. In a file that does not parse there is no tree: then a line is shown
 //! only if it certainly stands outside of such a value.
 
 use std::ops::Range;
@@ -19,7 +19,8 @@ pub(super) fn mark(root: &mut Node, text: &str) -> Vec<Range<usize>> {
 }
 
 fn visit(node: &mut Node, text: &str, secret: bool, hidden: &mut Vec<Range<usize>>) {
-    let secret = secret || matches!(&node.kind, Kind::Scalar(text) if holds_assignment(text));
+    let tells = |text: &str| holds_assignment(text) || holds_password(text);
+    let secret = secret || matches!(&node.kind, Kind::Scalar(text) if tells(text));
     node.secret = secret;
     if secret {
         hidden.push(node.defined.clone());
@@ -58,12 +59,26 @@ pub(super) fn names_secret(key: &str) -> bool {
     if key.ends_with("file") {
         return false;
     }
+    // Credentials of a store do not belong into the file; who writes them there has them hidden.
+    if ["accesskey", "secret", "password", "token"]
+        .iter()
+        .any(|word| key.contains(word))
+    {
+        return true;
+    }
     key.contains("hashkey") || strsim::damerau_levenshtein(&key, "hashkey") <= MAX_EDITS
 }
 
 /// A value such as `hash_key:abc`, where the space after the colon was forgotten.
 fn holds_assignment(text: &str) -> bool {
     letters(text).contains("hashkey") && text.contains([':', '='])
+}
+
+/// A URL with credentials in it.
+fn holds_password(text: &str) -> bool {
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.contains('@')
 }
 
 fn letters(text: &str) -> String {

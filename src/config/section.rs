@@ -114,6 +114,11 @@ impl<'n> Section<'n> {
         self.mark.is_some()
     }
 
+    /// Whether a key is written, or one that was probably meant to be it.
+    pub(super) fn is_meant(&self, key: &'static str) -> bool {
+        self.node(key).is_some() || self.mistaken.contains(&key)
+    }
+
     /// Where the mapping is written.
     pub(super) fn mark(&self) -> Option<&'n Mark> {
         self.mark

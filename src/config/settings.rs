@@ -4,6 +4,7 @@
 //! [`Config`] exists. Nothing here is optional by accident: an `Option` is a choice of the
 //! operator. Destructure these types without `..`, so that a new field cannot be forgotten.
 
+mod coordination;
 mod store;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 
 use super::identity::Identified;
 use super::problem::Problem;
+pub use coordination::{Coordination, Level};
 pub use store::{DynamoDbSettings, KubernetesSettings, S3Settings, ServiceUrl, StoreSettings};
 
 use crate::shard::{CircuitLimits, Host, MemberAddress, Policy, Thresholds, View};
@@ -32,6 +34,9 @@ pub struct Config {
     pub cluster: ClusterTls,
     /// Members with the local one, placement, hash key and pins, as one value.
     pub view: View,
+    /// How members agree over a store who may write; by the list in the file if none. With it, `view` is what
+    /// the file says, until the store tells: the list that is written, else this member alone.
+    pub coordination: Option<Coordination>,
     /// Whether the hash key is the cluster's. If not, the view is good for a check alone.
     pub key_known: bool,
     /// How the local member was found out.
@@ -70,6 +75,14 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What is legal but probably not meant. To be logged once at the start.
     pub remarks: Vec<Problem>,
+}
+
+impl Config {
+    /// Whether there may be other members.
+    #[must_use]
+    pub fn may_have_peers(&self) -> bool {
+        self.coordination.is_some() || self.view.members().len() > 1
+    }
 }
 
 /// How many threads serve requests.

@@ -1,5 +1,6 @@
 //! Tables of what is read; what is refused is in the submodules.
 
+mod coordination;
 mod hash_key;
 mod identity;
 mod problems;
@@ -47,6 +48,7 @@ fn offline(files: &dyn Files) -> Environment<'_> {
     Environment {
         member_flag: None,
         member_variable: None,
+        address: None,
         hash_key: None,
         files,
         surroundings: None,
@@ -108,6 +110,7 @@ fn defaults_are_those_of_the_shipped_example() {
         registry,
         cluster: _,
         view: _,
+        coordination,
         key_known: _,
         identified,
         peer_limits,
@@ -132,6 +135,7 @@ fn defaults_are_those_of_the_shipped_example() {
     assert_eq!((threads, example.threads), (Threads::Auto, Threads::Auto));
     assert_eq!(registry, example.registry);
     assert_eq!((hold, state), (example.hold, example.state));
+    assert_eq!((coordination, example.coordination), (None, None));
     assert_eq!(identified, example.identified);
     assert_eq!(peer_limits, example.peer_limits);
     assert_eq!(reads, example.reads);

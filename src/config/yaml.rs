@@ -73,6 +73,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether nothing is written, or a list or mapping with nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Scalar(_) => false,
+            Self::Sequence(items) => items.is_empty(),
+            Self::Mapping(entries) => entries.is_empty(),
+        }
+    }
+
     /// For messages: "expected a mapping, found …". Never the value itself.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -99,6 +99,7 @@ pub(super) fn load(path: &Path) -> Result<Config, Problems> {
     let env = Environment {
         member_flag: None,
         member_variable: None,
+        address: None,
         hash_key: None,
         files: &Disk,
         surroundings: None,

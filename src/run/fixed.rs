@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::config::{ClusterTls, Config, Listen, Log, Telemetry, Threads};
+use crate::config::{ClusterTls, Config, Coordination, Listen, Log, Telemetry, Threads};
 use crate::shard::MemberId;
+use crate::shard::leases::Timing;
 
 /// What this member was started with, and keeps.
 pub(super) struct Fixed {
@@ -14,6 +15,7 @@ pub(super) struct Fixed {
     log: Log,
     telemetry: Telemetry,
     state: Option<PathBuf>,
+    coordination: Option<Coordination>,
 }
 
 impl Fixed {
@@ -27,6 +29,7 @@ impl Fixed {
             log: config.log.clone(),
             telemetry: config.telemetry.clone(),
             state: config.state.clone(),
+            coordination: config.coordination.clone(),
         }
     }
 
@@ -58,6 +61,13 @@ impl Fixed {
                 "listen.clients.tls: TLS for clients is turned on or off by a restart".into(),
             );
         }
+        if config.coordination.is_some() != self.coordination.is_some() {
+            // Without leases, whose file lists nobody is alone, and would write everything.
+            refused.push(
+                "cluster.coordination: members begin or cease to work by leases by a restart"
+                    .into(),
+            );
+        }
         if !refused.is_empty() {
             return Err(refused);
         }
@@ -83,14 +93,128 @@ impl Fixed {
             ("telemetry", config.telemetry != self.telemetry),
             ("cluster.state", config.state != self.state),
         ];
-        let changed = changes.iter().filter(|(_, changed)| *changed);
-        Ok(changed.map(|(key, _)| (*key).to_owned()).collect())
+        let agreed = self.coordination.as_ref().zip(config.coordination.as_ref());
+        let agreed = agreed.map(|(before, now)| agreed_changes(before, now));
+        let changes = changes.into_iter().chain(agreed.into_iter().flatten());
+        let changed = changes.filter(|(_, changed)| *changed);
+        Ok(changed.map(|(key, _)| key.to_owned()).collect())
     }
+}
+
+/// Others count on what a lease says, for as long as it is held.
+fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, bool); 5] {
+    let Coordination {
+        store,
+        timing,
+        replica_kill,
+        replica_ends_with_sidecar,
+        address,
+        weight,
+        // What the fleet agrees on is for the members to agree on anew.
+        policy: _,
+        listed,
+    } = now;
+    let with_grace = |grace| Timing { grace, ..*timing };
+    let timing_changed = with_grace(before.timing.grace) != before.timing;
+    let level_changed = now.level() != before.level();
+    let coordination = *store != before.store
+        || timing_changed
+        || *replica_kill != before.replica_kill
+        || *replica_ends_with_sidecar != before.replica_ends_with_sidecar;
+    let grace = timing.grace != before.timing.grace && !level_changed;
+    [
+        ("cluster.coordination", coordination),
+        ("timeouts.aftermath", grace),
+        ("cluster.address", *address != before.address),
+        ("cluster.weight", *weight != before.weight),
+        ("cluster.members", *listed != before.listed),
+    ]
 }
 
 fn is_mutual(config: &Config) -> bool {
     match config.cluster {
         ClusterTls::Mutual { .. } => true,
         ClusterTls::Insecure => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Environment, Files, SourceName, load};
+
+    struct NoFiles;
+
+    impl Files for NoFiles {
+        fn read(&self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn config(cluster: &str) -> Config {
+        let text = format!(
+            "member: a\ncluster:\n  hash_key: loremipsumdolors\n  insecure: true\n{cluster}"
+        );
+        let env = Environment {
+            member_flag: None,
+            member_variable: None,
+            address: None,
+            hash_key: None,
+            files: &NoFiles,
+            surroundings: None,
+            elsewhere: false,
+        };
+        load(&text, &SourceName::Stdin, &env).unwrap()
+    }
+
+    const LEASED: &str = "  address: a:1\n  coordination:\n    store: { kubernetes: }\n";
+
+    #[test]
+    fn members_neither_begin_nor_cease_to_work_by_leases_in_between() {
+        let listed = "  members: [{ id: a, address: 'a:1' }, { id: b, address: 'b:1' }]\n";
+        let both = format!("{listed}  coordination:\n    store: {{ kubernetes: }}\n");
+        for (before, now) in [
+            (listed, LEASED),
+            (LEASED, listed),
+            (listed, &both),
+            (&both, listed),
+        ] {
+            let refused = Fixed::of(&config(before))
+                .compare(&config(now))
+                .unwrap_err();
+            assert_eq!(
+                refused,
+                ["cluster.coordination: members begin or cease to work by leases by a restart"]
+            );
+        }
+    }
+
+    #[test]
+    fn what_others_count_on_waits_for_a_restart() {
+        let fixed = Fixed::of(&config(LEASED));
+        let changed = |now: &str| fixed.compare(&config(now)).unwrap();
+        let none: [&str; 0] = [];
+        assert_eq!(changed(LEASED), none);
+        let with = |from: &str, to: &str| changed(&LEASED.replace(from, to));
+        let policy = "address: a:1\n  placement: zot\n  pins: [{ prefix: a, member: c }]";
+        assert_eq!(with("address: a:1", policy), none);
+        let lease = "kubernetes: }\n    lease: 20s\n";
+        assert_eq!(with("kubernetes: }\n", lease), ["cluster.coordination"]);
+        let fleet = "kubernetes: { fleet: b } }\n";
+        assert_eq!(with("kubernetes: }\n", fleet), ["cluster.coordination"]);
+        let moved = "address: a:2\n  weight: 2";
+        assert_eq!(
+            with("address: a:1", moved),
+            ["cluster.address", "cluster.weight"]
+        );
+        let members = "members: [{ id: a, address: 'a:1' }, { id: b, address: 'b:1' }]";
+        assert_eq!(with("address: a:1", members), ["cluster.members"]);
+        let sure = "kubernetes: }\n    replica_kill: [a]\n    replica_ends_with_sidecar: true\n";
+        assert_eq!(with("kubernetes: }\n", sure), ["cluster.coordination"]);
+        let waited = format!("{LEASED}timeouts: {{ aftermath: 31s }}\n");
+        assert_eq!(changed(&waited), ["timeouts.aftermath"]);
     }
 }

@@ -87,7 +87,9 @@ impl TlsFiles {
                 ClusterTls::Insecure => None,
             },
             whose: if config.identified == Identified::Assumed {
-                members.iter().map(|(_, member)| member.clone()).collect()
+                // Nobody knows the members' names where a store does.
+                let members = members.iter().filter(|_| config.coordination.is_none());
+                members.map(|(_, member)| member.clone()).collect()
             } else {
                 vec![members.get(members.local()).clone()]
             },

@@ -235,7 +235,11 @@ fn the_configuration_may_be_named_before_and_after_the_command() {
             i32::from(arguments.contains(&"--strict")),
             "{arguments:?}: {err}"
         );
-        let expected = if code == 0 { "is fine: 2 members" } else { "" };
+        let expected = if code == 0 {
+            "is fine: static mode, 2 members"
+        } else {
+            ""
+        };
         assert!(out.contains(expected), "{arguments:?}: {out}");
         assert!(err.contains(config), "{arguments:?}: {err}");
     }

@@ -9,6 +9,7 @@ mod check;
 mod commands;
 mod export;
 mod import;
+mod leased;
 mod lines;
 mod papers;
 mod plan;
@@ -36,6 +37,7 @@ fn shardlet(arguments: &[&str]) -> Command {
     for name in [
         "SHARDLET_CONFIG",
         "SHARDLET_MEMBER",
+        "SHARDLET_ADDRESS",
         "SHARDLET_HASH_KEY",
         "NO_COLOR",
     ] {
@@ -85,7 +87,9 @@ fn the_shipped_example_passes() {
     let (code, out, err) = run(&["check", "--elsewhere", EXAMPLE]);
     assert_eq!(code, 0, "{err}");
     assert!(
-        out.contains("is fine: 3 members, placement rendezvous, 1 pin, local member to be found"),
+        out.contains(
+            "is fine: static mode, 3 members, placement rendezvous, 1 pin, local member to be found"
+        ),
         "{out}"
     );
     assert!(
@@ -177,7 +181,7 @@ fn a_configuration_from_standard_input() {
     assert_eq!(code, 0, "{err}");
     assert_eq!(err.matches("remark: ").count(), 1, "{err}");
     assert!(
-        out.starts_with("<stdin> is fine: 2 members, placement zot, 2 pins"),
+        out.starts_with("<stdin> is fine: static mode, 2 members, placement zot, 2 pins"),
         "{out}"
     );
     let (code, _, err) = run_with_input(&["check", "-"], "clutser: {}\n");

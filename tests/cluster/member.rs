@@ -47,6 +47,7 @@ fn load(file: &Path) -> Result<Config, Problems> {
     let environment = Environment {
         member_flag: None,
         member_variable: None,
+        address: None,
         hash_key: None,
         files: &Disk,
         surroundings: None,

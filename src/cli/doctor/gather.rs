@@ -97,6 +97,12 @@ pub(super) fn facts<'c>(
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(ask(&mut facts, &material, wanted.write, login))?;
+    if config.coordination.is_some() {
+        facts.not_checked.push(NotChecked {
+            what: "members that the file does not list".to_owned(),
+            why: "the store says who the members are: run it beside each".to_owned(),
+        });
+    }
     if facts.replicas.is_empty() {
         facts.not_checked.push(NotChecked {
             what: "the replica's configuration".to_owned(),

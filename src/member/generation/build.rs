@@ -39,6 +39,7 @@ impl Generation {
             listen,
             threads: _,
             cluster: _,
+            coordination: _,
             key_known: _,
             identified: _,
             log: _,

@@ -57,7 +57,7 @@ fn sidecar(facts: &Facts<'_>, found: &mut Vec<Finding>) {
                     printable(problem.unwrap_or("it is in the log"))
                 );
                 found.push(here(Kind::ConfigurationNotLoaded, facts, what));
-            } else if status.view.fingerprint != file {
+            } else if status.view.fingerprint != file && facts.config.coordination.is_none() {
                 let what = format!(
                     "it runs with view {}, and the file says {file}",
                     foreign_name(&status.view.fingerprint)

@@ -173,7 +173,7 @@ fn unpinned<'f>(
         }
     }
     // Alone, a zot is everybody's owner.
-    let alone = config.view.members().len() == 1;
+    let alone = !config.may_have_peers();
     let loose = loose.into_iter().filter(|_| !alone);
     loose
         .map(|(line, name)| Loose {

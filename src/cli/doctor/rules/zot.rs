@@ -34,7 +34,7 @@ pub(super) fn diagnose(facts: &Facts<'_>, replica: &ReplicaFile) -> Vec<Finding>
     for key in ["readTimeout", "writeTimeout"] {
         found.extend(short(replica, key, facts.config.timeouts.commit));
     }
-    if facts.config.view.members().len() > 1 {
+    if facts.config.may_have_peers() {
         found.extend(sessions(replica));
     }
     let cve = ["extensions", "search", "cve"];
