@@ -51,8 +51,7 @@ impl Generation {
         } = config;
         let view = Arc::new(view.clone());
         metrics.limits(registry.max_in_flight.get(), limits.transfers.get());
-        let former_members =
-            before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
+        let former = before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
         let peer_states = view.members().iter().map(|(index, member)| {
             let local = index == view.members().local();
             let known = known_state(before, &registry.address, local, member);
@@ -78,7 +77,7 @@ impl Generation {
             tls_files: TlsFiles::of(config),
             upstreams,
             peer_states: peer_states.collect(),
-            former_members: former_members.into(),
+            former_members: former.into(),
             replica_address: registry.address.clone(),
             reads_write: registry.reads_write,
             view,

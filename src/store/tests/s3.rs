@@ -12,7 +12,7 @@ use super::signature::{self, ACCESS_KEY, SECRET_KEY};
 use crate::config::S3Settings;
 use crate::store::aws::Signer;
 use crate::store::s3::S3;
-use crate::store::{CALL, Expected, Key, Put, Store, Tag, TroubleKind};
+use crate::store::{CALL, Expected, Key, Put, Store, Tag, TroubleKind, prove};
 
 const REGION: &str = "us-east-1";
 /// A real one, as a URL with the bucket in its path, which takes these credentials: the contract is tried there too.
@@ -62,6 +62,8 @@ fn error(status: u16, code: &str) -> Reply {
 /// What a bucket does.
 #[derive(Default)]
 struct Bucket {
+    /// As some do that speak like S3: they take the fields of a condition, and write all the same.
+    ignores_conditions: bool,
     objects: Mutex<BTreeMap<String, (Vec<u8>, String)>>,
 }
 
@@ -84,13 +86,17 @@ impl Bucket {
             "PUT" => {
                 let there = objects.get(name).map(|(_, tag)| &**tag);
                 let wanted = request.field("if-match");
-                if request.field("if-none-match") == Some("*") && there.is_some() {
+                let holds_conditions = !self.ignores_conditions;
+                if request.field("if-none-match") == Some("*")
+                    && there.is_some()
+                    && holds_conditions
+                {
                     return error(412, "PreconditionFailed");
                 }
-                if wanted.is_some() && there.is_none() {
+                if wanted.is_some() && there.is_none() && holds_conditions {
                     return error(404, "NoSuchKey");
                 }
-                if wanted.is_some() && wanted != there {
+                if wanted.is_some() && wanted != there && holds_conditions {
                     return error(412, "PreconditionFailed");
                 }
                 let sum = digest(&SHA256, &request.body);
@@ -140,6 +146,26 @@ fn list(objects: &BTreeMap<String, (Vec<u8>, String)>, query: &str) -> Reply {
         );
     }
     Reply::new(200, body + "</ListBucketResult>")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_ignores_conditions_is_refused_by_its_fault() {
+    let bucket = Bucket {
+        ignores_conditions: true,
+        ..Bucket::default()
+    };
+    let server = Server::start(move |request| bucket.answer(request)).await;
+    let store: Arc<dyn Store> = Arc::new(store(&server.url));
+    let unproven = prove(&store).await.unwrap_err();
+    assert_eq!(
+        unproven.to_string(),
+        format!(
+            "the store s3://registry/shardlet/fleet at {} takes a write whose condition does not hold: it creates an \
+             item that is there already. Two members could write one repository, so leases do not run on it: name a \
+             store that holds its conditions",
+            server.url
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
