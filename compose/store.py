@@ -2,11 +2,14 @@
 
 moto looks at If-Match and If-None-Match and then writes, and a second writer can come in between: both are told that they
 were first. One at a time, conditional writes hold. All is kept in memory.
+
+    store.py [HOST PORT]
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -17,7 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 BUCKET = "registry"
-PORT = 5000
+PLACE = ("0.0.0.0", "5000")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -37,11 +40,12 @@ class OneAtATime:
 
 
 def main() -> None:
+    host, port = sys.argv[1:] or PLACE
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("0.0.0.0", PORT, application, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server(host, int(port), application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     # The health check asks for the bucket, and the replicas wait for the health check.
-    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{PORT}").create_bucket(Bucket=BUCKET)
+    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket=BUCKET)
     # As the first process of a container it would not be ended by a signal that nobody handles.
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+from botocore.config import Config
 
+from .deployed import REPOSITORY
 from .process import Ports, Process
 
 ACCESS_KEY = "test"
 SECRET_KEY = "testtest"
 REGION = "us-east-1"
 START_SECONDS = 60.0
+STAND_IN = REPOSITORY / "compose" / "store.py"
 
 
 @dataclass(frozen=True)
@@ -37,28 +40,32 @@ Store = Bucket | Directory
 
 
 class Moto:
-    """The stand-in for S3 and DynamoDB: one process for the whole run."""
+    """The stand-in for S3 and DynamoDB, the same as in compose: one process for the whole run."""
 
     def __init__(self, ports: Ports, directory: Path) -> None:
         port = ports.take()
         self.endpoint = f"http://127.0.0.1:{port}"
-        serve = "from moto.server import main; main()"
         self.process = Process(
-            "moto", [sys.executable, "-c", serve, "-H", "127.0.0.1", "-p", str(port)], directory / "moto.log"
+            "moto",
+            [sys.executable, STAND_IN, "127.0.0.1", str(port)],
+            directory / "moto.log",
+            {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": REGION},
         )
         self.process.wait_ready(self._answers, START_SECONDS)
 
     def bucket(self, name: str) -> Bucket:
-        self._client().create_bucket(Bucket=name)
+        self.client("s3").create_bucket(Bucket=name)
         return Bucket(self.endpoint, name)
 
-    def _client(self):  # noqa: ANN202 (boto3 has no types)
+    def client(self, service: str):  # noqa: ANN201 (boto3 has no types)
+        """Asks once: a request that is sent again hides what became of the first."""
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
+            config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
         )
 
     def _answers(self) -> bool:
