@@ -64,6 +64,30 @@ def test_the_members_configuration_is_right(tmp_path: Path) -> None:
     run([sidecar.binary(), "check", checked], env={"SHARDLET_MEMBER": MEMBERS[0]})
 
 
+def test_members_by_leases_take_their_store_and_their_own_addresses(tmp_path: Path) -> None:
+    leased = yaml.safe_load((COMPOSE / "leased.yaml").read_text())["services"]
+    base = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    assert list(leased) == list(MEMBERS)
+    config = yaml.safe_load((COMPOSE / "leased-proxy.yaml").read_text())
+    assert config["cluster"]["coordination"]["store"]["s3"]["endpoint"] == "http://store:5000"
+    del config["cluster"]["tls"], config["cluster"]["hash_key_file"]
+    config["cluster"] |= {"insecure": True, "hash_key": "0123456789abcdef"}
+    checked = tmp_path / "proxy.yaml"
+    checked.write_text(yaml.safe_dump(config))
+    for member, service in leased.items():
+        # Another file at the same place, the store within reach, and the store's credentials.
+        [volume] = service["volumes"]
+        assert volume.endswith("-./leased-proxy.yaml}:/etc/shardlet/proxy.yaml:ro")
+        assert volume.rsplit(":", 2)[1] in [mounted.rsplit(":", 2)[1] for mounted in base[member]["volumes"]]
+        assert service["networks"] == {"store": {}} and "store" in service["depends_on"]
+        environment = base[member]["environment"] | service["environment"]
+        store = base["store"]["environment"]
+        assert {name: environment[name] for name in environment if name.startswith("AWS_")}.items() <= store.items()
+        told = run([sidecar.binary(), "check", checked], env=environment)
+        assert f"local member {member} by SHARDLET_MEMBER" in told and "leased mode" in told
+        assert f"reached at {member}:5443" in told and "s3://registry/shardlet at http://store:5000" in told
+
+
 def test_prometheus_takes_its_configuration_and_our_alerts(tmp_path: Path) -> None:
     config = (COMPOSE / "observe" / "prometheus.yml").read_text()
     alerts = "/etc/shardlet/observe/alerts.yaml"

@@ -191,6 +191,55 @@ def test_components_fit_the_base(example: Path) -> None:
     assert one(documents, "Issuer", authority["issuerRef"]["name"])["spec"] == {"selfSigned": {}}
 
 
+@pytest.fixture(scope="module")
+def leased(example: Path) -> list[Document]:
+    """The base with members by leases instead of by the StatefulSet's number."""
+    other = example.parent / "by-leases"
+    shutil.copytree(example, other)
+    file = other / "kustomization.yaml"
+    file.write_text(file.read_text() + "components: [../leased]\n")
+    return built(other)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_members_by_leases_may_hold_them_and_nothing_else(
+    leased: list[Document], version: str, tmp_path: Path
+) -> None:
+    manifests = tmp_path / "manifests.yaml"
+    manifests.write_text(yaml.safe_dump_all(leased))
+    run([sys.executable, "-m", "kubernetes_validate", "--strict", "-k", version, manifests])
+    [rule] = one(leased, "Role", "registry-leases")["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == (["coordination.k8s.io"], ["leases"])
+    assert set(rule["verbs"]) == {"get", "list", "create", "update", "delete"}
+    binding = one(leased, "RoleBinding", "registry-leases")
+    [subject] = binding["subjects"]
+    pod = one(leased, "StatefulSet", "registry")["spec"]["template"]["spec"]
+    assert subject["name"] == pod["serviceAccountName"] and binding["roleRef"]["name"] == "registry-leases"
+    # The token is for shardlet alone.
+    assert pod["automountServiceAccountToken"] is False
+    mounts = {
+        container["name"]: [mount["mountPath"] for mount in container["volumeMounts"]]
+        for container in pod["containers"] + pod["initContainers"]
+    }
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert [name for name, paths in mounts.items() if account in paths] == ["shardlet"]
+
+
+def test_the_configuration_of_members_by_leases_is_right(leased: list[Document], tmp_path: Path) -> None:
+    workload = one(leased, "StatefulSet", "registry")["spec"]
+    member, address = _shardlet(workload["template"]["spec"])["env"]
+    # Kubernetes puts in what stands before it.
+    assert (member["name"], address["name"]) == ("SHARDLET_MEMBER", "SHARDLET_ADDRESS")
+    assert address["value"] == f"$(SHARDLET_MEMBER).{workload['serviceName']}:{PORTS['peers']}"
+    config = tmp_path / "proxy.yaml"
+    config.write_text(one(leased, "ConfigMap", "registry-proxy")["data"]["proxy.yaml"])
+    at = address["value"].replace("$(SHARDLET_MEMBER)", "registry-7")
+    command = [binary(), "check", "--elsewhere", "--member", "registry-7", config]
+    told = run(command, env={"SHARDLET_ADDRESS": at})
+    assert "leased mode" in told and "kubernetes leases registry in the pod's namespace" in told
+    assert f"reached at {at}" in told
+
+
 def _shardlet(pod: Document) -> Document:
     return next(container for container in pod["containers"] if container["name"] == "shardlet")
 
