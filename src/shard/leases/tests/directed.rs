@@ -1,180 +1,17 @@
 //! Schedules of a few members that runs by chance do not meet, or seldom: each was missed by the rules once.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::event::{Call, CallId, Condition, Effect, Event, Note};
-use super::super::record::{
-    Arrangement, Epoch, Incarnation, Lease, LeaseState, Nonce, Seat, ViewRecord,
-};
-use super::super::{Clock, Coordinator, Departure, Layout, Phase, Setup, Snapshot, Wait};
-use super::node::{Entry, Ledger, REPOSITORIES, repository};
+use super::super::event::{Call, CallId, Effect, Event, Note};
+use super::super::record::{Arrangement, Epoch, Lease, LeaseState};
+use super::super::{Departure, Layout, Phase, Setup, Wait};
+use super::node::{REPOSITORIES, repository};
+use super::one::{One, alone, lease, numbered, pass, put_lease, put_view, seat, the_view};
 use super::plan::{Plan, SECOND};
 use super::store::Store;
-use super::world::{MILLI, setup};
+use super::world::MILLI;
 use crate::shard::members::tests::id;
 use crate::shard::placement::Placement;
-
-/// A process, and what its driver keeps. Effects are carried out in their order, events one by one.
-struct One {
-    coordinator: Coordinator,
-    ledger: Ledger,
-    calls: Vec<(CallId, Call)>,
-    notes: Vec<Note>,
-    snapshot: Option<Arc<Snapshot>>,
-    gone: Option<Departure>,
-    kills: usize,
-    cut_all: usize,
-    wall_ahead: Duration,
-}
-
-impl One {
-    fn new(setup: Setup) -> Self {
-        Self {
-            coordinator: Coordinator::new(setup),
-            ledger: Ledger::default(),
-            calls: Vec::new(),
-            notes: Vec::new(),
-            snapshot: None,
-            gone: None,
-            kills: 0,
-            cut_all: 0,
-            wall_ahead: SECOND * 1000,
-        }
-    }
-
-    fn clock(&self, now: Duration) -> Clock {
-        Clock {
-            boot: now,
-            wall: now + self.wall_ahead,
-        }
-    }
-
-    fn tell(&mut self, event: Event, now: Duration) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let clock = self.clock(now);
-            for effect in self.coordinator.step(event, clock, &self.ledger.clone()) {
-                match effect {
-                    Effect::Call(id, call) => self.calls.push((id, call)),
-                    Effect::Adopt(layout) => events.push_back(Event::Adopted(layout.epoch())),
-                    Effect::Publish(snapshot) => self.snapshot = Some(snapshot),
-                    Effect::Gone(departure) => self.gone = Some(departure),
-                    Effect::KillReplica => self.kills += 1,
-                    Effect::CutAll => self.cut_all += 1,
-                    Effect::Note(note) => self.notes.push(note),
-                    Effect::CutLost(_) | Effect::Poke => {}
-                }
-            }
-        }
-    }
-
-    /// The store carries out what was asked, and answers at once.
-    fn answer(&mut self, store: &mut Store, now: Duration) {
-        for (id, call) in std::mem::take(&mut self.calls) {
-            let answer = store.carry_out(&call);
-            self.tell(Event::Answered { call: id, answer }, now);
-        }
-    }
-
-    fn may_write(&self, index: usize, now: Duration) -> Result<Incarnation, Wait> {
-        let snapshot = self.snapshot.as_ref().unwrap();
-        snapshot.may_write(&repository(index), self.clock(now))
-    }
-
-    fn begins_write(&self, index: usize) {
-        self.ledger.0.borrow_mut().push(Entry {
-            write: 1,
-            repository: index,
-            orphaned_until: None,
-        });
-    }
-}
-
-/// Time passes for these, with a store that answers.
-fn pass(time: Duration, now: &mut Duration, store: &mut Store, ones: &mut [&mut One]) {
-    let end = *now + time;
-    while *now < end {
-        *now += MILLI * 100;
-        for one in ones.iter_mut() {
-            one.tell(Event::Tick, *now);
-            for _ in 0..4 {
-                one.answer(store, *now);
-            }
-        }
-    }
-}
-
-fn numbered(plan: &Plan, index: usize, process: u64) -> Setup {
-    Setup {
-        process,
-        replica: format!("replica-{process}"),
-        ..setup(plan, index)
-    }
-}
-
-fn seat(of: &Setup) -> Seat {
-    Seat {
-        id: of.id.clone(),
-        incarnation: Incarnation(1),
-        address: of.address.clone(),
-        weight: of.weight,
-    }
-}
-
-fn lease(of: &Setup, acked: u64) -> Lease {
-    Lease {
-        id: of.id.clone(),
-        incarnation: Incarnation(1),
-        version: 1,
-        nonce: Nonce {
-            process: 1000 + of.process,
-            call: 1,
-        },
-        state: LeaseState::Live,
-        lasts_ms: 10_000,
-        grace_ms: 5_000,
-        acked: Epoch(acked),
-        address: of.address.clone(),
-        weight: of.weight,
-        replica: of.replica.clone(),
-        policy: of.policy.id(),
-    }
-}
-
-fn put_lease(store: &mut Store, lease: Lease) {
-    let condition = Condition::Always;
-    store.carry_out(&Call::PutLease(condition, lease));
-}
-
-fn put_view(store: &mut Store, epoch: u64, seats: Vec<Seat>, chain: Vec<Arrangement>, of: &Setup) {
-    let record = ViewRecord {
-        nonce: Nonce {
-            process: 999,
-            call: epoch,
-        },
-        now: Arrangement {
-            epoch: Epoch(epoch),
-            members: seats,
-            policy: of.policy.clone(),
-        },
-        chain,
-    };
-    store.carry_out(&Call::PutView(Condition::Always, record));
-}
-
-fn the_view(store: &Store) -> ViewRecord {
-    store.view.as_ref().unwrap().0.clone()
-}
-
-/// The only member of a settled view.
-fn alone(setup: Setup) -> (One, Store, Duration) {
-    let (mut one, mut store, mut now) = (One::new(setup), Store::default(), SECOND);
-    pass(SECOND * 3, &mut now, &mut store, &mut [&mut one]);
-    assert!(one.may_write(0, now).is_ok());
-    (one, store, now)
-}
 
 fn all_but(setups: &[Setup], epoch: u64, without: &[usize]) -> Arrangement {
     let stays = setups.iter().enumerate();
@@ -286,7 +123,7 @@ fn nothing_is_released_before_the_request_path_was_told() {
         let clock = one.clock(now);
         let effects = one
             .coordinator
-            .step(Event::Go(departure), clock, &Ledger::default());
+            .step(Event::Go(departure), clock, &one.ledger);
         // Between the step and the first of its effects a request comes in.
         assert!(one.may_write(0, now).is_ok());
         let gives_up = |effect: &Effect| matches!(effect, Effect::Call(_, Call::PutLease(_, lease)) if lease.state != LeaseState::Live);
@@ -420,7 +257,7 @@ fn the_last_two_leave() {
         },
     );
     pass(SECOND, &mut now, &mut store, &mut [&mut one]);
-    one.ledger.0.borrow_mut().clear();
+    one.ledger.entries.borrow_mut().clear();
     pass(SECOND * 20, &mut now, &mut store, &mut [&mut one]);
     assert_eq!(one.gone, Some(Departure::Leave));
 }

@@ -7,6 +7,7 @@
 mod directed;
 mod mutants;
 mod node;
+mod one;
 mod plan;
 mod records;
 mod rules;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::super::record::Incarnation;
 use super::super::{Clock, Coordinator, Layout, Moment, Setup, Snapshot, UnderWay};
+use crate::shard::members::MemberId;
 use crate::shard::repository::Repository;
 
 /// A write, from its admission to the moment when the replica is done with it.
@@ -31,8 +32,11 @@ pub(super) enum Stage {
 }
 
 /// What a process knows of the writes under way: repositories, and until when an orphan counts.
-#[derive(Clone, Default)]
-pub(super) struct Ledger(pub(super) Rc<RefCell<Vec<Entry>>>);
+#[derive(Clone)]
+pub(super) struct Ledger {
+    us: MemberId,
+    pub(super) entries: Rc<RefCell<Vec<Entry>>>,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -49,19 +53,24 @@ pub(super) fn repository(index: usize) -> Repository<'static> {
     Repository::parse(REPOSITORIES[index]).unwrap()
 }
 
+impl Ledger {
+    pub(super) fn of(us: &MemberId) -> Self {
+        Self {
+            us: us.clone(),
+            entries: Rc::default(),
+        }
+    }
+}
+
 impl UnderWay for Ledger {
     fn any(&self, now: Moment) -> bool {
-        let entries = self.0.borrow();
+        let entries = self.entries.borrow();
         entries.iter().any(|entry| entry.counts(now))
     }
 
     fn lost_by(&self, layout: &Layout, now: Moment) -> bool {
-        let entries = self.0.borrow();
-        let is_lost = |entry: &Entry| {
-            let (owner, _) = layout.owner(&repository(entry.repository));
-            let view = layout.view().members();
-            owner.as_str() != view.get(view.local()).id.as_str()
-        };
+        let entries = self.entries.borrow();
+        let is_lost = |entry: &Entry| *layout.owner(&repository(entry.repository)).0 != self.us;
         entries
             .iter()
             .any(|entry| entry.counts(now) && is_lost(entry))

@@ -5,88 +5,39 @@ use std::time::Duration;
 use super::super::event::{Answer, Call, CallId, Effect, Event, Fault, Note, Tag};
 use super::super::omit::Rule;
 use super::super::record::{Epoch, Lease, LeaseState, ViewRecord};
-use super::super::{Clock, Coordinator, Departure, Phase};
+use super::super::{Departure, Phase};
 use super::mutants::Without;
-use super::node::{Ledger, repository};
+use super::node::repository;
+use super::one::{One, alone, numbered, pass};
 use super::plan::{Plan, SECOND};
 use super::store::Store;
 use super::world::setup;
 use crate::shard::members::tests::id;
 
-/// A member, a store, and a clock that is set by hand.
+/// A member, a store that answers, and a clock that is set by hand.
 struct Member {
-    coordinator: Coordinator,
+    one: One,
     store: Store,
     now: Duration,
-    /// Calls that were not answered yet.
-    calls: Vec<(CallId, Call)>,
-    notes: Vec<Note>,
 }
 
 impl Member {
     /// The only member of a settled view.
     fn serving() -> Self {
-        let mut member = Self {
-            coordinator: Coordinator::new(setup(&Plan::calm(), 0)),
-            store: Store::default(),
-            now: SECOND,
-            calls: Vec::new(),
-            notes: Vec::new(),
-        };
-        member.tell(Event::Tick);
-        for _ in 0..40 {
-            member.answer_all();
-            member.tell(Event::Tick);
-        }
-        assert!(member.takes_writes(), "{:?}", member.coordinator);
-        member
-    }
-
-    fn clock(&self) -> Clock {
-        Clock {
-            boot: self.now,
-            wall: self.now + SECOND * 1000,
-        }
+        let (one, store, now) = alone(setup(&Plan::calm(), 0));
+        Self { one, store, now }
     }
 
     fn tell(&mut self, event: Event) {
-        let effects = self
-            .coordinator
-            .step(event, self.clock(), &Ledger::default());
-        for effect in effects {
-            if let Effect::Call(id, call) = &effect {
-                self.calls.push((*id, call.clone()));
-            }
-            if let Effect::Note(note) = &effect {
-                self.notes.push(note.clone());
-            }
-            if let Effect::Adopt(layout) = &effect {
-                self.tell(Event::Adopted(layout.epoch()));
-            }
-        }
+        self.one.tell(event, self.now);
     }
 
-    /// The store carries out what was asked, and answers.
-    fn answer_all(&mut self) {
-        for (id, call) in std::mem::take(&mut self.calls) {
-            let answer = self.store.carry_out(&call);
-            self.tell(Event::Answered { call: id, answer });
-        }
-    }
-
-    /// Time passes, and the store answers.
     fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            self.now += Duration::from_millis(100);
-            self.tell(Event::Tick);
-            self.answer_all();
-        }
+        pass(time, &mut self.now, &mut self.store, &mut [&mut self.one]);
     }
 
     fn takes_writes(&self) -> bool {
-        let snapshot = self.coordinator.published.as_ref().unwrap();
-        snapshot.may_write(&repository(0), self.clock()).is_ok()
+        self.one.may_write(0, self.now).is_ok()
     }
 
     fn own_lease(&self) -> Lease {
@@ -98,8 +49,8 @@ impl Member {
     }
 
     fn is_frozen_by(&self, fault: Fault) -> bool {
-        self.coordinator.phase() == Phase::Frozen(fault)
-            && self.notes.contains(&Note::Frozen(fault))
+        self.one.coordinator.phase() == Phase::Frozen(fault)
+            && self.one.notes.contains(&Note::Frozen(fault))
             && !self.takes_writes()
     }
 }
@@ -139,8 +90,8 @@ fn a_lease_without_renewals_ends_and_is_renewed_again() {
         member.tell(Event::Tick);
     }
     assert!(!member.takes_writes());
-    assert!(member.notes.contains(&Note::LeaseOver));
-    for (id, _) in std::mem::take(&mut member.calls) {
+    assert!(member.one.notes.contains(&Note::LeaseOver));
+    for (id, _) in std::mem::take(&mut member.one.calls) {
         member.tell(Event::Answered {
             call: id,
             answer: Answer::Unknown,
@@ -165,7 +116,7 @@ fn a_store_that_went_back_freezes_who_has_seen_more() {
     let _without = Without::rules(&[Rule::NeverGoBack]);
     let mut member = beside_another();
     restored(&mut member);
-    assert_eq!(member.coordinator.phase(), Phase::Serving);
+    assert_eq!(member.one.coordinator.phase(), Phase::Serving);
 }
 
 #[test]
@@ -189,7 +140,7 @@ fn another_hash_key_freezes() {
     member.store.view = Some((view, Tag("by another".into())));
     member.pass(SECOND * 4);
     assert!(matches!(
-        member.coordinator.phase(),
+        member.one.coordinator.phase(),
         Phase::Frozen(Fault::Incomprehensible(_))
     ));
 }
@@ -201,14 +152,14 @@ fn the_waiting_begins_with_the_answer() {
         let mut member = beside_another();
         member.tell(Event::Down(id("b")));
         let is_look = |(_, call): &(CallId, Call)| *call == Call::ReadLease(id("b"));
-        while !member.calls.iter().any(is_look) {
-            member.answer_all();
+        while !member.one.calls.iter().any(is_look) {
+            member.one.answer(&mut member.store, member.now);
             member.now += Duration::from_millis(10);
             member.tell(Event::Tick);
         }
         let sent = member.now;
         member.now += Duration::from_millis(900);
-        member.answer_all();
+        member.one.answer(&mut member.store, member.now);
         while !is_fenced(&member) {
             member.pass(Duration::from_millis(100));
         }
@@ -287,7 +238,10 @@ fn who_leaves_releases_and_who_comes_back_parks() {
             .iter()
             .all(|seat| seat.id != id("a"))
     );
-    assert_eq!(member.coordinator.phase(), Phase::Gone(Departure::Leave));
+    assert_eq!(
+        member.one.coordinator.phase(),
+        Phase::Gone(Departure::Leave)
+    );
 
     let mut member = beside_another();
     let before = member.own_lease();
@@ -296,28 +250,27 @@ fn who_leaves_releases_and_who_comes_back_parks() {
     assert_eq!(member.own_lease().state, LeaseState::Parked);
     assert_eq!(member.view().now.members.len(), 2);
     // The next process of it has its place at once.
-    let mut next = setup(&Plan::calm(), 0);
-    next.process = 2;
-    member.coordinator = Coordinator::new(next);
+    member.one = One::new(numbered(&Plan::calm(), 0, 2));
     member.pass(SECOND);
     assert_eq!(member.own_lease().incarnation, before.incarnation);
     assert_eq!(member.own_lease().state, LeaseState::Live);
-    assert!(member.coordinator.is_member());
+    assert!(member.one.coordinator.is_member());
 }
 
 #[test]
 fn where_the_clocks_go_apart_nothing_is_written_until_the_next_renewal() {
     let mut member = Member::serving();
-    let mut clock = member.clock();
+    let mut clock = member.one.clock(member.now);
     clock.wall += SECOND * 5;
-    let snapshot = member.coordinator.published.clone().unwrap();
+    let snapshot = member.one.coordinator.published.clone().unwrap();
     assert!(snapshot.may_write(&repository(0), clock).is_err());
     let effects = member
+        .one
         .coordinator
-        .step(Event::Tick, clock, &Ledger::default());
+        .step(Event::Tick, clock, &member.one.ledger);
     let renews = |effect: &Effect| matches!(effect, Effect::Call(_, Call::PutLease(..)));
     assert!(effects.iter().any(renews));
-    let snapshot = member.coordinator.published.clone().unwrap();
+    let snapshot = member.one.coordinator.published.clone().unwrap();
     assert!(snapshot.may_write(&repository(0), clock).is_err());
 }
 

@@ -399,11 +399,12 @@ impl World {
         setup.process = self.random.next();
         setup.replica = format!("replica-{}", self.nodes[node].replica);
         self.nodes[node].setup.process = setup.process;
+        let ledger = Ledger::of(&setup.id);
         Process {
             number: self.processes,
             coordinator: super::super::Coordinator::new(setup),
             snapshot: None,
-            ledger: Ledger::default(),
+            ledger,
             is_static: self.plan.statics && node == self.nodes.len() - 1,
         }
     }

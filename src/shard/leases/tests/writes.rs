@@ -63,7 +63,7 @@ impl World {
                     repository: wanted,
                     orphaned_until: None,
                 };
-                process.ledger.0.borrow_mut().push(entry);
+                process.ledger.entries.borrow_mut().push(entry);
                 self.writes.insert(
                     write,
                     Write {
@@ -145,7 +145,7 @@ impl World {
         };
         self.finished += u64::from(finished);
         if let Some(process) = self.process(ended.node, ended.process) {
-            let mut entries = process.ledger.0.borrow_mut();
+            let mut entries = process.ledger.entries.borrow_mut();
             entries.retain(|entry| entry.write != write || entry.orphaned_until.is_some());
         }
     }
@@ -159,7 +159,7 @@ impl World {
         };
         let ledger = process.ledger.clone();
         let mut ended = Vec::new();
-        for entry in ledger.0.borrow_mut().iter_mut() {
+        for entry in ledger.entries.borrow_mut().iter_mut() {
             let owner = |layout: &Layout| layout.owner(&repository(entry.repository)).0.clone();
             if lost_by.is_some_and(|layout| owner(layout) == us) {
                 continue;
@@ -195,7 +195,7 @@ impl World {
         if let Some(process) = &self.nodes[node].process {
             process
                 .ledger
-                .0
+                .entries
                 .borrow_mut()
                 .retain(|entry| entry.orphaned_until.is_none());
         }
