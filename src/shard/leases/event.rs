@@ -132,6 +132,8 @@ pub enum Note {
     ClocksApart(Duration),
     /// A member works by other rules, or with another hash key.
     Differs(MemberId),
+    /// Its lease cannot be read: was it written by a later version?
+    Unreadable(MemberId),
     /// An earlier process of this member may be alive, so it is waited for.
     WaitsForPredecessor,
     /// This process cannot go on.
@@ -145,9 +147,9 @@ pub enum Fault {
     Clone,
     /// The store has an older state than was seen before: it was restored, or is not consistent.
     WentBack,
-    /// The lease, or the view, is not there any more.
+    /// The lease, or the view, is not there any more, and that has stayed so.
     Vanished,
-    /// A record cannot be read.
+    /// Its own lease, or the view, cannot be read, and that has stayed so.
     Unreadable,
     /// The owners of the view cannot be computed here.
     Incomprehensible(Incomprehensible),

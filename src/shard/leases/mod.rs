@@ -15,20 +15,23 @@
 //!   too, that it gives to others.
 //! - R5 Nobody watches leases, until a member is down, or its acknowledgement is waited for.
 //! - R6 A lease is fenced when it was seen three times or more without a renewal, for as long as it
-//!   lasts and its replica may go on, by the watcher's clock since the answer to its first look;
-//!   and no call of the watcher's failed meanwhile, and its own lease lasts. The put is conditional
-//!   on what was seen.
+//!   lasts and its replica may go on, by the watcher's clock since the answer to its first look.
+//!   Time between two looks counts if no call of the watcher's failed in it, and its own lease must
+//!   last. The put is conditional on what was seen.
 //! - R7 Only an incarnation whose lease was read as fenced or released is taken off the view. It
 //!   never returns. Not more than half of the members are taken off, for having been fenced, in the
 //!   time that a lease lasts.
-//! - R8 Members are added to, and changed in, a settled view alone.
+//! - R8 Members are added to, and changed in, a settled view alone: this member, and those whose
+//!   leases it has seen renewed.
 //! - R9 A view is settled when all its members have acknowledged it, or are over.
 //! - R10 A process takes up the lease of the one before it where that has parked it, or is proven
 //!   dead and the replica is the same. Else it waits and fences it, as others would.
-//! - R11 When the time of day and the clock that counts go apart by more than the margin, the lease
-//!   is worth nothing until the next renewal.
+//! - R11 When the clocks of a machine go apart by more than the margin, the lease is worth nothing
+//!   until the next renewal. Who fences counts by the slower of the clock that counts and the raw
+//!   one, which nobody corrects.
 //! - R12 A member that works by a file, or with another key, keeps everything from being written.
-//! - R13 Without the store nothing is written once the lease is over, and nobody is fenced.
+//! - R13 Without the store nothing is written once the lease is over, and nobody is fenced. A
+//!   replica is killed for what it was sent alone, and once that has had its time.
 //!
 //! Why that is enough: let A and B write one repository at the same time, with different replicas.
 //! Both hold leases that last (R2), so neither is fenced (R6: who fences waits for longer than a
@@ -44,13 +47,14 @@
 //! nothing is released before.
 //!
 //! It rests on this: the store keeps its conditions; a replica finishes what it was sent within the
-//! `grace` of its member's lease after that is over, and after its member has cut it or died; clocks
-//! run as fast as each other but for `drift`; a process is not stopped between the last look and the
+//! `grace` of its member's lease after that is over, and after its member has cut it or died; the raw
+//! clocks run as fast as each other but for `drift`; a process is not stopped between the last look and the
 //! last byte for longer than that.
 //!
 //! Nothing here knows a clock, a socket or a task. [`Coordinator::step`] takes an event and the time,
 //! and returns effects.
 
+mod ending;
 mod event;
 mod layout;
 mod omit;
@@ -71,10 +75,11 @@ pub use event::{Answer, Call, CallId, Condition, Effect, Event, Fault, Note, Tag
 pub use layout::{Incomprehensible, Layout};
 pub use snapshot::{Snapshot, Wait};
 
+use ending::{Handover, Kill, Missed};
 use omit::{Rule, omits};
 use others::Others;
 use own::Own;
-use record::{Epoch, Incarnation, LeaseState, Nonce, Policy, Seat};
+use record::{Epoch, Incarnation, Nonce, Policy, Seat};
 use view::{InForce, Removals};
 
 use super::members::{MemberAddress, MemberId, Weight};
@@ -106,6 +111,10 @@ pub struct Setup {
     pub timing: Timing,
     /// Whether a command kills the replica.
     pub kills_replica: bool,
+    /// Whether something outside this process kills the replica, within [`Timing::killed`], when this
+    /// process has ended or has not run for as long as a lease lasts. This process cannot do that
+    /// itself, so without it others wait for as long as a replica may go on that nobody kills.
+    pub replica_ends_with_us: bool,
 }
 
 /// The operator's numbers.
@@ -117,8 +126,10 @@ pub struct Timing {
     pub renew: Duration,
     /// Before its end nothing is admitted any more for so long.
     pub margin: Duration,
-    /// How long the replica may go on with a write after the lease is over.
+    /// How long the replica may go on with a write after the lease is over, if nobody kills it.
     pub grace: Duration,
+    /// The same, if somebody does: how long that takes.
+    pub killed: Duration,
     /// How long writes may go on that a view takes from this member.
     pub handoff: Duration,
     /// How often a record is read that is waited for.
@@ -127,13 +138,22 @@ pub struct Timing {
     pub drift: u32,
 }
 
-/// Both clocks.
+/// The clocks of a machine, read in one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Clock {
     /// The one that counts.
     pub boot: Moment,
     /// The time of day.
     pub wall: Duration,
+    /// One whose speed nobody corrects. It may stand still while the machine sleeps.
+    pub raw: Duration,
+}
+
+/// How far the other clocks are ahead of the one that counts, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Ahead {
+    wall: i128,
+    raw: i128,
 }
 
 /// Which writes are under way, at the replica too.
@@ -155,6 +175,10 @@ pub struct Coordinator {
     no_view_at: Option<Moment>,
     /// When the view is to be read next.
     view_from: Moment,
+    /// Since when it is not there, or cannot be read.
+    view_missed: Missed,
+    /// No view is put before this.
+    put_view_from: Moment,
     removals: Removals,
     others: Others,
     /// The call about what is not our own lease, and when it was sent.
@@ -165,11 +189,14 @@ pub struct Coordinator {
     differing: BTreeSet<MemberId>,
     nonces: u64,
     calls: u64,
-    /// How far the time of day was ahead of the clock that counts, in milliseconds, when the renewal was
-    /// sent that counts; when the last one was; and now.
-    ahead: Option<i128>,
-    ahead_at_call: i128,
-    ahead_now: i128,
+    /// When the renewal was sent that counts; when the last one was; and now.
+    ahead: Option<Ahead>,
+    ahead_at_call: Ahead,
+    ahead_now: Ahead,
+    /// What views take from this member.
+    handovers: Vec<Handover>,
+    /// When the replica is to be killed for what it still has.
+    kill: Option<Kill>,
     published: Option<Arc<Snapshot>>,
 }
 
@@ -218,6 +245,8 @@ impl Coordinator {
             view: None,
             no_view_at: None,
             view_from: Moment::ZERO,
+            view_missed: Missed::default(),
+            put_view_from: Moment::ZERO,
             removals: Removals::default(),
             others: Others::default(),
             call: None,
@@ -226,8 +255,10 @@ impl Coordinator {
             nonces: 0,
             calls: 0,
             ahead: None,
-            ahead_at_call: 0,
-            ahead_now: 0,
+            ahead_at_call: Ahead::default(),
+            ahead_now: Ahead::default(),
+            handovers: Vec::new(),
+            kill: None,
             published: None,
         }
     }
@@ -258,6 +289,7 @@ impl Coordinator {
         }
         self.mind_own_end(now, writes, &mut effects);
         self.mind_handover(now, writes, &mut effects);
+        self.mind_kill(now, writes, &mut effects);
         self.mind_departure(now, writes, &mut effects);
         self.call_own(now, writes, &mut effects);
         self.call_shared(now, &mut effects);
@@ -278,76 +310,16 @@ impl Coordinator {
         view.is_some_and(|view| self.is_listed(view))
     }
 
-    /// Both clocks go forward alike for as long as a lease lasts.
+    /// The clocks go forward alike for as long as a lease lasts.
     fn mind_clocks(&mut self, clock: Clock, effects: &mut Vec<Effect>) {
         let margin = self.setup.timing.margin;
         self.ahead_now = clock.ahead();
+        self.others.raw_is_ahead(self.ahead_now.raw);
         let apart = clock.apart_from(*self.ahead.get_or_insert(self.ahead_now));
         if apart > margin && !omits(Rule::MindClocks) {
             self.own.revoke(self.nonces);
             self.ahead = Some(self.ahead_now);
             effects.push(Effect::Note(Note::ClocksApart(apart)));
-        }
-    }
-
-    /// The lease is over: what is under way is cut, and the replica killed where something may be.
-    fn mind_own_end(&mut self, now: Moment, writes: &impl UnderWay, effects: &mut Vec<Effect>) {
-        if self.own.admits_at(now, &self.setup.timing) {
-            self.own.ended = false;
-            return;
-        }
-        if std::mem::replace(&mut self.own.ended, true) || !self.own.was_held() {
-            return;
-        }
-        effects.push(Effect::Note(Note::LeaseOver));
-        if writes.any(now) {
-            self.cut_all(effects);
-        }
-    }
-
-    fn go(&mut self, departure: Departure, now: Moment) {
-        match self.phase {
-            Phase::Serving => self.phase = Phase::Going(departure, now),
-            Phase::Starting => self.phase = Phase::Gone(departure),
-            Phase::Going(..) | Phase::Gone(_) | Phase::Frozen(_) => {}
-        }
-    }
-
-    /// A process that goes cuts what takes too long, and is gone once its view says so.
-    fn mind_departure(&mut self, now: Moment, writes: &impl UnderWay, effects: &mut Vec<Effect>) {
-        let Phase::Going(departure, since) = self.phase else {
-            return;
-        };
-        let late = now.saturating_sub(since) >= self.setup.timing.handoff;
-        if late && writes.any(now) && !std::mem::replace(&mut self.own.cut, true) {
-            self.cut_all(effects);
-        }
-        let gone = match (departure, self.own.state()) {
-            (Departure::Park, Some(LeaseState::Parked)) => true,
-            (Departure::Leave, Some(LeaseState::Released)) => match &self.view {
-                // The last one leaves nobody behind who could be told.
-                Some(view) => !self.is_listed(view) || view.layout.arrangement().members.len() == 1,
-                None => true,
-            },
-            _ => false,
-        };
-        if gone {
-            self.phase = Phase::Gone(departure);
-            effects.push(Effect::Gone(departure));
-        }
-    }
-
-    fn freeze(&mut self, fault: Fault, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Frozen(fault);
-        self.own.forget();
-        self.cut_all(effects);
-        effects.push(Effect::Note(Note::Frozen(fault)));
-    }
-
-    fn cut_all(&self, effects: &mut Vec<Effect>) {
-        effects.push(Effect::CutAll);
-        if self.setup.kills_replica {
-            effects.push(Effect::KillReplica);
         }
     }
 
@@ -399,14 +371,30 @@ impl Coordinator {
 }
 
 impl Clock {
-    fn ahead(&self) -> i128 {
+    fn ahead(&self) -> Ahead {
         let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
-        millis(self.wall).saturating_sub(millis(self.boot))
+        let ahead = |time| millis(time).saturating_sub(millis(self.boot));
+        Ahead {
+            wall: ahead(self.wall),
+            raw: ahead(self.raw),
+        }
     }
 
-    fn apart_from(&self, ahead: i128) -> Duration {
-        let apart = self.ahead().abs_diff(ahead);
-        Duration::from_millis(u64::try_from(apart).unwrap_or(u64::MAX))
+    fn apart_from(&self, before: Ahead) -> Duration {
+        let now = self.ahead();
+        let (wall, raw) = (now.wall.abs_diff(before.wall), now.raw.abs_diff(before.raw));
+        Duration::from_millis(u64::try_from(wall.max(raw)).unwrap_or(u64::MAX))
+    }
+}
+
+impl Setup {
+    /// How long this member's replica may go on after its lease, as others have to expect it.
+    fn grace(&self) -> Duration {
+        if self.replica_ends_with_us || (self.kills_replica && omits(Rule::DeclareLongGrace)) {
+            self.timing.killed
+        } else {
+            self.timing.grace
+        }
     }
 }
 

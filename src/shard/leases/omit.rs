@@ -19,8 +19,10 @@ pub(super) enum Rule {
     WaitForGrace,
     /// It waits from the answer to its first look.
     WaitFromAnswer,
-    /// A look that failed begins the waiting anew.
-    WaitAnewAfterFailure,
+    /// Time in which a call has failed does not count.
+    SkipFailures,
+    /// It counts by the slower of two clocks.
+    CountByBothClocks,
     /// It fences what it has seen, and nothing newer.
     #[cfg(test)]
     FenceWhatWasSeen,
@@ -31,6 +33,18 @@ pub(super) enum Rule {
     ReplaceWhatWasRead,
     /// Members join a settled view.
     JoinWhenSettled,
+    /// Others are added once they were seen alive.
+    AddOnlyRenewed,
+    /// Who leaves in good order is none of those that were fenced.
+    CountOnlyFenced,
+    /// A lease that was deleted is followed by another incarnation.
+    GoBeyondDeleted,
+    /// One that a process gets on its way out is given back.
+    GiveBackEarlyLease,
+    /// One answer that a record is not there may be wrong.
+    DoubtMissing,
+    /// Others wait for a replica that nobody kills when its process stops.
+    DeclareLongGrace,
     /// A member that began anew is another one.
     BeginAnew,
     /// A lease that lasts is taken up with proof.

@@ -22,6 +22,10 @@ pub(super) struct Others {
     wanted: BTreeSet<MemberId>,
     /// Who had a lease when that was asked last, and when it was.
     listed: Option<(Vec<MemberId>, Moment)>,
+    /// Those whose leases cannot be read, and when they are looked at again.
+    unreadable: BTreeMap<MemberId, Moment>,
+    /// How far the raw clock is ahead of the one that counts, in milliseconds.
+    raw_ahead: i128,
 }
 
 /// One lease, as it was read last.
@@ -29,10 +33,17 @@ pub(super) struct Others {
 struct Seen {
     lease: Lease,
     tag: Tag,
-    /// When the first read was answered that found it as it is; none if a call has failed since.
-    unchanged_since: Option<Moment>,
+    /// How long it was seen as it is, up to the last look that no failure came before.
+    unchanged: Duration,
+    /// Since when that goes on, and how far the raw clock was ahead then.
+    from: Moment,
+    raw_ahead: i128,
+    /// Whether a call has failed since: it may have been renewed without our seeing it.
+    doubted: bool,
     reads: u32,
     read_at: Moment,
+    /// When it was seen that it had been renewed.
+    renewed_at: Option<Moment>,
 }
 
 /// Fewer looks than this say nothing.
@@ -63,8 +74,19 @@ impl Others {
         self.seen.get(id).map(|seen| &seen.lease)
     }
 
-    pub(super) fn leases(&self) -> impl Iterator<Item = &Lease> {
-        self.seen.values().map(|seen| &seen.lease)
+    /// Leases that last, as was seen: they were renewed not longer ago than that.
+    pub(super) fn renewed_lately(&self, now: Moment) -> impl Iterator<Item = &Lease> {
+        let lately = move |seen: &&Seen| {
+            let renewed = seen
+                .renewed_at
+                .is_some_and(|at| now.saturating_sub(at) <= seen.lease.lasts());
+            seen.lease.state == LeaseState::Live && (renewed || omits(Rule::AddOnlyRenewed))
+        };
+        self.seen.values().filter(lately).map(|seen| &seen.lease)
+    }
+
+    pub(super) fn raw_is_ahead(&mut self, millis: i128) {
+        self.raw_ahead = millis;
     }
 
     /// When a lease was read last that is not over and knows a view.
@@ -85,13 +107,12 @@ impl Others {
         self.listed.as_ref().map(|(_, at)| *at)
     }
 
-    /// Everybody who had a lease then was read since.
-    pub(super) fn knows_all(&self, but: &MemberId) -> bool {
-        let Some((listed, at)) = &self.listed else {
-            return false;
-        };
-        let read = |id: &MemberId| self.seen.get(id).is_some_and(|seen| seen.read_at >= *at);
-        listed.iter().all(|id| id == but || read(id))
+    /// Those who had a lease then, and whose lease was not read since.
+    fn unread(&self) -> impl Iterator<Item = &MemberId> {
+        let listed = self.listed.iter();
+        let all = listed.flat_map(|(ids, at)| ids.iter().map(|id| (id, *at)));
+        all.filter(|(id, at)| self.seen.get(*id).is_none_or(|seen| seen.read_at < *at))
+            .map(|(id, _)| id)
     }
 
     /// A lease was read. `sent` is when that was asked for.
@@ -101,60 +122,104 @@ impl Others {
         } else {
             now
         };
-        let entry = self.seen.entry(lease.id.clone()).or_insert_with(|| Seen {
-            lease: lease.clone(),
-            tag: tag.clone(),
-            unchanged_since: None,
-            reads: 0,
-            read_at: now,
-        });
+        self.unreadable.remove(&lease.id);
+        let raw_ahead = self.raw_ahead;
+        let Some(entry) = self.seen.get_mut(&lease.id) else {
+            let seen = Seen {
+                lease: lease.clone(),
+                tag,
+                unchanged: Duration::ZERO,
+                from: since,
+                raw_ahead,
+                doubted: false,
+                reads: 1,
+                read_at: now,
+                renewed_at: None,
+            };
+            self.seen.insert(lease.id, seen);
+            return;
+        };
         let order = |lease: &Lease| (lease.incarnation, lease.version);
         if order(&lease) < order(&entry.lease) {
             // An answer that was overtaken, or a store that went back: it says nothing new.
             entry.read_at = now;
             return;
         }
-        let renewed = entry.lease.nonce != lease.nonce && !omits(Rule::SeeRenewals);
-        if renewed || entry.unchanged_since.is_none() {
-            entry.unchanged_since = Some(since);
-            entry.reads = 0;
+        if entry.lease.nonce != lease.nonce {
+            entry.renewed_at = Some(now);
         }
+        if entry.lease.nonce != lease.nonce && !omits(Rule::SeeRenewals) {
+            (entry.unchanged, entry.reads) = (Duration::ZERO, 0);
+        } else {
+            // What may have been in between does not count.
+            entry.unchanged = entry.unchanged_at(since, raw_ahead);
+        }
+        (entry.from, entry.raw_ahead, entry.doubted) = (since, raw_ahead, false);
         entry.reads += 1;
         entry.read_at = now;
         (entry.lease, entry.tag) = (lease, tag);
     }
 
+    /// It was asked for and cannot be read. It is not before then again. Whether that is new.
+    pub(super) fn cannot_read(&mut self, id: &MemberId, again: Moment) -> bool {
+        if let Some(seen) = self.seen.get_mut(id) {
+            seen.doubted = true;
+        }
+        self.unreadable.insert(id.clone(), again).is_none()
+    }
+
     /// It is looked at again at once.
     pub(super) fn look_at(&mut self, id: &MemberId) {
         if let Some(seen) = self.seen.get_mut(id) {
-            (seen.unchanged_since, seen.read_at) = (None, Moment::ZERO);
+            (seen.doubted, seen.read_at) = (true, Moment::ZERO);
         }
     }
 
     /// A read has found no lease.
     pub(super) fn saw_none(&mut self, id: &MemberId) {
         self.seen.remove(id);
+        self.unreadable.remove(id);
         if let Some((listed, _)) = &mut self.listed {
             listed.retain(|listed| listed != id);
         }
     }
 
-    /// A call has failed: a lease may have been renewed without our seeing it.
-    pub(super) fn wait_anew(&mut self) {
-        if omits(Rule::WaitAnewAfterFailure) {
+    /// A call has failed: the time between the looks before and after it does not count.
+    pub(super) fn call_failed(&mut self) {
+        if omits(Rule::SkipFailures) {
             return;
         }
         for seen in self.seen.values_mut() {
-            seen.unchanged_since = None;
+            seen.doubted = true;
         }
     }
 
     fn is_due(&self, id: &MemberId, poll: Duration, now: Moment) -> Option<Moment> {
+        if self.unreadable.get(id).is_some_and(|again| now < *again) {
+            return None;
+        }
         match self.seen.get(id) {
             None => Some(Moment::ZERO),
             Some(seen) if now.saturating_sub(seen.read_at) >= poll => Some(seen.read_at),
             Some(_) => None,
         }
+    }
+}
+
+impl Seen {
+    /// How long it was seen as it is, by the slower of two clocks.
+    fn unchanged_at(&self, now: Moment, raw_ahead: i128) -> Duration {
+        if self.doubted {
+            return self.unchanged;
+        }
+        let too_fast = self.raw_ahead.saturating_sub(raw_ahead).max(0);
+        let too_fast = if omits(Rule::CountByBothClocks) {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(u64::try_from(too_fast).unwrap_or(u64::MAX))
+        };
+        let passed = now.saturating_sub(self.from).saturating_sub(too_fast);
+        self.unchanged.saturating_add(passed)
     }
 }
 
@@ -180,31 +245,20 @@ impl Coordinator {
                 consider(&self.setup.id, timing.renew / 2);
             }
         }
-        if self.joins()
-            && let Some((listed, at)) = &self.others.listed
-        {
-            let unread = |id: &&MemberId| {
-                **id != self.setup.id
-                    && self
-                        .others
-                        .seen
-                        .get(*id)
-                        .is_none_or(|seen| seen.read_at < *at)
-            };
-            listed
-                .iter()
-                .filter(unread)
-                .for_each(|id| consider(id, Duration::ZERO));
+        if self.joins() {
+            let strangers = self.others.unread().filter(|id| self.is_stranger(id));
+            strangers.for_each(|id| consider(id, Duration::ZERO));
         }
-        let (settles, wishes_policy) = (self.settles(now), self.wishes_policy());
+        if let Some(id) = self.keeps_policy() {
+            consider(id, timing.renew);
+        }
+        let settles = self.settles(now);
         for seat in self.seats().filter(|seat| seat.id != self.setup.id) {
             let is_over = self.is_over(&seat.id, seat.incarnation);
             let wanted = self.others.wanted.contains(&seat.id);
             let acked = self.has_acked(&seat.id, seat.incarnation);
             if !is_over && !acked && (wanted || settles) {
                 consider(&seat.id, timing.poll);
-            } else if wishes_policy {
-                consider(&seat.id, timing.renew);
             } else if !is_over
                 && let Some(down) = self.others.down.get(&seat.id)
                 && now >= down.saturating_add(self.delay_of_rank(&seat.id))
@@ -213,6 +267,20 @@ impl Coordinator {
             }
         }
         next.map(|(_, id)| id)
+    }
+
+    /// Whether a member has to be known before we join: those of the view are.
+    fn is_stranger(&self, id: &MemberId) -> bool {
+        *id != self.setup.id && !self.seats().any(|seat| seat.id == *id)
+    }
+
+    /// Everybody who may want to be a member, or knows of a view where there is none, was read since it
+    /// was asked who is there. One whose lease cannot be read may know of a view, and is no wish.
+    pub(super) fn knows_all(&self) -> bool {
+        let unreadable = |id: &MemberId| self.others.unreadable.contains_key(id);
+        let mut unread = self.others.unread();
+        self.others.listed.is_some()
+            && !unread.any(|id| self.is_stranger(id) && !(self.view.is_some() && unreadable(id)))
     }
 
     /// A lease that may be fenced.
@@ -235,9 +303,9 @@ impl Coordinator {
             is_ours == waits_for_itself
                 && !lease.is_over()
                 && seen.reads >= LOOKS
-                && seen
-                    .unchanged_since
-                    .is_some_and(|since| now.saturating_sub(since) > wait)
+                && !seen.doubted
+                && now.saturating_sub(seen.read_at) <= timing.renew
+                && seen.unchanged_at(now, self.others.raw_ahead) > wait
         };
         let seen = self.others.seen.values().find(overdue)?;
         let (mut lease, tag) = (seen.lease.clone(), seen.tag.clone());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
+use super::ending::Missed;
 use super::event::{Answer, Call, CallId, Condition, Effect, Fault, Note, Tag};
 use super::omit::{Rule, omits};
 use super::record::{Epoch, Incarnation, Lease, LeaseState, Nonce};
@@ -34,6 +35,10 @@ pub(super) struct Own {
     quiet_from: Moment,
     /// How long its replica may take for that, as its lease said.
     left: Duration,
+    /// Since when it is not there, or cannot be read, though it was.
+    missed: Missed,
+    /// Since when there is none, where the view knows of one.
+    none_since: Option<Moment>,
     /// Whether its end was dealt with.
     pub(super) ended: bool,
     /// Whether a departure has cut what was under way.
@@ -87,6 +92,17 @@ impl Own {
 
     pub(super) fn incarnation(&self) -> Option<Incarnation> {
         self.lease().map(|lease| lease.incarnation)
+    }
+
+    /// When it is over, as others reckon; unknown where it was revoked.
+    pub(super) fn lasts_until(&self) -> Moment {
+        self.until
+    }
+
+    /// Whether there may be one yet, or soon, that was put and is not known to be stored.
+    pub(super) fn is_taking(&self) -> bool {
+        let puts = matches!(self.call, Some((_, OwnCall::Put(_), _)));
+        puts || !self.doubtful.is_empty() || self.vacant.is_some()
     }
 
     /// Whether nothing of an earlier process is at the replica any more.
@@ -173,6 +189,9 @@ impl Coordinator {
             let unchanged = Condition::Unchanged(tag.clone());
             return Some(self.put_own(unchanged, renewed));
         }
+        if matches!(self.phase, Phase::Going(..)) && !self.own.is_taking() {
+            return None;
+        }
         if let Some(vacant) = self.own.vacant.take() {
             let lease = self.first_lease(&vacant);
             return Some(self.put_own(vacant.condition, lease));
@@ -203,7 +222,7 @@ impl Coordinator {
             },
             state: LeaseState::Live,
             lasts_ms: millis(timing.lease),
-            grace_ms: millis(timing.grace.max(self.own.left)),
+            grace_ms: millis(self.setup.grace().max(self.own.left)),
             acked: vacant.acked,
             address: self.setup.address.clone(),
             weight: self.setup.weight,
@@ -224,7 +243,7 @@ impl Coordinator {
         } else {
             self.own.left
         };
-        renewed.grace_ms = millis(self.setup.timing.grace.max(left));
+        renewed.grace_ms = millis(self.setup.grace().max(left));
         // What is admitted until a snapshot says so is under way only then.
         let admits_nothing = self.published.as_ref().is_some_and(|at| at.is_going());
         let quiet = admits_nothing && self.own.is_quiet(now) && !writes.any(now);
@@ -253,8 +272,13 @@ impl Coordinator {
                 self.ahead = Some(self.ahead_at_call);
                 self.own_is_stored(lease, tag.clone(), sent, now, effects);
             }
-            (OwnCall::Put(lease), Answer::Unknown) => {
-                self.others.wait_anew();
+            // Something in between may have sent it twice: then it is there.
+            (OwnCall::Put(lease), Answer::Conflict) => {
+                self.own.doubt(lease.nonce, sent);
+                (self.own.unread, self.own.next) = (true, now);
+            }
+            (OwnCall::Put(lease), _) => {
+                self.others.call_failed();
                 if omits(Rule::DoubtUnknown) {
                     let tag = Tag(format!("{:?}", lease.nonce).into());
                     self.own_is_stored(lease, tag, sent, now, effects);
@@ -264,17 +288,12 @@ impl Coordinator {
                 self.own.doubt(lease.nonce, sent);
                 (self.own.unread, self.own.next) = (true, self.soon(now));
             }
-            // Something in between may have sent it twice: then it is there.
-            (OwnCall::Put(lease), Answer::Conflict) => {
-                self.own.doubt(lease.nonce, sent);
-                (self.own.unread, self.own.next) = (true, now);
-            }
             (OwnCall::Read, Answer::Lease(found)) => {
                 self.take_own_lease(found.clone(), sent, now, effects);
             }
-            (OwnCall::Read, Answer::Unreadable) => self.freeze(Fault::Unreadable, effects),
-            _ => {
-                self.others.wait_anew();
+            (OwnCall::Read, Answer::Unreadable) => self.miss_own(Fault::Unreadable, now, effects),
+            (OwnCall::Read, _) => {
+                self.others.call_failed();
                 self.own.next = self.soon(now);
             }
         }
@@ -298,6 +317,7 @@ impl Coordinator {
         self.own.lasts_from(from, &lease);
         self.own.held = Some((lease, tag));
         (self.own.unread, self.own.vacant) = (false, None);
+        self.own.missed.is_over();
         self.own.doubtful.clear();
         self.own.next = sent.saturating_add(self.jittered(self.setup.timing.renew));
         if self.phase == Phase::Starting {
@@ -317,9 +337,11 @@ impl Coordinator {
     ) {
         let known = self.own.lease().cloned();
         match (known, found) {
-            (None, None) => self.find_vacant(None, now, effects),
-            (Some(_), None) => self.freeze(Fault::Vanished, effects),
+            (None, None) => self.find_none(now),
+            (Some(_), None) => self.miss_own(Fault::Vanished, now, effects),
             (known, Some((lease, tag))) => {
+                self.own.missed.is_over();
+                self.own.none_since = None;
                 let mut doubtful = self.own.doubtful.iter();
                 let ours = doubtful.find(|(nonce, _)| *nonce == lease.nonce);
                 if let Some((_, first)) = ours.filter(|_| !omits(Rule::KnowOwnPut)) {
@@ -331,11 +353,20 @@ impl Coordinator {
                     return self.own_is_stored(lease, tag, counted, now, effects);
                 }
                 match known {
-                    None => self.find_vacant(Some((lease, tag)), now, effects),
+                    None => self.find_vacant(lease, tag, now, effects),
                     Some(known) => self.compare_own(&known, lease, tag, now, effects),
                 }
             }
         }
+    }
+
+    /// Our lease is not there, or cannot be read. Nothing is written until it is there again.
+    fn miss_own(&mut self, fault: Fault, now: Moment, effects: &mut Vec<Effect>) {
+        if self.own.missed.again(now, self.setup.timing.lease) {
+            return self.freeze(fault, now, effects);
+        }
+        self.own.revoke(self.nonces);
+        (self.own.unread, self.own.next) = (true, self.soon(now));
     }
 
     /// What is stored, against what we knew of it.
@@ -353,43 +384,72 @@ impl Coordinator {
             self.own.held = Some((found, tag));
             (self.own.unread, self.own.next) = (false, now);
         } else if order(&found) < order(known) && !omits(Rule::NeverGoBack) {
-            self.freeze(Fault::WentBack, effects);
+            self.freeze(Fault::WentBack, now, effects);
         } else if found.incarnation == known.incarnation && found.is_over() {
             self.own.forget();
-            self.phase = Phase::Starting;
-            effects.push(Effect::CutAll);
+            self.cut_all(now, effects);
             effects.push(Effect::Note(Note::Fenced));
-            self.find_vacant(Some((found, tag)), now, effects);
+            if self.phase == Phase::Serving {
+                self.phase = Phase::Starting;
+                self.find_vacant(found, tag, now, effects);
+            }
         } else if omits(Rule::KnowClone) {
             self.own.held = Some((found, tag));
             (self.own.unread, self.own.next) = (false, now);
         } else {
-            self.freeze(Fault::Clone, effects);
+            self.freeze(Fault::Clone, now, effects);
         }
     }
 
-    /// Whether a lease can be put, and in place of what.
-    fn find_vacant(&mut self, found: Option<(Lease, Tag)>, now: Moment, effects: &mut Vec<Effect>) {
-        let Some((lease, tag)) = found else {
-            self.own.vacant = Some(Vacant {
-                condition: Condition::Absent,
-                incarnation: Incarnation(1),
-                version: 1,
-                acked: Epoch(0),
-            });
+    /// There is no lease: the first one is put. Where a view knows of one, that was deleted, and its
+    /// process may be alive: it is waited for as long as that may write.
+    fn find_none(&mut self, now: Moment) {
+        let timing = self.setup.timing;
+        let Some(known) = self.latest_incarnation() else {
+            self.own.next = now.saturating_add(timing.poll);
             return;
         };
+        let since = *self.own.none_since.get_or_insert(now);
+        let wait = timing.with_drift(timing.lease.saturating_add(timing.grace));
+        let is_new = known == Incarnation::default() || omits(Rule::GoBeyondDeleted);
+        if !is_new && now.saturating_sub(since) <= wait {
+            self.own.next = self.soon(now);
+            return;
+        }
+        self.own.vacant = Some(Vacant {
+            condition: Condition::Absent,
+            incarnation: Incarnation(if is_new { 1 } else { known.0 + 1 }),
+            version: 1,
+            acked: Epoch(0),
+        });
+    }
+
+    /// The latest incarnation of this member that a view knows; none if no view was looked for.
+    fn latest_incarnation(&self) -> Option<Incarnation> {
+        let Some(view) = &self.view else {
+            return self.no_view_at.map(|_| Incarnation::default());
+        };
+        let all = view.record.chain.iter().chain([&view.record.now]);
+        let ours = all.filter_map(|arrangement| arrangement.seat(&self.setup.id));
+        let latest = ours.map(|seat| seat.incarnation).max();
+        Some(latest.unwrap_or_default())
+    }
+
+    /// Whether a lease can be put in place of this one.
+    fn find_vacant(&mut self, lease: Lease, tag: Tag, now: Moment, effects: &mut Vec<Effect>) {
         let dead = self.setup.dead_predecessor == Some(lease.nonce.process)
             && lease.replica == self.setup.replica;
         let (incarnation, acked) = match lease.state {
             LeaseState::Parked => (lease.incarnation, lease.acked),
             LeaseState::Live if dead || omits(Rule::ProveDeath) => {
-                self.own.left = lease.grace().max(self.setup.timing.grace);
+                self.own.left = lease.grace().max(self.setup.grace());
                 self.own.quiet_from =
                     now.saturating_add(self.setup.timing.with_drift(self.own.left));
                 (lease.incarnation, lease.acked)
             }
             LeaseState::Live => {
+                // What we put before it was replaced, if it was ever carried out.
+                self.own.doubtful.clear();
                 effects.push(Effect::Note(Note::WaitsForPredecessor));
                 self.others.saw(lease, tag, now, now);
                 return;

@@ -50,7 +50,8 @@ pub struct Lease {
     pub state: LeaseState,
     /// In milliseconds: how long it lasts from the moment when it was asked for.
     pub lasts_ms: u64,
-    /// In milliseconds: how long its replica may go on with a write after that.
+    /// In milliseconds: how long its replica may go on with a write after that. It is short where
+    /// something outside the process kills the replica.
     pub grace_ms: u64,
     /// Nothing is under way that this view gives to others. It says nothing of any other view.
     pub acked: Epoch,
@@ -134,6 +135,8 @@ pub struct ViewRecord {
     /// Those before it that are not settled, with the last settled one first. Empty: all members
     /// have acknowledged the one in force.
     pub chain: Vec<Arrangement>,
+    /// How many members were ever taken off for having been fenced.
+    pub fenced: u64,
 }
 
 /// A record that cannot be used, and why.

@@ -1,6 +1,6 @@
 //! Calls about the view and the leases of others, one at a time.
 
-use super::event::{Answer, Call, CallId, Condition, Effect, Fault};
+use super::event::{Answer, Call, CallId, Condition, Effect, Fault, Note};
 #[cfg(test)]
 use super::omit::{Rule, omits};
 use super::{Coordinator, Moment, Phase, SharedCall};
@@ -20,7 +20,7 @@ impl Coordinator {
         if self.asks_nothing() || self.call.is_some() || now < self.calls_from {
             return;
         }
-        let Some((what, call)) = self.next_shared_call(now, effects) else {
+        let Some((what, call)) = self.next_shared_call(now) else {
             return;
         };
         let id = self.next_call();
@@ -28,15 +28,13 @@ impl Coordinator {
         effects.push(Effect::Call(id, call));
     }
 
-    fn next_shared_call(
-        &mut self,
-        now: Moment,
-        effects: &mut Vec<Effect>,
-    ) -> Option<(SharedCall, Call)> {
+    fn next_shared_call(&mut self, now: Moment) -> Option<(SharedCall, Call)> {
         if now >= self.view_from {
+            // What is said meanwhile of another view is not forgotten with the answer.
+            self.view_from = Moment::MAX;
             return Some((SharedCall::ReadView, Call::ReadView));
         }
-        if let Some((condition, record)) = self.next_view(now, effects) {
+        if let Some((condition, record)) = self.next_view(now) {
             let call = Call::PutView(condition, record.clone());
             return Some((SharedCall::PutView(record), call));
         }
@@ -51,9 +49,7 @@ impl Coordinator {
         }
         // Not again before all who were there have been read, however long that takes.
         let renew = self.setup.timing.renew;
-        let is_old = |at: Moment| {
-            now.saturating_sub(at) >= renew / 2 && self.others.knows_all(&self.setup.id)
-        };
+        let is_old = |at: Moment| now.saturating_sub(at) >= renew / 2 && self.knows_all();
         if self.joins() && self.others.listed_at().is_none_or(is_old) {
             return Some((SharedCall::List, Call::List));
         }
@@ -69,23 +65,32 @@ impl Coordinator {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        if self.take_own_answer(call, &answer, now, effects) {
+        if self.asks_nothing() || self.take_own_answer(call, &answer, now, effects) {
             return;
         }
         let Some((what, sent)) = take_call(&mut self.call, call) else {
             return;
         };
         match (what, answer) {
-            (_, Answer::Unreadable) => self.freeze(Fault::Unreadable, effects),
             (SharedCall::ReadView, Answer::View(found)) => {
-                self.view_from = now.saturating_add(self.view_period());
-                self.take_view(found, now, effects);
+                self.view_from = self.view_from.min(now.saturating_add(self.view_period()));
+                match found {
+                    Some((record, tag)) => self.take_view(record, tag, now, effects),
+                    None => self.find_no_view(sent, now, effects),
+                }
+            }
+            (SharedCall::ReadView, Answer::Unreadable) => {
+                self.miss_view(Fault::Unreadable, now, effects);
             }
             (SharedCall::PutView(record), Answer::Done(tag)) => {
-                self.take_view(Some((record, tag)), now, effects);
+                self.take_view(record, tag, now, effects);
                 effects.push(Effect::Poke);
             }
-            (SharedCall::PutView(_), Answer::Conflict) => self.view_from = now,
+            // Other calls go in between, so that a put that is refused for ever keeps nothing up.
+            (SharedCall::PutView(_), Answer::Conflict) => {
+                self.view_from = now;
+                self.put_view_from = now.saturating_add(self.jittered(self.setup.timing.poll));
+            }
             (SharedCall::List, Answer::Listed(members)) => self.others.list(members, now),
             (SharedCall::ReadLease(_), Answer::Lease(Some((lease, tag)))) => {
                 if lease.acked > self.epoch() {
@@ -94,15 +99,20 @@ impl Coordinator {
                 self.others.saw(lease, tag, sent, now);
             }
             (SharedCall::ReadLease(id), Answer::Lease(None)) => self.others.saw_none(&id),
+            (SharedCall::ReadLease(id), Answer::Unreadable) => {
+                if self.others.cannot_read(&id, self.soon(now)) {
+                    effects.push(Effect::Note(Note::Unreadable(id)));
+                }
+            }
             (SharedCall::Fence(lease), Answer::Done(tag)) => self.fenced(lease, tag, now, effects),
             // It is alive.
             (SharedCall::Fence(lease), Answer::Conflict) => self.others.look_at(&lease.id),
             (what, _) => {
-                self.others.wait_anew();
+                self.others.call_failed();
                 self.calls_from = self.soon(now);
                 // It may have been carried out.
-                if matches!(what, SharedCall::PutView(_)) {
-                    self.view_from = self.calls_from;
+                if matches!(what, SharedCall::PutView(_) | SharedCall::ReadView) {
+                    self.view_from = self.view_from.min(self.calls_from);
                 }
             }
         }

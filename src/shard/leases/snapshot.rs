@@ -8,7 +8,7 @@ use super::event::Effect;
 use super::layout::Layout;
 use super::omit::{Rule, omits};
 use super::record::Incarnation;
-use super::{Clock, Coordinator, Moment, Phase};
+use super::{Ahead, Clock, Coordinator, Moment, Phase};
 use crate::shard::members::MemberId;
 use crate::shard::repository::Repository;
 
@@ -20,14 +20,14 @@ pub struct Snapshot {
     incarnation: Option<Incarnation>,
     /// Until when writes are admitted, if nothing else is in the way.
     until: Moment,
-    /// How far the time of day was ahead of the clock that counts, and how far that may be from it now.
-    ahead: i128,
+    /// How far other clocks were ahead of the one that counts, and how far they may be from that now.
+    ahead: Ahead,
     margin: Duration,
     /// The view in force.
     layout: Option<Arc<Layout>>,
     /// Those before it that are not settled.
     chain: Vec<Arc<Layout>>,
-    /// Members that have not acknowledged it.
+    /// Members that have not acknowledged it, and are not over.
     unacked: BTreeSet<(MemberId, Incarnation)>,
     /// Nothing is written at all.
     wait: Option<Wait>,
@@ -38,7 +38,7 @@ pub struct Snapshot {
 pub enum Wait {
     /// This member has no lease yet, or is no member yet.
     Starting,
-    /// The view that was read last is not in force here yet.
+    /// The view that was read last is not in force here yet, or was not there when it was read again.
     Adopting,
     /// The lease is over: the store does not answer, or this process was stopped.
     LeaseOver,
@@ -137,7 +137,8 @@ impl Coordinator {
         let unacked = self
             .seats()
             .filter(|seat| seat.id != self.setup.id)
-            .filter(|seat| !self.has_acked(&seat.id, seat.incarnation));
+            .filter(|seat| !self.has_acked(&seat.id, seat.incarnation))
+            .filter(|seat| !self.is_over(&seat.id, seat.incarnation));
         let chain = view.map(|view| view.chain.clone()).unwrap_or_default();
         Snapshot {
             me: self.setup.id.clone(),
@@ -174,6 +175,7 @@ impl Coordinator {
         match &self.view {
             None => Some(Wait::Starting),
             Some(view) if view.adopted_at.is_none() => Some(Wait::Adopting),
+            Some(_) if self.view_missed.is_missed() => Some(Wait::Adopting),
             // The process before, whose lease this is, has followed a later one.
             Some(_) if self.own.acked() > self.epoch() => Some(Wait::Adopting),
             Some(_) => None,

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::event::{Condition, Effect, Fault, Tag};
 use super::layout::Layout;
 use super::omit::{Rule, omits};
-use super::record::{Arrangement, Epoch, Lease, LeaseState, Seat, ViewRecord};
+use super::record::{Arrangement, Epoch, LeaseState, Seat, ViewRecord};
 use super::{Coordinator, Departure, Moment, Phase, UnderWay};
+use crate::shard::members::MemberId;
 
 /// The view that was read last.
 #[derive(Clone, Debug)]
@@ -21,29 +22,26 @@ pub(super) struct InForce {
     first_read_at: Moment,
     /// When it was put in force here.
     pub(super) adopted_at: Option<Moment>,
-    /// Whether what it takes from this member was cut.
-    cut: bool,
 }
 
-/// How many members were taken off lately.
+/// When members were taken off for having been fenced, and how many.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Removals(VecDeque<(Moment, usize)>);
 
-/// So many of them are remembered.
-const REMEMBERED: usize = 8;
+/// What is to be put in place of a view.
+struct Next {
+    arrangement: Arrangement,
+    chain: Vec<Arrangement>,
+    fenced: u64,
+}
+
+/// Removals within that are remembered as one.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// So many views may wait to be settled.
-const LONGEST_CHAIN: usize = 8;
+pub(super) const LONGEST_CHAIN: usize = 8;
 
 impl Coordinator {
-    /// The driver has put a view in force.
-    pub(super) fn adopted(&mut self, epoch: Epoch, now: Moment) {
-        if let Some(view) = &mut self.view
-            && view.layout.epoch() == epoch
-        {
-            view.adopted_at.get_or_insert(now);
-        }
-    }
-
     /// The epoch that this member can acknowledge.
     pub(super) fn acknowledges(&self, now: Moment, writes: &impl UnderWay) -> Option<Epoch> {
         let view = self.view.as_ref()?;
@@ -52,41 +50,15 @@ impl Coordinator {
         (quiet || omits(Rule::AwaitWrites)).then(|| view.layout.epoch())
     }
 
-    /// What the view takes from this member ends in time.
-    pub(super) fn mind_handover(
-        &mut self,
-        now: Moment,
-        writes: &impl UnderWay,
-        effects: &mut Vec<Effect>,
-    ) {
-        let handoff = self.setup.timing.handoff;
-        let Some(view) = &mut self.view else { return };
-        let late = view
-            .adopted_at
-            .is_some_and(|at| now.saturating_sub(at) >= handoff);
-        if late && !view.cut && writes.lost_by(&view.layout, now) {
-            view.cut = true;
-            effects.push(Effect::CutLost(view.layout.clone()));
-            if self.setup.kills_replica {
-                effects.push(Effect::KillReplica);
-            }
-        }
-    }
-
     /// A read of the view has found this, or a put has left it.
     pub(super) fn take_view(
         &mut self,
-        found: Option<(ViewRecord, Tag)>,
+        record: ViewRecord,
+        tag: Tag,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let Some((record, tag)) = found else {
-            if self.view.is_some() {
-                return self.freeze(Fault::Vanished, effects);
-            }
-            self.no_view_at = Some(now);
-            return;
-        };
+        self.view_missed.is_over();
         if let Some(known) = &mut self.view {
             let (before, after) = (&known.record, &record);
             let went_back = after.now.epoch < before.now.epoch
@@ -94,7 +66,7 @@ impl Coordinator {
                     && (after.now != before.now
                         || (before.chain.is_empty() && !after.chain.is_empty())));
             if went_back && !omits(Rule::NeverGoBack) {
-                return self.freeze(Fault::WentBack, effects);
+                return self.freeze(Fault::WentBack, now, effects);
             }
             if after.now == before.now {
                 known.tag = tag;
@@ -107,9 +79,14 @@ impl Coordinator {
                 known.record = record;
                 return;
             }
-            let gone = before.now.members.iter();
-            let gone = gone.filter(|seat| !after.now.lists(&seat.id, seat.incarnation));
-            self.removals.note(now, gone.count());
+            let removed = if omits(Rule::CountOnlyFenced) {
+                let gone = before.now.members.iter();
+                gone.filter(|seat| !after.now.lists(&seat.id, seat.incarnation))
+                    .count()
+            } else {
+                usize::try_from(after.fenced.saturating_sub(before.fenced)).unwrap_or(usize::MAX)
+            };
+            self.removals.note(now, removed, self.setup.timing.lease);
         }
         self.take_another_view(record, tag, now, effects);
     }
@@ -127,7 +104,7 @@ impl Coordinator {
         let (layout, chain) = match (layout(&record.now), chain) {
             (Ok(layout), Ok(chain)) => (layout, chain),
             (Err(why), _) | (_, Err(why)) => {
-                return self.freeze(Fault::Incomprehensible(why), effects);
+                return self.freeze(Fault::Incomprehensible(why), now, effects);
             }
         };
         effects.push(Effect::Adopt(layout.clone()));
@@ -139,8 +116,25 @@ impl Coordinator {
             chain,
             first_read_at: now,
             adopted_at: None,
-            cut: false,
         });
+    }
+
+    /// There is no view. Where one was there before, that may be wrong, and is looked at again.
+    pub(super) fn find_no_view(&mut self, asked: Moment, now: Moment, effects: &mut Vec<Effect>) {
+        let known = self.others.acknowledgement_read_at();
+        if self.view.is_some() || known.is_some_and(|read_at| read_at < asked) {
+            self.miss_view(Fault::Vanished, now, effects);
+        }
+        self.no_view_at = Some(now);
+    }
+
+    /// The view is not there, or cannot be read: nothing is written by it until it is there again.
+    pub(super) fn miss_view(&mut self, fault: Fault, now: Moment, effects: &mut Vec<Effect>) {
+        let stays = self.view_missed.again(now, self.setup.timing.lease);
+        if stays || omits(Rule::DoubtMissing) {
+            return self.freeze(fault, now, effects);
+        }
+        self.view_from = self.view_from.min(self.soon(now));
     }
 
     /// Whether this member is to see to it that the view is settled: who made it first, then others.
@@ -172,34 +166,31 @@ impl Coordinator {
     }
 
     /// The view that is to be put in place of the one that was read, if one is.
-    pub(super) fn next_view(
-        &mut self,
-        now: Moment,
-        effects: &mut Vec<Effect>,
-    ) -> Option<(Condition, ViewRecord)> {
+    pub(super) fn next_view(&mut self, now: Moment) -> Option<(Condition, ViewRecord)> {
         let leaves = self.own.state() == Some(LeaseState::Released)
             && matches!(self.phase, Phase::Going(Departure::Leave, _));
         let serves = self.phase == Phase::Serving && self.own.admits_at(now, &self.setup.timing);
-        if !leaves && !serves {
+        if (!leaves && !serves) || now < self.put_view_from {
             return None;
         }
-        let (condition, next, chain) = match &self.view {
-            None => (
-                Condition::Absent,
-                self.first_arrangement(now, effects)?,
-                Vec::new(),
-            ),
+        // What cannot be read again is not written.
+        let is_whole = |next: &Next| Layout::new(next.arrangement.clone(), &self.setup).is_ok();
+        let (condition, next) = match &self.view {
+            None => {
+                let first = self.first_view(now).filter(is_whole)?;
+                (Condition::Absent, first)
+            }
             Some(view) => {
-                let (next, chain) = self.composed(view, now).or_else(|| self.settled(view))?;
-                (Condition::Unchanged(view.tag.clone()), next, chain)
+                let composed = self.composed(view, now).filter(is_whole);
+                let next = composed.or_else(|| self.settled(view))?;
+                (Condition::Unchanged(view.tag.clone()), next)
             }
         };
-        // What cannot be read again is not written.
-        Layout::new(next.clone(), &self.setup).ok()?;
         let record = ViewRecord {
             nonce: self.next_nonce(),
-            now: next,
-            chain,
+            now: next.arrangement,
+            chain: next.chain,
+            fenced: next.fenced,
         };
         #[cfg(test)]
         if omits(Rule::ReplaceWhatWasRead) {
@@ -209,43 +200,40 @@ impl Coordinator {
     }
 
     /// The first view of all: everybody who is there.
-    fn first_arrangement(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Option<Arrangement> {
-        let no_view_at = self.no_view_at?;
-        if !self.joins() || !self.others.knows_all(&self.setup.id) {
-            return None;
-        }
-        if let Some(read_at) = self.others.acknowledgement_read_at() {
-            // A fleet is there: its view has come meanwhile, or is there no more.
-            if read_at <= no_view_at {
-                self.freeze(Fault::Vanished, effects);
-            } else {
-                self.calls_view_now(now);
-            }
+    fn first_view(&self, now: Moment) -> Option<Next> {
+        // Where somebody knows a view, that has come meanwhile, or is there no more.
+        let is_first = self.others.acknowledgement_read_at().is_none();
+        if !is_first || !self.joins() || !self.knows_all() {
             return None;
         }
         let mut members = Vec::new();
-        self.add_wishes(&mut members);
-        Some(Arrangement {
+        self.add_wishes(&mut members, now);
+        let arrangement = Arrangement {
             epoch: Epoch(1),
             members,
             policy: self.setup.policy.clone(),
+        };
+        Some(Next {
+            arrangement,
+            chain: Vec::new(),
+            fenced: 0,
         })
     }
 
     /// Another view, where one is due: without those who are over, with those who wish to be in.
-    fn composed(&self, view: &InForce, now: Moment) -> Option<(Arrangement, Vec<Arrangement>)> {
+    fn composed(&self, view: &InForce, now: Moment) -> Option<Next> {
         let base = &view.record.now;
         let settled = view.record.chain.is_empty();
-        let mut members = self.remaining(base, now);
+        let (mut members, fenced) = self.remaining(base, now);
         if settled || omits(Rule::JoinWhenSettled) {
             let may_add = self.joins()
                 && self
                     .others
                     .listed_at()
                     .is_some_and(|at| at >= view.first_read_at)
-                && self.others.knows_all(&self.setup.id);
+                && self.knows_all();
             if may_add {
-                self.add_wishes(&mut members);
+                self.add_wishes(&mut members, now);
             }
             self.change_ours(&mut members);
         }
@@ -259,31 +247,38 @@ impl Coordinator {
         }
         let mut chain = view.record.chain.clone();
         chain.push(base.clone());
-        let next = Arrangement {
+        let arrangement = Arrangement {
             epoch: Epoch(base.epoch.0 + 1),
             members,
             policy: policy.clone(),
         };
-        (chain.len() <= LONGEST_CHAIN).then_some((next, chain))
+        let fenced = view.record.fenced.saturating_add(fenced);
+        (chain.len() <= LONGEST_CHAIN).then_some(Next {
+            arrangement,
+            chain,
+            fenced,
+        })
     }
 
     /// The same view without its chain, once all members have acknowledged it or are over.
-    fn settled(&self, view: &InForce) -> Option<(Arrangement, Vec<Arrangement>)> {
+    fn settled(&self, view: &InForce) -> Option<Next> {
         let base = &view.record.now;
         let mut members = base.members.iter();
         let all = members.all(|seat| {
             self.has_acked(&seat.id, seat.incarnation) || self.is_over(&seat.id, seat.incarnation)
         });
-        (all && !view.record.chain.is_empty()).then(|| (base.clone(), Vec::new()))
+        (all && !view.record.chain.is_empty()).then(|| Next {
+            arrangement: base.clone(),
+            chain: Vec::new(),
+            fenced: view.record.fenced,
+        })
     }
 
-    /// Members that are not over. Of those that were fenced, no more go than may go at once.
-    fn remaining(&self, base: &Arrangement, now: Moment) -> Vec<Seat> {
-        let lately = self
-            .removals
-            .since(now.saturating_sub(self.setup.timing.lease));
+    /// Members that are not over, and how many go that were fenced: no more than may go at once.
+    fn remaining(&self, base: &Arrangement, now: Moment) -> (Vec<Seat>, u64) {
+        let lately = self.removals.within(self.setup.timing.lease, now);
         let most = usize::max(1, (base.members.len() + lately) / 2);
-        let mut allowed = most.saturating_sub(lately);
+        let (mut allowed, mut gone) = (most.saturating_sub(lately), 0);
         let mut remaining = base.members.clone();
         remaining.retain(|seat| {
             let suspected = omits(Rule::RemoveOnlyOver) && self.others.is_down(&seat.id);
@@ -296,15 +291,16 @@ impl Coordinator {
                 return true;
             }
             allowed -= usize::from(fenced);
+            gone += u64::from(fenced);
             false
         });
-        remaining
+        (remaining, gone)
     }
 
-    /// Adds this member, and all others who have a lease and are no members.
-    fn add_wishes(&self, members: &mut Vec<Seat>) {
-        let live = |lease: &&Lease| lease.state == LeaseState::Live;
-        let wishes = self.others.leases().filter(live).map(|lease| Seat {
+    /// Adds this member, and all others who are no members and renew their leases. One that nobody
+    /// renews may be of a process that died before it was a member.
+    fn add_wishes(&self, members: &mut Vec<Seat>, now: Moment) {
+        let wishes = self.others.renewed_lately(now).map(|lease| Seat {
             id: lease.id.clone(),
             incarnation: lease.incarnation,
             address: lease.address.clone(),
@@ -339,39 +335,53 @@ impl Coordinator {
 
     /// Our file's placement and pins, once the files of all members say the same.
     fn policy_of_all<'a>(&'a self, base: &'a Arrangement) -> &'a super::Policy {
-        let ours = self.setup.policy.id();
-        let agrees = |seat: &Seat| {
-            seat.id == self.setup.id
-                || self.others.lease(&seat.id).is_some_and(|lease| {
-                    lease.incarnation == seat.incarnation && lease.policy == ours
-                })
-        };
-        if self.setup.policy != base.policy && base.members.iter().all(agrees) {
+        if self.setup.policy != base.policy && self.first_to_disagree(base).is_none() {
             &self.setup.policy
         } else {
             &base.policy
         }
     }
 
-    /// Whether the view has other placement or pins than our file.
-    pub(super) fn wishes_policy(&self) -> bool {
-        let base = self.view.as_ref().filter(|view| view.chain.is_empty());
-        base.is_some_and(|view| view.record.now.policy != self.setup.policy)
+    /// The first member whose file has another placement or other pins than ours, as far as is known.
+    fn first_to_disagree<'a>(&self, base: &'a Arrangement) -> Option<&'a MemberId> {
+        let ours = self.setup.policy.id();
+        let disagrees = |seat: &&Seat| {
+            let lease = self.others.lease(&seat.id);
+            seat.id != self.setup.id
+                && lease.is_none_or(|lease| {
+                    lease.incarnation != seat.incarnation || lease.policy != ours
+                })
+        };
+        base.members.iter().find(disagrees).map(|seat| &seat.id)
+    }
+
+    /// Who keeps our file's placement and pins from being those of the view. Nobody else has to be
+    /// looked at until that one agrees.
+    pub(super) fn keeps_policy(&self) -> Option<&MemberId> {
+        let view = self.view.as_ref().filter(|view| view.chain.is_empty())?;
+        let base = &view.record.now;
+        (base.policy != self.setup.policy)
+            .then(|| self.first_to_disagree(base))
+            .flatten()
     }
 }
 
 impl Removals {
-    fn note(&mut self, now: Moment, count: usize) {
-        if count > 0 {
-            self.0.push_back((now, count));
-        }
-        if self.0.len() > REMEMBERED {
-            self.0.pop_front();
+    pub(super) fn note(&mut self, now: Moment, count: usize, remembered: Duration) {
+        self.0
+            .retain(|(at, _)| now.saturating_sub(*at) <= remembered + SECOND);
+        match self.0.back_mut() {
+            Some((at, known)) if now.saturating_sub(*at) < SECOND => {
+                *known = known.saturating_add(count);
+            }
+            _ if count > 0 => self.0.push_back((now, count)),
+            _ => {}
         }
     }
 
-    fn since(&self, from: Duration) -> usize {
-        let lately = self.0.iter().filter(|(at, _)| *at >= from);
-        lately.map(|(_, count)| count).sum()
+    pub(super) fn within(&self, time: Duration, now: Moment) -> usize {
+        let lately = |at: Moment| now.saturating_sub(at) <= time + SECOND;
+        let counts = self.0.iter().filter(|(at, _)| lately(*at));
+        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 }

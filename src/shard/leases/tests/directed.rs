@@ -68,6 +68,13 @@ fn an_acknowledgement_of_a_later_view_says_nothing_of_the_one_between() {
     for other in (0..6).filter(|other| *other != at_a && *other != at_b) {
         put_lease(&mut store, lease(&setups[other], 9));
     }
+    for of in [at_a, at_b] {
+        let parked = Lease {
+            state: LeaseState::Parked,
+            ..lease(&setups[of], 1)
+        };
+        put_lease(&mut store, parked);
+    }
     let (mut a, mut b) = (
         One::new(setups[at_a].clone()),
         One::new(setups[at_b].clone()),

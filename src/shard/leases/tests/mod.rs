@@ -5,6 +5,10 @@
 //! `SHARDLET_SEEDS=20000` takes so many of each scenario.
 
 mod directed;
+mod healing;
+mod joining;
+mod killing;
+mod liveness;
 mod mutants;
 mod node;
 mod one;

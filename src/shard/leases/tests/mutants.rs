@@ -55,6 +55,10 @@ fn mutants() -> Vec<(&'static [Rule], Plan)> {
         crashes: 40,
         ..rough()
     };
+    let strays = Plan {
+        strays: 30,
+        ..rough()
+    };
     let comings = Plan {
         members: 8,
         running: 3,
@@ -70,7 +74,9 @@ fn mutants() -> Vec<(&'static [Rule], Plan)> {
         (&[Rule::KnowClone], clones.clone()),
         (&[Rule::SeeRenewals], rough()),
         (&[Rule::WaitForGrace], busy()),
-        (&[Rule::WaitAnewAfterFailure], Plan::outages()),
+        (&[Rule::SkipFailures], Plan::outages()),
+        (&[Rule::DeclareLongGrace], Plan::killed_by_itself_alone()),
+        (&[Rule::DoubtMissing], strays),
         (&[Rule::FenceWhatWasSeen], late),
         (&[Rule::RemoveOnlyOver], rough()),
         (&[Rule::ReplaceWhatWasRead], rough()),

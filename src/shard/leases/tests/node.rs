@@ -105,6 +105,8 @@ pub(super) struct Node {
     /// How fast its clock goes, in thousandths, and what the time of day is ahead.
     pub(super) speed: u64,
     pub(super) ahead: Duration,
+    /// When its clocks are corrected, for how long, and by how many thousandths.
+    pub(super) slews: Vec<(Duration, Duration, i64)>,
     /// When it stood still, clock and all, and for how long.
     pub(super) lost: Vec<(Duration, Duration)>,
     /// It has gone for good.
@@ -115,10 +117,20 @@ impl Node {
     pub(super) fn clock(&self, now: Duration) -> Clock {
         let stood = |(from, lasts): &(Duration, Duration)| now.saturating_sub(*from).min(*lasts);
         let lost: Duration = self.lost.iter().map(stood).sum();
+        let slewed = |(from, lasts, by): &(Duration, Duration, i64)| {
+            i64::try_from(stood(&(*from, *lasts)).as_micros()).unwrap() * by / 1000
+        };
+        let slewed: i64 = self.slews.iter().map(slewed).sum();
+        let corrected = |time: Duration| {
+            let by = Duration::from_micros(slewed.unsigned_abs());
+            if slewed < 0 { time - by } else { time + by }
+        };
         let at_speed = |time: Duration| time * u32::try_from(self.speed).unwrap() / 1000;
+        let raw = at_speed(now.saturating_sub(lost));
         Clock {
-            boot: at_speed(now.saturating_sub(lost)),
-            wall: at_speed(now) + self.ahead,
+            boot: corrected(raw),
+            wall: corrected(at_speed(now)) + self.ahead,
+            raw,
         }
     }
 }

@@ -24,7 +24,9 @@ pub(super) struct One {
     pub(super) gone: Option<Departure>,
     pub(super) kills: usize,
     pub(super) cut_all: usize,
+    pub(super) cut_lost: usize,
     pub(super) wall_ahead: Duration,
+    pub(super) raw_ahead: Duration,
 }
 
 impl One {
@@ -38,7 +40,9 @@ impl One {
             gone: None,
             kills: 0,
             cut_all: 0,
+            cut_lost: 0,
             wall_ahead: SECOND * 1000,
+            raw_ahead: SECOND * 1000,
         }
     }
 
@@ -46,6 +50,7 @@ impl One {
         Clock {
             boot: now,
             wall: now + self.wall_ahead,
+            raw: now + self.raw_ahead,
         }
     }
 
@@ -62,7 +67,8 @@ impl One {
                     Effect::KillReplica => self.kills += 1,
                     Effect::CutAll => self.cut_all += 1,
                     Effect::Note(note) => self.notes.push(note),
-                    Effect::CutLost(_) | Effect::Poke => {}
+                    Effect::CutLost(_) => self.cut_lost += 1,
+                    Effect::Poke => {}
                 }
             }
         }
@@ -164,6 +170,7 @@ pub(super) fn put_view(
             policy: of.policy.clone(),
         },
         chain,
+        fenced: 0,
     };
     store.carry_out(&Call::PutView(Condition::Always, record));
 }

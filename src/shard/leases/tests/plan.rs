@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub(super) running: usize,
     pub(super) timing: Timing,
     pub(super) kills_replica: bool,
+    /// So does something else, when the process has ended or stands still.
+    pub(super) replica_ends_with_us: bool,
     pub(super) lasts: Duration,
     pub(super) writes: u64,
     /// How long a body comes, and how long the replica works, at most.
@@ -35,6 +37,15 @@ pub(super) struct Plan {
     pub(super) leaves: u64,
     pub(super) restarts: u64,
     pub(super) clock_steps: u64,
+    /// Of a machine's clocks, all but the raw one.
+    pub(super) slews: u64,
+    /// Of a thousand reads, those that are answered as if nothing were there, or nothing that can be read.
+    pub(super) strays: u64,
+    /// Of a thousand pokes, those that do not arrive.
+    pub(super) pokes_lost: u64,
+    /// Of a thousand steps in which a process is told to go, those between which and the first of whose
+    /// effects a request is admitted.
+    pub(super) races: u64,
     pub(super) policies: u64,
     /// Seen as down though it is up.
     pub(super) wrong_downs: u64,
@@ -54,6 +65,7 @@ pub(super) fn timing() -> Timing {
         renew: Duration::from_millis(2500),
         margin: SECOND,
         grace: Duration::from_secs(5),
+        killed: Duration::from_secs(5),
         handoff: Duration::from_secs(5),
         poll: Duration::from_millis(250),
         drift: 10,
@@ -68,6 +80,7 @@ impl Plan {
             running: 3,
             timing: timing(),
             kills_replica: false,
+            replica_ends_with_us: false,
             lasts: Duration::from_secs(120),
             writes: 6000,
             body: Duration::from_millis(400),
@@ -85,6 +98,10 @@ impl Plan {
             leaves: 0,
             restarts: 0,
             clock_steps: 0,
+            slews: 0,
+            strays: 0,
+            pokes_lost: 0,
+            races: 0,
             policies: 0,
             wrong_downs: 0,
             clones: 0,
@@ -122,6 +139,39 @@ impl Plan {
             stops: 40,
             cuts: 40,
             ..Self::calm()
+        }
+    }
+
+    /// A command kills the replica, and something else does when its process ends or is stopped. Alone
+    /// it would go on for long.
+    pub(super) fn killed() -> Self {
+        Self {
+            kills_replica: true,
+            replica_ends_with_us: true,
+            tail: SECOND * 40,
+            ..Self::rough()
+        }
+    }
+
+    /// A command kills the replica, and nobody does when its process ends or is stopped.
+    pub(super) fn killed_by_itself_alone() -> Self {
+        let timing = Timing {
+            grace: SECOND * 30,
+            ..timing()
+        };
+        Self {
+            timing,
+            kills_replica: true,
+            tail: Duration::from_millis(29_500),
+            ..Self::rough()
+        }
+    }
+
+    /// Clocks are corrected by more than they may differ.
+    pub(super) fn slewed() -> Self {
+        Self {
+            slews: 40,
+            ..Self::sharp()
         }
     }
 

@@ -50,6 +50,7 @@ fn view() -> ViewRecord {
         },
         now: arrangement(6, &["a", "b"]),
         chain: vec![arrangement(5, &["a"])],
+        fenced: 2,
     }
 }
 
@@ -74,7 +75,7 @@ fn records_are_stored_like_this() {
             r#""pins":[["team","b"]]}},"chain":[{"epoch":5,"members":["#,
             r#"{"id":"a","incarnation":1,"address":"a:5443","weight":1}],"#,
             r#""policy":{"placement":"rendezvous","version":1,"key":"8c4f56530c6d4724ab8c629e08f61ce5","#,
-            r#""pins":[["team","b"]]}}]}"#
+            r#""pins":[["team","b"]]}}],"fenced":2}"#
         )
     );
 }

@@ -80,12 +80,16 @@ fn is_fenced(member: &Member) -> bool {
 #[test]
 fn a_lease_without_renewals_ends_and_is_renewed_again() {
     let mut member = Member::serving();
+    let version = member.own_lease().version;
+    while member.own_lease().version == version {
+        member.pass(Duration::from_millis(100));
+    }
     for _ in 0..85 {
         member.now += Duration::from_millis(100);
         member.tell(Event::Tick);
     }
     assert!(member.takes_writes());
-    for _ in 0..15 {
+    for _ in 0..10 {
         member.now += Duration::from_millis(100);
         member.tell(Event::Tick);
     }
@@ -123,11 +127,13 @@ fn a_store_that_went_back_freezes_who_has_seen_more() {
 fn what_is_not_there_any_more_freezes_who_has_seen_it() {
     let mut member = Member::serving();
     member.store.view = None;
-    member.pass(SECOND * 4);
+    member.pass(SECOND * 16);
     assert!(member.is_frozen_by(Fault::Vanished));
     let mut member = Member::serving();
     member.store.leases.clear();
     member.pass(SECOND * 4);
+    assert!(!member.takes_writes());
+    member.pass(SECOND * 12);
     assert!(member.is_frozen_by(Fault::Vanished));
 }
 
@@ -272,6 +278,42 @@ fn where_the_clocks_go_apart_nothing_is_written_until_the_next_renewal() {
     assert!(effects.iter().any(renews));
     let snapshot = member.one.coordinator.published.clone().unwrap();
     assert!(snapshot.may_write(&repository(0), clock).is_err());
+}
+
+/// A clock that is corrected too fast is no reason to fence, and none to write for longer.
+#[test]
+fn a_clock_that_is_too_fast_is_not_believed() {
+    // It goes by 8 % too fast, so the raw one falls behind.
+    let fences_after = || {
+        let mut member = beside_another();
+        member.tell(Event::Down(id("b")));
+        let begin = member.now;
+        while !is_fenced(&member) {
+            member.pass(SECOND);
+            member.one.raw_ahead -= Duration::from_millis(80);
+        }
+        (member.now - begin).mul_f64(0.92)
+    };
+    let least = Duration::from_millis(15_150);
+    let took = fences_after();
+    assert!(took > least && took < SECOND * 18, "{took:?}");
+    {
+        let _without = Without::rules(&[Rule::CountByBothClocks]);
+        assert!(fences_after() < least);
+    }
+
+    let mut member = Member::serving();
+    let clock = member.one.clock(member.now);
+    let mut slow = clock;
+    slow.raw += SECOND * 2;
+    let snapshot = member.one.snapshot.clone().unwrap();
+    assert!(snapshot.may_write(&repository(0), clock).is_ok());
+    assert!(snapshot.may_write(&repository(0), slow).is_err());
+    member.one.raw_ahead += SECOND * 2;
+    member.tell(Event::Tick);
+    assert!(!member.takes_writes());
+    let apart = Note::ClocksApart(SECOND * 2);
+    assert!(member.one.notes.contains(&apart));
 }
 
 /// Without a change nobody is asked more than to renew a lease and to read the view.

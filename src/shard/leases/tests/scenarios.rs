@@ -9,7 +9,7 @@ use crate::shard::placement::Placement;
 /// So many seeds of each scenario where all tests run.
 const SEEDS: u64 = 60;
 
-fn number_of(name: &str) -> Option<u64> {
+pub(super) fn number_of(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
@@ -64,12 +64,53 @@ fn everything_goes_wrong() {
 
 #[test]
 fn everything_goes_wrong_and_replicas_are_killed() {
+    holds("rough, L1 with a watchdog", &Plan::killed());
+    holds("rough, L1", &Plan::killed_by_itself_alone());
+}
+
+#[test]
+fn clocks_are_corrected_by_more_than_they_may_differ() {
+    holds("slews", &Plan::slewed());
+}
+
+#[test]
+fn reads_are_answered_as_if_nothing_were_there() {
     let plan = Plan {
-        kills_replica: true,
-        tail: Duration::from_secs(40),
+        strays: 30,
         ..Plan::rough()
     };
-    holds("rough, L1", &plan);
+    holds("strays", &plan);
+}
+
+#[test]
+fn members_leave_one_after_the_other_and_pokes_are_lost() {
+    let plan = Plan {
+        placement: Placement::Zot,
+        members: 8,
+        running: 8,
+        leaves: 40,
+        pokes_lost: 300,
+        body: Duration::from_secs(6),
+        lasts: Duration::from_secs(60),
+        ..Plan::calm()
+    };
+    holds("lost pokes", &plan);
+}
+
+#[test]
+fn requests_come_in_beside_a_departure_and_processes_overlap() {
+    let plan = Plan {
+        members: 4,
+        running: 4,
+        leaves: 40,
+        restarts: 40,
+        clones: 30,
+        races: 1000,
+        body: Duration::from_millis(40),
+        tail: Duration::from_millis(1500),
+        ..Plan::calm()
+    };
+    holds("races", &plan);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{Departure, Event, Phase};
-use super::node::{Node, REPOSITORIES, repository};
+use super::node::{Node, Process, REPOSITORIES, repository};
 use super::plan::SECOND;
 use super::world::{Happening, MILLI, World};
 
@@ -11,7 +11,7 @@ impl World {
     /// The process ends, and what it had not sent whole.
     pub(super) fn crash(&mut self, node: usize) {
         self.remove(node);
-        if self.plan.kills_replica {
+        if self.plan.replica_ends_with_us {
             let replica = self.nodes[node].replica;
             self.soon(MILLI * 50, SECOND * 2, Happening::Killed(node, replica));
         }
@@ -25,7 +25,27 @@ impl World {
         if let Some(process) = &self.nodes[node].process {
             let known = self.stopped.entry(process.number).or_insert(until);
             *known = until.max(*known);
+            if self.plan.replica_ends_with_us {
+                let watched = Happening::Watch(node, process.number);
+                self.at(self.now + self.plan.timing.lease, watched);
+            }
         }
+    }
+
+    /// What is beside a process looks whether it runs.
+    pub(super) fn watch(&mut self, node: usize, number: u64) {
+        let is_same = |process: &Process| process.number == number;
+        if self.nodes[node].process.as_ref().is_some_and(is_same) && !self.is_running(number) {
+            let replica = self.nodes[node].replica;
+            self.soon(MILLI * 50, SECOND * 2, Happening::Killed(node, replica));
+        }
+    }
+
+    /// A machine's clocks are corrected, as chrony does without being told otherwise.
+    fn slew(&mut self, node: usize) {
+        let lasts = self.random.time(SECOND * 5, SECOND * 60);
+        let by = if self.random.happens(500) { 83 } else { -83 };
+        self.nodes[node].slews.push((self.now, lasts, by));
     }
 
     /// The machine stands still, and so does the clock that counts.
@@ -83,6 +103,8 @@ impl World {
             self.depart(node, number, Departure::Park);
         } else if self.random.happens(self.plan.clock_steps) {
             self.nodes[node].ahead += SECOND * 30;
+        } else if self.random.happens(self.plan.slews) {
+            self.slew(node);
         } else if self.random.happens(self.plan.clones) && self.nodes[node].clone.is_none() {
             let process = self.new_process(node, false);
             let at = self.now;
@@ -137,6 +159,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         let plan = &mut self.plan;
         (plan.lost, plan.answer_lost, plan.late, plan.wrong_downs) = (0, 0, 0, 0);
+        plan.strays = 0;
         self.store_is_away = false;
         for node in 0..self.nodes.len() {
             self.nodes[node].cut_off = false;

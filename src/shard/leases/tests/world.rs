@@ -26,6 +26,7 @@ pub(super) enum Happening {
     Send(u64),
     Done(u64),
     Killed(usize, u64),
+    Watch(usize, u64),
     Start(usize),
     End(usize, u64),
     Trouble,
@@ -124,6 +125,7 @@ impl World {
                 replica: 0,
                 cut_off: false,
                 speed,
+                slews: Vec::new(),
                 lost: Vec::new(),
                 ahead: Duration::from_secs(1_000_000),
                 gone: index >= plan.running,
@@ -195,6 +197,7 @@ impl World {
             Happening::Send(write) => self.send(write),
             Happening::Done(write) => self.end_write(write, true),
             Happening::Killed(node, replica) => self.replica_is_dead(node, replica),
+            Happening::Watch(node, process) => self.watch(node, process),
             Happening::Start(node) => self.start(node),
             Happening::End(node, process) => {
                 if self.nodes[node]
@@ -220,6 +223,7 @@ impl World {
             | Happening::Begin
             | Happening::Done(_)
             | Happening::Killed(..)
+            | Happening::Watch(..)
             | Happening::Start(_)
             | Happening::End(..)
             | Happening::Trouble
@@ -246,7 +250,11 @@ impl World {
             return true;
         }
         let ledger = process.ledger.clone();
+        let goes = matches!(event, Event::Go(_));
         let effects = process.coordinator.step(event, clock, &ledger);
+        if goes && self.random.happens(self.plan.races) {
+            self.admit_before_effects(node, number);
+        }
         for effect in effects {
             self.carry_out(node, number, effect);
         }
@@ -273,8 +281,9 @@ impl World {
             }
             Effect::Poke => {
                 for other in 0..self.nodes.len() {
+                    let is_lost = self.random.happens(self.plan.pokes_lost);
                     let process = self.nodes[other].process.as_ref();
-                    if let Some(process) = process.filter(|_| other != node) {
+                    if let Some(process) = process.filter(|_| other != node && !is_lost) {
                         let poke = Happening::Tell(other, process.number, Event::Poked);
                         self.soon(MILLI, MILLI * 50, poke);
                     }
@@ -336,6 +345,7 @@ impl World {
 
     fn carry(&mut self, node: usize, number: u64, id: CallId, call: &Call, fate: Fate) {
         let answer = self.store.carry_out(call);
+        let answer = self.stray(call).unwrap_or(answer);
         if let (Call::PutLease(_, lease), Answer::Done(_)) = (call, &answer)
             && lease.state == LeaseState::Fenced
         {
@@ -350,6 +360,21 @@ impl World {
             };
             let event = Event::Answered { call: id, answer };
             self.soon(MILLI, longest, Happening::Tell(node, number, event));
+        }
+    }
+
+    /// A wrong answer to a read.
+    fn stray(&mut self, call: &Call) -> Option<Answer> {
+        if !self.random.happens(self.plan.strays) {
+            return None;
+        }
+        let unreadable = self.random.happens(500);
+        match call {
+            Call::PutView(..) | Call::PutLease(..) => None,
+            _ if unreadable => Some(Answer::Unreadable),
+            Call::ReadView => Some(Answer::View(None)),
+            Call::ReadLease(_) => Some(Answer::Lease(None)),
+            Call::List => None,
         }
     }
 
@@ -424,10 +449,13 @@ pub(super) fn setup(plan: &Plan, index: usize) -> Setup {
     const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let key = HashKey::from(*b"loremipsumdolors");
     let like = View::new(members(&["a"], "a"), plan.placement, &key, Pins::default());
+    let name = NAMES
+        .get(index)
+        .map_or_else(|| format!("m{index:03}"), |name| (*name).into());
     Setup {
-        id: id(NAMES[index]),
+        id: id(&name),
         process: 0,
-        address: format!("{}:5443", NAMES[index]).parse().unwrap(),
+        address: format!("{name}:5443").parse().unwrap(),
         weight: Weight::default(),
         replica: String::new(),
         policy: Policy::of(&like),
@@ -435,5 +463,6 @@ pub(super) fn setup(plan: &Plan, index: usize) -> Setup {
         dead_predecessor: None,
         timing: plan.timing,
         kills_replica: plan.kills_replica,
+        replica_ends_with_us: plan.replica_ends_with_us,
     }
 }

@@ -86,6 +86,20 @@ impl World {
         }
     }
 
+    /// A request that reads the snapshot of before the step that was just taken.
+    pub(super) fn admit_before_effects(&mut self, node: usize, number: u64) {
+        let now = self.nodes[node].clock(self.now);
+        let process = self.nodes[node].process.as_ref();
+        let snapshot = process
+            .filter(|at| at.number == number)
+            .and_then(|at| at.snapshot.clone());
+        let Some(snapshot) = snapshot else { return };
+        let admits = |index: &usize| snapshot.may_write(&repository(*index), now).is_ok();
+        if let Some(index) = (0..REPOSITORIES.len()).find(admits) {
+            self.admit(node, false, index);
+        }
+    }
+
     pub(super) fn last_byte(&mut self, write: u64) {
         let Some(known) = self.writes.get(&write) else {
             return;
