@@ -111,9 +111,10 @@ pub struct Setup {
     pub timing: Timing,
     /// Whether a command kills the replica.
     pub kills_replica: bool,
-    /// Whether something outside this process kills the replica, within [`Timing::killed`], when this
-    /// process has ended or has not run for as long as a lease lasts. This process cannot do that
-    /// itself, so without it others wait for as long as a replica may go on that nobody kills.
+    /// Whether something outside this process kills the replica within half of [`Timing::killed`] when
+    /// this process has ended or stands still, however late in its lease, or after it. This process
+    /// cannot do that itself, so without it others wait for as long as a replica may go on that nobody
+    /// kills.
     pub replica_ends_with_us: bool,
 }
 
@@ -126,9 +127,10 @@ pub struct Timing {
     pub renew: Duration,
     /// Before its end nothing is admitted any more for so long.
     pub margin: Duration,
-    /// How long the replica may go on with a write after the lease is over, if nobody kills it.
+    /// How long the replica may go on with a write after the lease is over, if nobody kills it. What it
+    /// was sent and nobody waits for is under way for as long, or until it was killed.
     pub grace: Duration,
-    /// The same, if somebody does: how long that takes.
+    /// The same, if somebody does. Half of it may pass before that begins.
     pub killed: Duration,
     /// How long writes may go on that a view takes from this member.
     pub handoff: Duration,

@@ -41,22 +41,12 @@ fn mutants() -> Vec<(&'static [Rule], Plan)> {
         crashes: 20,
         ..Plan::calm()
     };
-    let statics = Plan {
-        members: 4,
-        running: 4,
-        statics: true,
-        ..Plan::calm()
-    };
     let zot = Plan {
         placement: Placement::Zot,
         members: 6,
         running: 6,
         leaves: 0,
         crashes: 40,
-        ..rough()
-    };
-    let strays = Plan {
-        strays: 30,
         ..rough()
     };
     let comings = Plan {
@@ -76,7 +66,7 @@ fn mutants() -> Vec<(&'static [Rule], Plan)> {
         (&[Rule::WaitForGrace], busy()),
         (&[Rule::SkipFailures], Plan::outages()),
         (&[Rule::DeclareLongGrace], Plan::killed_by_itself_alone()),
-        (&[Rule::DoubtMissing], strays),
+        (&[Rule::DoubtMissing], Plan::strays()),
         (&[Rule::FenceWhatWasSeen], late),
         (&[Rule::RemoveOnlyOver], rough()),
         (&[Rule::ReplaceWhatWasRead], rough()),
@@ -87,14 +77,8 @@ fn mutants() -> Vec<(&'static [Rule], Plan)> {
         (&[Rule::AwaitWrites], rough()),
         (&[Rule::AwaitAcknowledgement], rough()),
         (&[Rule::AskAtLastByte], busy()),
-        (&[Rule::MindOtherRules], statics),
-        (
-            &[Rule::MindClocks],
-            Plan {
-                suspensions: 40,
-                ..busy()
-            },
-        ),
+        (&[Rule::MindOtherRules], Plan::beside_a_file()),
+        (&[Rule::MindClocks], Plan::suspended()),
     ]
 }
 

@@ -145,7 +145,12 @@ impl Plan {
     /// A command kills the replica, and something else does when its process ends or is stopped. Alone
     /// it would go on for long.
     pub(super) fn killed() -> Self {
+        let timing = Timing {
+            grace: SECOND * 41,
+            ..timing()
+        };
         Self {
+            timing,
             kills_replica: true,
             replica_ends_with_us: true,
             tail: SECOND * 40,
@@ -172,6 +177,32 @@ impl Plan {
         Self {
             slews: 40,
             ..Self::sharp()
+        }
+    }
+
+    /// The store answers some reads as if nothing were there.
+    pub(super) fn strays() -> Self {
+        Self {
+            strays: 30,
+            ..Self::rough()
+        }
+    }
+
+    /// Machines stand still.
+    pub(super) fn suspended() -> Self {
+        Self {
+            suspensions: 40,
+            ..Self::busy()
+        }
+    }
+
+    /// One is a member by a file.
+    pub(super) fn beside_a_file() -> Self {
+        Self {
+            members: 4,
+            running: 4,
+            statics: true,
+            ..Self::calm()
         }
     }
 

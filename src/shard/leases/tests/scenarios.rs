@@ -75,11 +75,7 @@ fn clocks_are_corrected_by_more_than_they_may_differ() {
 
 #[test]
 fn reads_are_answered_as_if_nothing_were_there() {
-    let plan = Plan {
-        strays: 30,
-        ..Plan::rough()
-    };
-    holds("strays", &plan);
+    holds("strays", &Plan::strays());
 }
 
 #[test]
@@ -134,11 +130,7 @@ fn much_is_written_by_members_that_are_stopped_or_cut_off() {
 
 #[test]
 fn machines_stand_still_and_their_clocks_too() {
-    let plan = Plan {
-        suspensions: 40,
-        ..Plan::busy()
-    };
-    holds("suspensions", &plan);
+    holds("suspensions", &Plan::suspended());
 }
 
 #[test]
@@ -181,13 +173,7 @@ fn two_processes_have_one_id() {
 
 #[test]
 fn a_member_by_a_file_keeps_the_others_from_writing() {
-    let plan = Plan {
-        members: 4,
-        running: 4,
-        statics: true,
-        ..Plan::calm()
-    };
-    holds("by a file", &plan);
+    holds("by a file", &Plan::beside_a_file());
 }
 
 /// What only a fence at the storage could do without, and the documents say so.

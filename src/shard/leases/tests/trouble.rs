@@ -27,7 +27,7 @@ impl World {
             *known = until.max(*known);
             if self.plan.replica_ends_with_us {
                 let watched = Happening::Watch(node, process.number);
-                self.at(self.now + self.plan.timing.lease, watched);
+                self.at(self.now + MILLI * 500, watched);
             }
         }
     }
