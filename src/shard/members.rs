@@ -22,6 +22,8 @@ pub use id::{MemberId, MemberIdError};
 pub struct Members {
     list: Vec<Member>,
     local: MemberIndex,
+    /// So many of them own repositories: all, or all but the last, who is a guest.
+    seats: usize,
 }
 
 #[allow(clippy::len_without_is_empty, reason = "a member list is never empty")]
@@ -63,9 +65,25 @@ impl Members {
             .copied()
             .ok_or_else(|| MembersError::LocalMissing { id: local.clone() })?;
         Ok(Self {
+            seats: list.len(),
             list,
             local: MemberIndex(local),
         })
+    }
+
+    /// The same for one that is not a member, or not yet, or no more: it sends on what belongs to the
+    /// members, and owns nothing. A guest is listed last.
+    ///
+    /// # Errors
+    /// As [`Members::new`], of the list with the guest.
+    pub fn with_guest(mut list: Vec<Member>, guest: Member) -> Result<Self, MembersError> {
+        if list.is_empty() {
+            return Err(MembersError::Empty);
+        }
+        let seats = list.len();
+        let local = guest.id.clone();
+        list.push(guest);
+        Self::new(list, &local).map(|members| Self { seats, ..members })
     }
 
     /// This member.
@@ -100,6 +118,11 @@ impl Members {
             .map(|(index, member)| (MemberIndex(index), member))
     }
 
+    /// Those that own repositories, in order: all but a guest.
+    pub fn owners(&self) -> impl ExactSizeIterator<Item = (MemberIndex, &Member)> + Clone {
+        self.iter().take(self.seats)
+    }
+
     /// All members but the local one, in order.
     pub fn peers(&self) -> impl Iterator<Item = (MemberIndex, &Member)> + Clone {
         self.iter().filter(|(index, _)| *index != self.local)
@@ -111,10 +134,10 @@ impl Members {
         self.list.len()
     }
 
-    /// The index that a hash modulo the list's length names.
+    /// The index that a hash modulo the number of owners names.
     pub(super) fn at_remainder(&self, hash: u64) -> MemberIndex {
-        // Both casts are exact: the length is at most `MAX`, the remainder is below it.
-        MemberIndex((hash % self.list.len() as u64) as usize)
+        // Both casts are exact: there are at most `MAX` seats, and the remainder is below that.
+        MemberIndex((hash % self.seats as u64) as usize)
     }
 }
 

@@ -110,9 +110,9 @@ impl View {
             Placement::Rendezvous => f64::from(self.members.get(index).weight.get()),
             Placement::Zot => 1.0,
         };
-        let total: f64 = self.members.iter().map(|(index, _)| weight(index)).sum();
+        let total: f64 = self.members.owners().map(|(index, _)| weight(index)).sum();
         self.members
-            .iter()
+            .owners()
             .map(move |(index, _)| (index, weight(index) / total))
     }
 

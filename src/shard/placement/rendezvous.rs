@@ -54,7 +54,7 @@ pub(in crate::shard) struct Rendezvous {
 impl Rendezvous {
     pub(super) fn new(key: &HashKey, members: &Members) -> Self {
         let mut groups: BTreeMap<Weight, Vec<Candidate>> = BTreeMap::new();
-        let mut by_id: Vec<_> = members.iter().collect();
+        let mut by_id: Vec<_> = members.owners().collect();
         by_id.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
         for (rank, (index, member)) in by_id.into_iter().enumerate() {
             let candidate = Candidate {

@@ -41,7 +41,7 @@ impl View {
     /// This view in words.
     #[must_use]
     pub fn describe(&self) -> Description {
-        let members = self.members.iter();
+        let members = self.members.owners();
         let pins = self.pins.iter();
         Description {
             key: Fingerprint::of_key(&self.key).to_string(),

@@ -40,8 +40,8 @@ impl Fingerprint {
         let mut message = Message::new(key, FINGERPRINT_DOMAIN);
         message.text(placement.as_str().as_bytes());
         message.number(u64::from(placement.version()));
-        message.number(members.len() as u64);
-        for (_, member) in members.iter() {
+        message.number(members.owners().len() as u64);
+        for (_, member) in members.owners() {
             message.text(member.id.as_str().as_bytes());
             message.number(u64::from(member.weight.get()));
         }

@@ -238,3 +238,33 @@ fn nothing_printed_shows_the_key() {
         );
     }
 }
+
+/// Who is no member finds the same owners as the members do, and is none of them.
+#[test]
+fn a_guest_owns_nothing() {
+    let list = members(&["a", "b", "c"], "a");
+    let like = |name: &str| {
+        let mut member = list.get(list.local()).clone();
+        (member.id, member.address) = (id(name), format!("{name}:5443").parse().unwrap());
+        member
+    };
+    let seated: Vec<_> = ["a", "b", "c"].map(like).into();
+    let guest = Members::with_guest(seated.clone(), like("d")).unwrap();
+    assert_eq!((guest.len(), guest.owners().len()), (4, 3));
+    assert_eq!(guest.get(guest.local()).id, id("d"));
+    let key = HashKey::from(*b"loremipsumdolors");
+    for placement in Placement::ALL {
+        let view = View::new(list.clone(), placement, &key, Pins::default());
+        let guests = view.with_same_key(guest.clone(), placement, Pins::default());
+        assert_eq!(guests.fingerprint(), view.fingerprint());
+        assert_eq!(guests.describe(), view.describe());
+        assert!(guests.shares().eq(view.shares()));
+        for number in 0..200 {
+            let name = format!("team/app-{number}");
+            let repository = Repository::parse(&name).unwrap();
+            assert_eq!(guests.owner(&repository), view.owner(&repository));
+        }
+    }
+    assert!(Members::with_guest(seated.clone(), like("b")).is_err());
+    assert!(Members::with_guest(Vec::new(), like("a")).is_err());
+}
