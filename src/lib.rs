@@ -43,7 +43,6 @@ pub(crate) mod peers;
 pub(crate) mod proxy;
 pub mod run;
 pub mod shard;
-#[expect(dead_code, unused_imports, reason = "the driver of leases calls it")]
 pub(crate) mod store;
 pub(crate) mod tls;
 pub(crate) mod upstream;

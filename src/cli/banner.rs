@@ -31,6 +31,10 @@ pub(crate) fn render(status: &Status) -> String {
             .map(|pin| format!("{}={}", pin.prefix, pin.member));
         rows.push(["pins".into(), listed(pins)]);
     }
+    if let Some(leases) = &status.leases {
+        let text = format!("{}, level {}", leases.store, leases.level);
+        rows.push(["leases".into(), text]);
+    }
     let indented = |text: &str| {
         text.lines()
             .map(|line| format!("  {line}\n"))
@@ -47,6 +51,7 @@ pub(crate) fn log(status: &Status) {
         let listener = status.listeners.iter().find(|one| one.name == name);
         listener.map(socket)
     };
+    let leases = status.leases.as_ref();
     tracing::info!(
         version = status.version,
         clients = at("clients"),
@@ -56,6 +61,8 @@ pub(crate) fn log(status: &Status) {
         members = members(status),
         placement = status.view.placement,
         view = status.view.fingerprint,
+        leases = leases.map(|leases| &leases.store),
+        level = leases.map(|leases| &leases.level),
         "serving"
     );
     for warning in &status.warnings {

@@ -137,7 +137,7 @@ fn leased(leases: &Coordination) -> String {
         spelled(timing.renew),
         spelled(timing.margin),
         spelled(timing.handoff),
-        spelled(timing.grace),
+        spelled(leases.grace()),
     );
     if !listed.is_empty() {
         let ids: Vec<&str> = listed.iter().map(MemberId::as_str).collect();

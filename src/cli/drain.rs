@@ -33,6 +33,13 @@ const SILENT_LOOKS: u32 = 3;
 )]
 pub(super) struct Args {
     #[command(flatten)]
+    end: Options,
+}
+
+/// What ending a sidecar takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
     commanded: Commanded,
     /// Return when the sidecar has ended, not when it has begun to drain.
     #[arg(long)]
@@ -52,18 +59,28 @@ struct DrainOutcome {
 
 /// Asks for a drain, and waits for its end if that is wanted.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Args {
+    end(
+        &args.end,
+        "drain",
+        DRAIN_PATH,
+        "draining: what is in flight is finished\n",
+    )
+}
+
+/// Has the sidecar end by this command, and waits for its end if that is wanted.
+pub(super) fn end(options: &Options, command: &str, path: &str, begun: &str) -> ExitCode {
+    let Options {
         commanded,
         wait,
         format,
-    } = args;
+    } = options;
     let (sidecar, admin) = (&commanded.sidecar, commanded.sidecar.admin);
-    if let Err(error) = begin(commanded) {
-        output::message(&format!("shardlet: no drain at {admin}: {error}\n"));
+    if let Err(error) = begin(commanded, path) {
+        output::message(&format!("shardlet: no {command} at {admin}: {error}\n"));
         return ExitCode::from(FAILED);
     }
     if *format == Format::Text {
-        output::result("draining: what is in flight is finished\n");
+        output::result(begun);
     }
     if *wait && let Err(error) = until_ended(sidecar) {
         output::message(&format!(
@@ -82,8 +99,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn begin(commanded: &Commanded) -> Result<(), String> {
-    match commanded.command(DRAIN_PATH)? {
+fn begin(commanded: &Commanded, path: &str) -> Result<(), String> {
+    match commanded.command(path)? {
         (StatusCode::ACCEPTED, _) => Ok(()),
         (status, body) => Err(refusal(status, &body)),
     }

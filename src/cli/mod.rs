@@ -11,6 +11,7 @@ mod doctor;
 mod drain;
 mod export;
 mod import;
+mod leave;
 mod machine;
 mod output;
 mod owner;
@@ -81,6 +82,8 @@ enum Command {
     Reload(reload::Args),
     /// Have a running sidecar finish what it has, and end.
     Drain(drain::Args),
+    /// Have a running sidecar leave the fleet for good, where members hold leases.
+    Leave(leave::Args),
     /// Start three members over embedded registries, to look around.
     Demo(demo::Args),
     /// Print the completions of a shell.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Leave(args) => leave::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => papers::completions(&args),
         Command::Man(args) => papers::man(&args),
@@ -135,6 +139,7 @@ impl Command {
             | Self::Status(_)
             | Self::Reload(_)
             | Self::Drain(_)
+            | Self::Leave(_)
             | Self::Demo(_)
             | Self::Completions(_)
             | Self::Man(_) => false,

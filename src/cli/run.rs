@@ -82,9 +82,6 @@ fn start(source: &SourceName, member: Option<String>) -> Result<ExitCode, String
         Ok(config) => config,
         Err(problems) => return Ok(output::rejected(&problems)),
     };
-    if config.coordination.is_some() {
-        return Err("`cluster.coordination`: this version does not run with leases".to_owned());
-    }
     let loader = match source {
         SourceName::File(_) => {
             let source = source.clone();

@@ -8,7 +8,7 @@ use super::findings::{Findings, Wrong};
 use super::problem::Location;
 use super::schema;
 use super::section::{Section, scalar};
-use super::settings::{Level, StoreSettings, Timeouts};
+use super::settings::{StoreSettings, Timeouts};
 use super::store;
 use super::values::{boolean, number, parsed};
 use crate::shard::leases::Timing;
@@ -57,8 +57,7 @@ pub(super) fn read(
     let replica_kill = written.node("replica_kill").map(|_| kill(&written, out));
     let replica_ends_with_sidecar = written.or("replica_ends_with_sidecar", out, false, boolean);
     half_a_level(&written, replica_ends_with_sidecar, out);
-    let level = Level::of(replica_kill.is_some(), replica_ends_with_sidecar);
-    let timing = timing(&written, level, timeouts, out);
+    let timing = timing(&written, timeouts, out);
     Some(Written {
         store: store?,
         timing,
@@ -67,12 +66,7 @@ pub(super) fn read(
     })
 }
 
-fn timing(
-    written: &Section<'_>,
-    level: Level,
-    timeouts: &Timeouts,
-    out: &mut Findings<'_>,
-) -> Timing {
+fn timing(written: &Section<'_>, timeouts: &Timeouts, out: &mut Findings<'_>) -> Timing {
     let seconds = Duration::from_secs;
     let lease = written.or("lease", out, LEASE, duration(seconds(3)..=seconds(60)));
     let renew = lease / RENEWALS;
@@ -99,10 +93,8 @@ fn timing(
         lease,
         renew,
         margin,
-        grace: match level {
-            Level::Timing => timeouts.aftermath,
-            Level::Killed => KILLED,
-        },
+        grace: timeouts.aftermath,
+        killed: KILLED,
         handoff,
         poll: POLL,
         drift: DRIFT,

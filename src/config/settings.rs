@@ -22,7 +22,7 @@ pub use store::{DynamoDbSettings, KubernetesSettings, S3Settings, ServiceUrl, St
 use crate::shard::{CircuitLimits, Host, MemberAddress, Policy, Thresholds, View};
 
 /// Everything that one member needs to know to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The three listeners of this member.
     pub listen: Listen,

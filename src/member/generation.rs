@@ -24,6 +24,8 @@ pub struct Generation {
     pub(crate) number: u64,
     /// Members, placement and pins.
     pub view: Arc<View>,
+    /// The number of that view, where members hold leases.
+    pub(crate) epoch: Option<u64>,
     /// The operator's choices about reads.
     pub(crate) policy: Policy,
     /// The cookie for routes without a repository.

@@ -2,6 +2,7 @@
 //! what lives as long as the process.
 
 pub mod generation;
+pub(crate) mod leases;
 pub(crate) mod peer_state;
 pub(crate) mod replica;
 pub(crate) mod spaced;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::http::transfers::Transfers;
 use crate::http::via::Via;
 use crate::member::generation::Generation;
+use crate::member::leases::Leases;
 use crate::member::replica::replica_id;
 use crate::member::spaced::{Seldom, Spaced};
 use crate::member::state_folder::StateFolder;
@@ -59,6 +60,7 @@ pub struct State {
     /// When it was last said that a TLS client came to a plain listener.
     pub(crate) tls_hello: Seldom,
     phase: AtomicU8,
+    leaves: AtomicBool,
     drain_wanted: Notify,
     broken: Arc<Notify>,
 }
@@ -101,6 +103,7 @@ impl State {
         access_log: AccessLog,
         tracer: Option<Tracer>,
         folder: Option<StateFolder>,
+        leases: Option<Arc<Leases>>,
     ) -> Self {
         let process = ProcessId::new(crate::http::request_id::RequestId::make().as_str());
         let (view, replica) = (generation.view.clone(), generation.replica_id());
@@ -108,7 +111,14 @@ impl State {
         let via = Via::new(name.as_str());
         Self {
             via,
-            writes: Writes::new(process.clone(), view, replica, generation.rules(), folder),
+            writes: Writes::new(
+                process.clone(),
+                view,
+                replica,
+                generation.rules(),
+                folder,
+                leases,
+            ),
             transfers: Transfers::new(generation.limits.transfers),
             generations: watch::Sender::new(generation.clone()),
             generation: ArcSwap::new(generation),
@@ -125,6 +135,7 @@ impl State {
             pieces: Spaced::default(),
             tls_hello: Seldom::default(),
             phase: AtomicU8::new(Phase::Serving as u8),
+            leaves: AtomicBool::new(false),
             drain_wanted: Notify::new(),
             broken: Arc::default(),
         }
@@ -205,9 +216,7 @@ impl State {
                 Effect::Publish(_) => {
                     // Under the lock: of two changes at once the later one has the last word.
                     let _rules = self.writes.rules();
-                    let settled = self.writes.snapshot().is_settled();
-                    self.metrics.writes_ready(settled);
-                    self.changes.send_replace(());
+                    self.rules_changed();
                 }
                 Effect::Ask(party) => {
                     if let Some(party) = generation.party_of(&party) {
@@ -215,9 +224,17 @@ impl State {
                     }
                 }
                 Effect::TellAll => generation.tell_change(),
+                // Views of a store differ for moments, and its leases say who may write.
+                Effect::Note(_) if self.writes.leases().is_some() => {}
                 Effect::Note(note) => log_note(&note),
             }
         }
+    }
+
+    /// What waits for other rules of who may write looks again.
+    pub(crate) fn rules_changed(&self) {
+        self.metrics.writes_ready(self.writes.are_ready());
+        self.changes.send_replace(());
     }
 
     /// Tells of other rules of who may write.
@@ -258,6 +275,16 @@ impl State {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
         self.metrics.draining(self.is_draining());
         self.generation().tell_change();
+    }
+
+    /// Once this member drains, it leaves the fleet and does not come back.
+    pub(crate) fn leave_for_good(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn leaves_for_good(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
     }
 
     /// Asks whoever runs this member to drain it.

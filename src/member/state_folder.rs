@@ -16,6 +16,7 @@ use crate::shard::ownership::Memory;
 
 const LOCK: &str = "lock";
 const FILE: &str = "ownership.json";
+const HOLDER: &str = "lease.json";
 const NEW_FILE: &str = "ownership.json.new";
 /// Time since the boot, sleep included, of the machine (Linux, proc(5)).
 const UPTIME: &str = "/proc/uptime";
@@ -34,6 +35,13 @@ struct Saved {
     /// When its process was last there, in milliseconds of this boot.
     alive_ms: u64,
     memory: Memory,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    member: String,
+    boot: String,
+    process: u64,
 }
 
 impl StateFolder {
@@ -79,6 +87,30 @@ impl StateFolder {
             }
         }
         saved
+    }
+
+    /// Where this member holds a lease: which process before this one had the folder, and is gone
+    /// since, and with the same boot of the machine. Keeps this one's number for the one after.
+    pub(crate) fn succeed(&self, member: &str, process: u64) -> Option<u64> {
+        let path = self.folder.join(HOLDER);
+        let text = fs::read(&path).ok();
+        let before: Option<Holder> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let holder = Holder {
+            member: member.to_owned(),
+            boot: boot_id().to_owned(),
+            process,
+        };
+        // What it tells of files' views is of another time.
+        let _ = fs::remove_file(self.folder.join(FILE));
+        let kept = serde_json::to_vec(&holder).map_err(io::Error::other);
+        if let Err(error) = kept.and_then(|text| fs::write(&path, text)) {
+            let _ = fs::remove_file(&path);
+            tracing::warn!(%error, "cluster.state cannot be written: after the next start its lease is waited for");
+        }
+        let before = before.filter(|before| before.member == member && before.boot == boot_id());
+        before
+            .filter(|_| !boot_id().is_empty())
+            .map(|before| before.process)
     }
 
     fn write(&self, member: &str, memory: &Memory, durable: bool) -> io::Result<()> {

@@ -1,5 +1,6 @@
-//! The rules of [`crate::shard::ownership`] at work in this process: a lock for events, a snapshot
-//! for requests, and the clock.
+//! Who may write, at work in this process: the rules of [`crate::shard::ownership`] behind a lock for
+//! events, a snapshot for requests, and the clock. Where members hold leases, those decide in their
+//! place, and what is under way is still counted here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use crate::member::leases::{LastLook, Leases};
 use crate::member::state_folder::StateFolder;
+use crate::shard::leases;
 use crate::shard::ownership::{
     Effect, Event, Ledger, Moment, Ownership, ProcessId, ReplicaId, Rules, Snapshot, Verdict, Wait,
     WriteEnd, WriteId,
@@ -29,6 +32,8 @@ pub(crate) struct Writes {
     /// What is left to the process after this one, and when that was last kept.
     folder: Option<(StateFolder, MemberId)>,
     kept: Mutex<Moment>,
+    /// What decides instead.
+    leases: Option<Arc<Leases>>,
 }
 
 /// What becomes of a write.
@@ -39,6 +44,8 @@ pub(crate) enum Admission {
     Superseded,
     /// It waits, or is refused if it may not. With what says so.
     Hold(Wait, Arc<Snapshot>),
+    /// The same, by a lease.
+    HoldForLease(leases::Wait),
     /// Waiting is of no use.
     Refuse(Wait),
 }
@@ -49,6 +56,8 @@ pub(crate) struct WriteGuard {
     write: WriteId,
     sent: bool,
     answered: bool,
+    /// Where it is written by a lease: then it is sent with its last byte.
+    last_look: Option<LastLook>,
     started: Instant,
     aftermath: Duration,
 }
@@ -61,6 +70,7 @@ impl Writes {
         replica: ReplicaId,
         rules: Rules,
         folder: Option<StateFolder>,
+        leases: Option<Arc<Leases>>,
     ) -> Self {
         let us = view.members().get(view.members().local()).id.clone();
         let memory = folder.as_ref().and_then(|folder| folder.load(us.as_str()));
@@ -73,6 +83,7 @@ impl Writes {
             snapshot: ArcSwap::new(snapshot),
             started: Instant::now(),
             awake: AtomicU64::new(0),
+            leases,
         };
         writes.keep(&writes.rules(), true);
         writes
@@ -109,6 +120,24 @@ impl Writes {
     /// The rules themselves, for what is not on a request's way.
     pub(crate) fn rules(&self) -> MutexGuard<'_, Ownership> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The leases, where members hold them.
+    pub(crate) fn leases(&self) -> Option<&Arc<Leases>> {
+        self.leases.as_ref()
+    }
+
+    /// Whether writes are taken, as far as it is known what others may be writing.
+    pub(crate) fn are_ready(&self) -> bool {
+        match &self.leases {
+            Some(leases) => leases.is_ready(),
+            None => self.snapshot.load().is_settled(),
+        }
+    }
+
+    /// What is under way is counted in these.
+    pub(crate) fn ledgers(&self) -> Vec<Arc<Ledger>> {
+        self.rules().ledgers().cloned().collect()
     }
 
     /// Takes an event and puts what follows into force. Returns what is left to be done; `and_then`
@@ -148,17 +177,30 @@ impl Writes {
         let Some(write) = before.ledger.begin(&repository.as_str().into()) else {
             return Admission::Superseded;
         };
-        let guard = WriteGuard {
+        let mut guard = WriteGuard {
             ledger: before.ledger.clone(),
             write,
             sent: false,
             answered: false,
+            last_look: None,
             started: self.started,
             aftermath,
         };
         let snapshot = self.snapshot.load();
         if !Arc::ptr_eq(&snapshot.ledger, &guard.ledger) {
             return Admission::Superseded;
+        }
+        if let Some(leases) = &self.leases {
+            if snapshot.is_written_elsewhere(repository, self.now()) {
+                return Admission::Hold(Wait::OwnReplica, Guard::into_inner(snapshot));
+            }
+            return match leases.admit(repository, &guard.ledger, write) {
+                Ok(last_look) => {
+                    guard.last_look = Some(last_look);
+                    Admission::Admitted(guard)
+                }
+                Err(wait) => Admission::HoldForLease(wait),
+            };
         }
         let awake = Duration::from_millis(self.awake.load(Ordering::Acquire));
         match snapshot.may_write(repository, self.now(), awake) {
@@ -180,6 +222,11 @@ impl WriteGuard {
         self.sent = true;
     }
 
+    /// What is asked before its last byte.
+    pub(crate) fn last_look(&self) -> Option<&LastLook> {
+        self.last_look.as_ref()
+    }
+
     /// The replica has answered: it works on it no longer.
     pub(crate) fn mark_answered(&mut self) {
         self.answered = true;
@@ -188,12 +235,13 @@ impl WriteGuard {
 
 impl Drop for WriteGuard {
     fn drop(&mut self) {
-        let end = if self.sent && !self.answered {
+        let whole = self.last_look.as_ref().is_none_or(LastLook::is_sent);
+        let end = if self.sent && whole && !self.answered {
             let until = self.started.elapsed().saturating_add(self.aftermath);
             WriteEnd::Orphaned { until }
         } else {
             WriteEnd::Done
         };
-        self.ledger.end(&self.write, end);
+        self.ledger.end(self.write, end);
     }
 }

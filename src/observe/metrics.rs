@@ -30,7 +30,9 @@ use crate::shard::plan::Arrival;
 use crate::shard::route::{Access, Operation};
 use crate::shard::view::View;
 use cells::{Maker, series};
-use groups::{Own, Replica, Sockets, Traffic, pair_index, request_index, seconds_index};
+use groups::{
+    Own, Replica, STORE_RESULTS, Sockets, Traffic, pair_index, request_index, seconds_index,
+};
 use members::Cluster;
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::Arc;
@@ -300,7 +302,21 @@ impl Metrics {
         }
     }
 
-    /// Whether it is known what others may be writing.
+    /// Another view of the store is in force.
+    pub(crate) fn view_epoch(&self, epoch: u64) {
+        let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        self.own.view_epoch.set(epoch);
+    }
+
+    /// A call to the store of leases has ended so.
+    pub(crate) fn store_called(&self, result: &str) {
+        let at = STORE_RESULTS.iter().position(|known| *known == result);
+        if let Some(calls) = at.and_then(|at| self.own.store_calls.get(at)) {
+            calls.inc();
+        }
+    }
+
+    /// Whether writes are taken, as far as it is known what others may be writing.
     pub(crate) fn writes_ready(&self, ready: bool) {
         self.own.writes_ready.set(i64::from(ready));
     }

@@ -1,4 +1,5 @@
-//! What an operator may tell a running member to do: to take its configuration anew, to drain.
+//! What an operator may tell a running member to do: to take its configuration anew, to drain, to leave
+//! the fleet.
 //!
 //! Whoever reaches the admin listener may look; commands are taken at the member's own Unix socket
 //! alone, which its user and root may open and no web page can.
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const RELOAD_PATH: &str = "/api/v1/reload";
 /// Where a drain is asked for.
 pub(crate) const DRAIN_PATH: &str = "/api/v1/drain";
+/// Where a member is asked to leave the fleet.
+pub(crate) const LEAVE_PATH: &str = "/api/v1/leave";
 /// Methods that commands take; what a 405 answer lists.
 pub(crate) const ALLOWED_METHODS: &str = "POST";
 
@@ -23,6 +26,10 @@ pub(crate) trait Operated: Observed {
     /// Begins to drain; does not wait for the end. From then on the status says so, and a drain is
     /// never taken back.
     fn drain(&self);
+
+    /// The same, for good: what the member owns goes to others before it ends. Says whether there is a
+    /// fleet to leave: a member that works by a list in a file does not drain for that.
+    fn leave(&self) -> bool;
 }
 
 /// What became of a reload.
@@ -58,6 +65,7 @@ pub(crate) enum Door {
 enum Command {
     Reload,
     Drain,
+    Leave,
 }
 
 impl Command {
@@ -65,6 +73,7 @@ impl Command {
         match path {
             RELOAD_PATH => Some(Self::Reload),
             DRAIN_PATH => Some(Self::Drain),
+            LEAVE_PATH => Some(Self::Leave),
             _ => None,
         }
     }
@@ -73,9 +82,13 @@ impl Command {
         match self {
             Self::Reload => "reload",
             Self::Drain => "drain",
+            Self::Leave => "leave",
         }
     }
 }
+
+const NO_FLEET: &str = "this member works by the list in its file: take it off the list, reload the others, \
+                        then drain it";
 
 /// Obeys a command; `None` if the path is none.
 pub(crate) async fn obey(
@@ -108,6 +121,10 @@ pub(crate) async fn obey(
             operated.drain();
             json(202, &Draining { draining: true })
         }
+        (Door::Socket, Command::Leave) if operated.leave() => {
+            json(202, &Draining { draining: true })
+        }
+        (Door::Socket, Command::Leave) => problem(409, NO_FLEET),
     })
 }
 
@@ -154,8 +171,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_member_leaves_where_members_hold_leases() {
+        let (status, document, done) = post(&Fixed::default(), LEAVE_PATH, Door::Socket).await;
+        assert_eq!((status, done), (409, vec!["leave"]));
+        let error = document["error"].as_str().unwrap();
+        assert!(error.contains("take it off the list"), "{error}");
+        let leased = Fixed {
+            leased: true,
+            ..Fixed::default()
+        };
+        let (status, document, done) = post(&leased, LEAVE_PATH, Door::Socket).await;
+        let expected = serde_json::json!({ "draining": true });
+        assert_eq!((status, document, done), (202, expected, vec!["leave"]));
+    }
+
+    #[tokio::test]
     async fn nobody_commands_over_the_network() {
-        for (path, command) in [(RELOAD_PATH, "reload"), (DRAIN_PATH, "drain")] {
+        for (path, command) in [
+            (RELOAD_PATH, "reload"),
+            (DRAIN_PATH, "drain"),
+            (LEAVE_PATH, "leave"),
+        ] {
             let (status, document, done) = post(&Fixed::default(), path, Door::Network).await;
             assert_eq!((status, done), (403, vec![]), "{command}");
             let error = document["error"].as_str().unwrap();

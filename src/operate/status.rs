@@ -41,6 +41,9 @@ pub struct Status {
     /// Who may write, as far as this member knows.
     #[serde(default)]
     pub writes: WritesStatus,
+    /// Where members hold leases: how that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leases: Option<LeasesStatus>,
     /// What it did since it started.
     pub requests: RequestTotals,
     /// `reads.owner_down`: `fallback` or `reject`.
@@ -69,6 +72,31 @@ pub struct WritesStatus {
     pub held_limit: u64,
     /// How long each may, in seconds.
     pub hold_seconds: f64,
+}
+
+/// How the leases stand, as this member knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasesStatus {
+    /// Where they are kept.
+    pub store: String,
+    /// `L0` or `L1`: what ends the writes of a replica whose member's lease is over.
+    pub level: String,
+    /// Whether it is a member of the view in force.
+    pub member: bool,
+    /// Whether its own lease lasts.
+    pub lasts: bool,
+    /// The number of the view in force.
+    pub epoch: u64,
+    /// How many earlier views may still be written by.
+    pub unsettled: u64,
+    /// Who has not acknowledged the one in force, where there are any.
+    pub awaited: Vec<String>,
+    /// What the store has not done that it was asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_trouble: Option<String>,
+    /// Why it writes nothing any more, if it cannot go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// One socket.

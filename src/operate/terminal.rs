@@ -1,6 +1,8 @@
 //! The status document for terminals: what `shardlet status` prints.
 
-use super::status::{CircuitStatus, HealthStatus, MemberStatus, Status, WritesStatus};
+use super::status::{
+    CircuitStatus, HealthStatus, LeasesStatus, MemberStatus, Status, WritesStatus,
+};
 use super::verdict::{Sentence, Severity, verdict};
 use crate::observe::human::{columns, day, duration, percent};
 use crate::shard::text::printable;
@@ -154,6 +156,25 @@ fn millis(millis: Option<f64>) -> String {
     millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0} ms"))
 }
 
+fn lease(leases: &LeasesStatus) -> String {
+    let place = if leases.member {
+        "a member"
+    } else {
+        "no member"
+    };
+    let lease = if leases.lasts { "lasts" } else { "is over" };
+    let LeasesStatus { store, level, .. } = leases;
+    let mut text = format!(
+        "{place} of view {}, its lease {lease}, {level}, in {store}",
+        leases.epoch
+    );
+    if leases.unsettled > 0 {
+        let (views, awaited) = (leases.unsettled, leases.awaited.join(", "));
+        text += &format!(", {views} earlier views open, waits for {awaited}");
+    }
+    text
+}
+
 fn writes(writes: &WritesStatus) -> String {
     let WritesStatus {
         ready,
@@ -202,6 +223,9 @@ fn details(status: &Status) -> Vec<[String; 2]> {
             ),
         ),
     ];
+    if let Some(leases) = &status.leases {
+        rows.push(("lease".to_owned(), lease(leases)));
+    }
     let configuration = &status.configuration;
     // A member of an earlier version does not tell.
     if !configuration.source.is_empty() {

@@ -25,11 +25,18 @@ pub(crate) fn state_for<'f>(
     note_sender(state, sent(wire::MEMBER), asker.view.as_ref());
     note_replica(state, &asker, sent(wire::REPLICA));
     let phase = state.phase();
-    let (generation, report) = {
+    let (generation, mut report) = {
         // One lock for both, or the report could be of another generation.
         let rules = state.writes.rules();
         (state.generation(), rules.report(&asker, state.writes.now()))
     };
+    let lease = state.writes.leases().map(|leases| {
+        report.view.insert_str(0, wire::LEASED);
+        if sent(wire::CHANGED).is_some() {
+            leases.poke();
+        }
+        leases.lasts()
+    });
     if let Some(party) = asker.member.and_then(|id| generation.party(id.as_str())) {
         let peer = generation.peer_state_of(party);
         if sent(wire::CHANGED).is_some() {
@@ -46,6 +53,7 @@ pub(crate) fn state_for<'f>(
         replica_up: generation.replica().verdict().is_usable(),
         draining: state.is_draining(),
         closing: phase >= Phase::Closing,
+        lease,
         report,
     }
 }
@@ -68,6 +76,9 @@ pub(crate) fn note_sender(state: &State, member: Option<&str>, view: Option<&Fin
                 peer.set_view(view);
             }
         }
+    }
+    if let (true, Some(leases)) = (is_news, state.writes.leases()) {
+        leases.poke();
     }
     if is_news && let Ok(member) = id.parse() {
         state.step(Event::Asked {

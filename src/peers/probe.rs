@@ -18,6 +18,7 @@ use crate::member::generation::{Generation, PeerRef};
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
 use crate::observe::recent::ChangeKind;
+use crate::peers::wire;
 use crate::shard::ownership::{Event, NoAnswer, PartyId, Reply};
 use crate::shard::{Health, Tracker};
 use question::{Heard, ReplicaPath};
@@ -107,6 +108,7 @@ impl Checks {
                 self.ask_party(party, &id).await
             };
             self.judge(party, &heard, &mut tracker);
+            let heard = self.tell_leases(party, heard);
             self.take(&id, round, asked_at, heard, &peer);
             let (is_party, was_asked, may_be_gone) = {
                 let rules = self.state.writes.rules();
@@ -162,6 +164,33 @@ impl Checks {
                 self.generation.metrics.peer_view_same(member, same);
             }
         }
+    }
+
+    /// Tells the rules of leases what they want to know. Returns the answer as other rules read it.
+    fn tell_leases(&self, party: PeerRef, mut heard: Heard) -> Heard {
+        let (Some(leases), PeerRef::Peer(_)) = (self.state.writes.leases(), party) else {
+            return heard;
+        };
+        let peer = self.generation.peer_state_of(party);
+        let id = &self.generation.member_of(party).id;
+        let mut is_up = peer.verdict() != Health::Down;
+        if let Heard::State(told) = &mut heard {
+            is_up = told.lease == Some(true);
+            let view = told
+                .report
+                .view
+                .strip_prefix(wire::LEASED)
+                .map(str::to_owned);
+            leases.tell(|news| news.differ.insert(id.clone(), view.is_none()));
+            if let Some(view) = view {
+                if view != self.generation.view.fingerprint().to_string() {
+                    leases.poke();
+                }
+                told.report.view = view;
+            }
+        }
+        leases.tell(|news| news.up.insert(id.clone(), is_up));
+        heard
     }
 
     /// What the answer says of whether requests can be sent there.

@@ -23,6 +23,11 @@ pub(crate) const WITNESS: &str = "x-shardlet-witness";
 pub(crate) const HOLD: &str = "x-shardlet-hold";
 /// In a request: a read of a repository whose owner's replica is down, to be served by whoever gets it.
 pub(crate) const FALLBACK: &str = "x-shardlet-fallback";
+/// In a write, where members hold leases: the number of the sender's view.
+pub(crate) const EPOCH: &str = "x-shardlet-epoch";
+/// Before the view of a member that works by leases: one that works by a file cannot read it, and
+/// holds all writes.
+pub(crate) const LEASED: &str = "leased-";
 /// Where a peer listener tells its member's state. No registry has such a path.
 pub(crate) const STATE_PATH: &str = "/-/shardlet/state";
 
@@ -38,6 +43,9 @@ pub(crate) struct MemberState {
     /// Whether it takes nothing more from its peers, and is about to be gone.
     #[serde(default)]
     pub(crate) closing: bool,
+    /// Whether its lease lasts, where members hold leases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<bool>,
     /// What bears on who may write.
     #[serde(flatten)]
     pub(crate) report: Report,
@@ -51,7 +59,7 @@ mod tests {
     #[test]
     fn names_between_members_do_not_change() {
         let names = [
-            VIEW, MEMBER, REJECT, CHANGED, START, REPLICA, KNOWS, WITNESS, HOLD, FALLBACK,
+            VIEW, MEMBER, REJECT, CHANGED, START, REPLICA, KNOWS, WITNESS, HOLD, FALLBACK, EPOCH,
             STATE_PATH,
         ];
         assert_eq!(
@@ -67,9 +75,11 @@ mod tests {
                 "x-shardlet-witness",
                 "x-shardlet-hold",
                 "x-shardlet-fallback",
+                "x-shardlet-epoch",
                 "/-/shardlet/state",
             ]
         );
+        assert_eq!(LEASED, "leased-");
         // Whatever a client sends under one of them is dropped.
         for name in names.into_iter().filter(|name| *name != STATE_PATH) {
             assert_eq!(Name::of(name.as_bytes()), Name::Internal, "{name}");
@@ -79,6 +89,7 @@ mod tests {
             replica_up: true,
             draining: false,
             closing: false,
+            lease: None,
             report: Report {
                 view: "00".into(),
                 start: "ab".into(),
@@ -92,5 +103,11 @@ mod tests {
         assert_eq!(serde_json::to_string(&state).unwrap(), text);
         let read: MemberState = serde_json::from_str(text).unwrap();
         assert_eq!(read, state);
+        let leased = MemberState {
+            lease: Some(true),
+            ..state
+        };
+        let text = text.replace(r#""closing":false"#, r#""closing":false,"lease":true"#);
+        assert_eq!(serde_json::to_string(&leased).unwrap(), text);
     }
 }

@@ -23,6 +23,7 @@ use crate::http::request::{Method, Version};
 use crate::http::respond::Failure;
 use crate::http::response::{self, ResponseBody, ResponseHead, Scanner};
 use crate::member::state::{Phase, State};
+use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Upstream;
 use crate::shard::{Arrival, Plan};
 use crate::upstream::{ConnectError, Connection, PEER_GRACE, Route};
@@ -69,7 +70,8 @@ pub(super) async fn attempt(
     }
     let upstream = verdict::upstream_of(ctx);
     state.metrics.upstream_connection(upstream, was_pooled);
-    let upload = Upload::new(began);
+    let last_look = ctx.write.as_ref().and_then(WriteGuard::last_look).cloned();
+    let upload = Upload::new(began, last_look);
     let head = head_of(state, ctx);
     let mut conversation = Conversation {
         state,
@@ -137,6 +139,7 @@ fn head_of(state: &State, ctx: &Exchange<'_>) -> Scratch {
             hold::time_left(ctx).as_millis()
         },
         fallback: matches!(ctx.plan, Some(Plan::PeerFallback { .. })),
+        epoch: generation.epoch.filter(|_| !ctx.reads),
     });
     let onward = Onward {
         client: (ctx.arrival == Arrival::Client).then(|| client::downstream(ctx)),

@@ -104,6 +104,14 @@ impl Awaited {
         }
     }
 
+    /// A write waits for what leases say next: some of it nobody tells.
+    pub(crate) fn lease(state: &State) -> Self {
+        Self {
+            news: state.changes(),
+            denied_by: DeniedBy::Something,
+        }
+    }
+
     /// Whether it would be denied again. To plan it takes long in a dispute of many views, so this
     /// does not.
     fn is_missing(&self, state: &State, generation: &Arc<Generation>) -> bool {

@@ -97,11 +97,11 @@ pub(crate) fn take_in(state: &State, ctx: &mut Exchange<'_>) -> Result<Taken, De
     }
     ctx.work = Some(state.work.token());
     let route = shard::parse(path).map_err(Failure::Route)?;
-    plan(&route, ctx)?;
+    plan(state, &route, ctx)?;
     Ok(Taken::Planned)
 }
 
-fn plan<'r>(route: &Route<'r>, ctx: &mut Exchange<'r>) -> Result<(), Denied> {
+fn plan<'r>(state: &State, route: &Route<'r>, ctx: &mut Exchange<'r>) -> Result<(), Denied> {
     let (request, arrival) = (ctx.request, ctx.arrival);
     let generation = ctx.generation.clone();
     let view = &generation.view;
@@ -128,7 +128,7 @@ fn plan<'r>(route: &Route<'r>, ctx: &mut Exchange<'r>) -> Result<(), Denied> {
             ranged: request.has(Name::Range),
             method_is_get: request.method() == Method::Get,
             sticky,
-            fallback: request.internal(wire::FALLBACK).is_some(),
+            fallback: request.internal(wire::FALLBACK).is_some() || is_late_read(ctx),
         },
         view,
         &generation.policy,
@@ -147,8 +147,25 @@ fn plan<'r>(route: &Route<'r>, ctx: &mut Exchange<'r>) -> Result<(), Denied> {
         | Plan::Fallback { .. }
         | Plan::PeerFallback { .. }
         | Plan::Spread { .. } => Ok(()),
+        Plan::Reject(Reject::Misdirected { .. }) if is_ahead(ctx) => {
+            // It is about to be ours. Whoever is behind plans anew instead.
+            Err(Denied::Wait(Failure::Handover, Awaited::lease(state)))
+        }
         Plan::Reject(reject) => Err(denied(reject, &generation, ctx)),
     }
+}
+
+/// Whether a read that a peer has sent by another view of the store may be served all the same: for
+/// reads any replica is good, for as long as the two differ.
+fn is_late_read(ctx: &Exchange<'_>) -> bool {
+    ctx.arrival == Arrival::Peer && ctx.reads && ctx.generation.epoch.is_some()
+}
+
+/// Whether a peer has sent it by a later view of the store than ours.
+fn is_ahead(ctx: &Exchange<'_>) -> bool {
+    let told = ctx.request.internal(wire::EPOCH);
+    let told: Option<u64> = told.and_then(|told| str::from_utf8(told).ok()?.parse().ok());
+    ctx.generation.epoch.is_some() && told > ctx.generation.epoch
 }
 
 fn denied(reject: Reject, generation: &Generation, ctx: &Exchange<'_>) -> Denied {

@@ -55,6 +55,8 @@ pub(crate) struct PeerFields<'a> {
     pub(crate) hold_ms: u128,
     /// Whether it is a read for whoever gets it, since the owner's replica is down.
     pub(crate) fallback: bool,
+    /// The number of our view, in a write, where members hold leases.
+    pub(crate) epoch: Option<u64>,
 }
 
 /// Adds the head as it is sent on, always in HTTP/1.1, with its empty line. A chunked body goes on in
@@ -195,14 +197,22 @@ impl PeerFields<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         write_field(out, wire::VIEW, self.view);
         write_field(out, wire::MEMBER, self.member.as_bytes());
-        out.extend_from_slice(wire::HOLD.as_bytes());
-        out.extend_from_slice(b": ");
-        push_decimal(u64::try_from(self.hold_ms).unwrap_or(u64::MAX), out);
-        out.extend_from_slice(b"\r\n");
+        let hold_ms = u64::try_from(self.hold_ms).unwrap_or(u64::MAX);
+        write_number(out, wire::HOLD, hold_ms);
+        if let Some(epoch) = self.epoch {
+            write_number(out, wire::EPOCH, epoch);
+        }
         if self.fallback {
             write_field(out, wire::FALLBACK, b"1");
         }
     }
+}
+
+fn write_number(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    push_decimal(number, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// For every request, so without the formatter where it is short.

@@ -18,9 +18,12 @@ use crate::http::request::RequestHead;
 use crate::http::respond::{Failure, Malformed};
 use crate::http::response::{ResponseBody, ResponseHead};
 use crate::http::splice::{self, Idle, Pipe, Side};
+use crate::member::leases::LastLook;
 
 /// Less than this is copied: two calls for a pipe cost more.
 const WORTH_A_PIPE: u64 = 64 * 1024;
+/// So much goes into the buffers of a connection where nothing is left from before.
+const NEVER_WAITS: usize = 8 * 1024;
 
 /// How a request's body gets on, for those who wait for its answer meanwhile.
 #[derive(Debug)]
@@ -33,16 +36,19 @@ pub(super) struct Upload {
     /// What the upstream has taken of it.
     progress: Progress,
     ended: OnceLock<Instant>,
+    /// Asked before the request is whole, where it is written by a lease.
+    last_look: Option<LastLook>,
 }
 
 impl Upload {
-    pub(super) fn new(began: Instant) -> Self {
+    pub(super) fn new(began: Instant, last_look: Option<LastLook>) -> Self {
         Self {
             began,
             read: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
             progress: Progress::default(),
             ended: OnceLock::new(),
+            last_look,
         }
     }
 
@@ -80,7 +86,12 @@ impl Upload {
         line: &Line,
         patience: Duration,
     ) -> Failure {
-        match self.send_all(head, request, source, line, patience).await {
+        let sending = self.send_all(head, request, source, line, patience);
+        let sent = match &self.last_look {
+            None => sending.await,
+            Some(look) => Box::pin(unless_cut(look, sending)).await,
+        };
+        match sent {
             Ok(()) => {
                 let now = if source.has_body() {
                     Instant::now()
@@ -104,6 +115,9 @@ impl Upload {
         patience: Duration,
     ) -> Result<(), Broken> {
         let framing = request.body();
+        if !source.has_more() {
+            self.look_last()?;
+        }
         self.write(line, &[head], 0, patience).await?;
         while source.has_more() {
             if self.splice(source, line, patience).await? {
@@ -124,6 +138,9 @@ impl Upload {
                 Body::Length(length) if read + data.len() as u64 > length => {
                     return Err(Broken::Client(Failure::BadRequest(Malformed::Body)));
                 }
+                Body::Length(length) if read + data.len() as u64 == length => {
+                    self.write_last(line, data, read, patience).await?;
+                }
                 Body::Length(_) => self.write(line, &[data], data.len(), patience).await?,
                 Body::Chunked => {
                     let mut size = [0; 18];
@@ -139,6 +156,7 @@ impl Upload {
             }
             Body::Length(_) => Ok(()),
             Body::Chunked => {
+                self.look_last()?;
                 let trailers = if request.passes_trailers() {
                     source.trailers()
                 } else {
@@ -147,6 +165,36 @@ impl Upload {
                 let end: [&[u8]; 3] = [body::LAST_CHUNK, trailers, b"\r\n"];
                 self.write(line, &end, 0, patience).await
             }
+        }
+    }
+
+    /// Sends the last piece of a body, before which `read` bytes of it have come.
+    async fn write_last(
+        &self,
+        line: &Line,
+        data: &[u8],
+        read: u64,
+        patience: Duration,
+    ) -> Result<(), Broken> {
+        let waits = read > 0 || data.len() > NEVER_WAITS;
+        let before = if waits && self.last_look.is_some() {
+            data.len() - 1
+        } else {
+            0
+        };
+        let (most, last) = data.split_at(before);
+        if !most.is_empty() {
+            self.write(line, &[most], most.len(), patience).await?;
+        }
+        self.look_last()?;
+        self.write(line, &[last], last.len(), patience).await
+    }
+
+    /// The replica is about to have all of it. Until then it does nothing that lasts.
+    fn look_last(&self) -> Result<(), Broken> {
+        match &self.last_look {
+            Some(look) if !look.may_finish() => Err(Broken::Client(Failure::LeaseOver)),
+            _ => Ok(()),
         }
     }
 
@@ -183,6 +231,7 @@ impl Upload {
         let Some(mut pipe) = Pipe::take() else {
             return Ok(false);
         };
+        let length = length - u64::from(self.last_look.is_some());
         let idle = Idle {
             read: source.patience(),
             write: patience,
@@ -207,6 +256,18 @@ impl Upload {
                 (Side::Writing, _) => Broken::Upstream(cut.error),
             }),
         }
+    }
+}
+
+/// Sends, until that is cut.
+async fn unless_cut(
+    look: &LastLook,
+    sending: impl Future<Output = Result<(), Broken>>,
+) -> Result<(), Broken> {
+    tokio::select! {
+        biased;
+        sent = sending => sent,
+        () = look.cut() => Err(Broken::Client(Failure::Handover)),
     }
 }
 

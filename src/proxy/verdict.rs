@@ -71,7 +71,9 @@ pub(crate) fn on_response(
         return Err(Setback::Elsewhere);
     }
     if let (Some(Plan::Forward(owner)), Some(reason)) = (ctx.plan, reason)
-        && reason == Failure::Draining.reason().as_bytes()
+        && [Failure::Draining, Failure::LeaseOver]
+            .iter()
+            .any(|gone| reason == gone.reason().as_bytes())
         && ctx.is_whole
     {
         let id = ctx.generation.view.members().get(owner).id.clone();

@@ -28,11 +28,18 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// What the work of every generation needs.
 pub(super) struct Background {
-    pub(super) state: Arc<State>,
-    pub(super) certificates: Arc<Certificates>,
+    state: Arc<State>,
+    certificates: Arc<Certificates>,
 }
 
 impl Background {
+    pub(super) fn new(state: &Arc<State>, certificates: &Arc<Certificates>) -> Self {
+        Self {
+            state: state.clone(),
+            certificates: certificates.clone(),
+        }
+    }
+
     /// Does the work of the generation in force, and of each that follows.
     pub(super) async fn follow(self) {
         let generations = self.state.generations();

@@ -102,7 +102,7 @@ impl Fixed {
 }
 
 /// Others count on what a lease says, for as long as it is held.
-fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, bool); 5] {
+fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, bool); 8] {
     let Coordination {
         store,
         timing,
@@ -110,22 +110,27 @@ fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, 
         replica_ends_with_sidecar,
         address,
         weight,
-        // What the fleet agrees on is for the members to agree on anew.
-        policy: _,
+        policy,
         listed,
     } = now;
     let with_grace = |grace| Timing { grace, ..*timing };
     let timing_changed = with_grace(before.timing.grace) != before.timing;
-    let level_changed = now.level() != before.level();
     let coordination = *store != before.store
         || timing_changed
         || *replica_kill != before.replica_kill
         || *replica_ends_with_sidecar != before.replica_ends_with_sidecar;
-    let grace = timing.grace != before.timing.grace && !level_changed;
+    let grace = timing.grace != before.timing.grace;
     [
         ("cluster.coordination", coordination),
         ("timeouts.aftermath", grace),
         ("cluster.address", *address != before.address),
+        ("cluster.hash_key", policy.key != before.policy.key),
+        (
+            "cluster.placement",
+            (&policy.placement, policy.version)
+                != (&before.policy.placement, before.policy.version),
+        ),
+        ("cluster.pins", policy.pins != before.policy.pins),
         ("cluster.weight", *weight != before.weight),
         ("cluster.members", *listed != before.listed),
     ]
@@ -200,7 +205,10 @@ mod tests {
         assert_eq!(changed(LEASED), none);
         let with = |from: &str, to: &str| changed(&LEASED.replace(from, to));
         let policy = "address: a:1\n  placement: zot\n  pins: [{ prefix: a, member: c }]";
-        assert_eq!(with("address: a:1", policy), none);
+        assert_eq!(
+            with("address: a:1", policy),
+            ["cluster.placement", "cluster.pins"]
+        );
         let lease = "kubernetes: }\n    lease: 20s\n";
         assert_eq!(with("kubernetes: }\n", lease), ["cluster.coordination"]);
         let fleet = "kubernetes: { fleet: b } }\n";

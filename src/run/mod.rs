@@ -9,6 +9,7 @@ mod cpus;
 mod fixed;
 mod handshakes;
 mod introduction;
+mod leases;
 mod listener;
 mod listeners;
 mod observe;
@@ -36,6 +37,7 @@ use crate::observe::telemetry::LineSender;
 pub use crate::observe::telemetry::{Format, LineWriter};
 pub use crate::operate::Reloaded;
 use crate::operate::{Observed, Status};
+use crate::shard::leases::Departure;
 use listeners::Tasks;
 use reload::Reloader;
 use workers::Workers;
@@ -164,10 +166,34 @@ impl Server {
     /// to the end.
     pub async fn drain(self) -> Drained {
         self.state.enter_phase(Phase::Leaving);
+        if self.state.leaves_for_good() {
+            self.hand_over().await;
+        }
         let delay = self.state.generation().timeouts.drain_delay;
         self.tell_stopping(delay).await;
         tokio::time::sleep(delay).await;
         self.close().await
+    }
+
+    /// Drains, and leaves the fleet for good where members hold leases: others own at once what this
+    /// member does.
+    pub async fn leave(self) -> Drained {
+        self.state.leave_for_good();
+        self.drain().await
+    }
+
+    /// Others own what this member does, and nothing of it is under way any more.
+    async fn hand_over(&self) {
+        let Some(leases) = self.state.writes.leases() else {
+            return;
+        };
+        let limit = self.state.generation().timeouts.drain;
+        if tokio::time::timeout(limit, leases.go(Departure::Leave))
+            .await
+            .is_err()
+        {
+            tracing::warn!("the fleet has not let this member go in time: it will be fenced");
+        }
     }
 
     async fn tell_stopping(&self, delay: Duration) {
@@ -195,6 +221,10 @@ impl Server {
             self.say_goodbye().await;
             clients.wait().await;
             work.wait().await;
+            if let Some(leases) = self.state.writes.leases() {
+                // What is under way at the replica alone is waited for.
+                leases.go(Departure::Park).await;
+            }
         };
         let limit = self.state.generation().timeouts.drain;
         let drained = match tokio::time::timeout(limit, finished).await {

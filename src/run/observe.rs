@@ -10,16 +10,17 @@ use super::Addresses;
 use super::reload::Reloader;
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::member::generation::Generation;
+use crate::member::leases::Leases;
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Listener;
 use crate::operate::status::{
-    Asker, CertificateStatus, CommandStatus, ListenerStatus, MemberFacts, ReplicaStatus,
-    RequestTotals, TrafficStatus, ViewStatus, WritesStatus,
+    Asker, CertificateStatus, CommandStatus, LeasesStatus, ListenerStatus, MemberFacts,
+    ReplicaStatus, RequestTotals, TrafficStatus, ViewStatus, WritesStatus,
 };
 use crate::operate::{Activity, Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::shard::ownership::PartyId;
 use crate::shard::repository::NameError;
-use crate::shard::{Access, Health, MemberIndex, OwnerDown};
+use crate::shard::{Access, Health, MemberId, MemberIndex, OwnerDown};
 use crate::tls::TlsFiles;
 
 /// Looks into one member.
@@ -45,6 +46,8 @@ pub(super) struct Shown {
     pub(super) files: Vec<PathBuf>,
     /// Whether those are watched.
     pub(super) watches: bool,
+    /// Where leases are kept, and the level, where members hold them.
+    leases: Option<(String, &'static str)>,
 }
 
 impl Shown {
@@ -74,6 +77,10 @@ impl Shown {
             remarks: config.remarks.iter().map(ToString::to_string).collect(),
             files: files.cloned().collect(),
             watches: config.reload.watch,
+            leases: config
+                .coordination
+                .as_ref()
+                .map(|leases| (leases.store.to_string(), leases.level().name())),
         }
     }
 }
@@ -171,7 +178,35 @@ impl Observer {
         .collect()
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// What is in the way of writes, where members hold leases.
+    fn lease_warnings(&self, leases: &Leases) -> Vec<String> {
+        let standing = leases.standing();
+        let mut warnings = Vec::new();
+        if let Some(fault) = standing.fault {
+            warnings.push(format!("this member writes nothing any more: {fault}"));
+        } else if !standing.is_member {
+            warnings
+                .push("this member is not in the view of the store yet: writes wait".to_owned());
+        } else if !leases.lasts() {
+            warnings.push(
+                "the lease of this member is over: writes wait until it is renewed".to_owned(),
+            );
+        }
+        if let Some(trouble) = &standing.store_trouble {
+            warnings.push(format!("the store of leases: {trouble}"));
+        }
+        if !standing.awaited.is_empty() {
+            let awaited: Vec<&str> = standing.awaited.iter().map(MemberId::as_str).collect();
+            let awaited = awaited.join(", ");
+            warnings.push(format!(
+                "a change of the view waits for {awaited}: writes to what moves wait"
+            ));
+        }
+        warnings
+    }
+
+    /// The same, where members work by a list in a file.
+    fn ownership_warnings(&self) -> Vec<String> {
         let rules = self.state.writes.rules();
         let leaving: Vec<String> = rules
             .former_members()
@@ -187,6 +222,18 @@ impl Observer {
             "it is not known yet what other members may be writing: writes wait".to_owned()
         });
         let differing = snapshot.disputes();
+        starting
+            .into_iter()
+            .chain(differing)
+            .chain(leaving)
+            .collect()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let writers = match self.state.writes.leases() {
+            Some(leases) => self.lease_warnings(leases),
+            None => self.ownership_warnings(),
+        };
         let refused = self.reloader.certificates.refused().map(|why| {
             format!("changed certificates are not taken, the old ones stay in use: {why}")
         });
@@ -195,10 +242,24 @@ impl Observer {
         remarks
             .chain(self.reloader.certificates.lapsed())
             .chain(refused)
-            .chain(starting)
-            .chain(differing)
-            .chain(leaving)
+            .chain(writers)
             .collect()
+    }
+}
+
+fn leases_status(leases: &Leases, shown: &Shown) -> LeasesStatus {
+    let standing = leases.standing();
+    let (store, level) = shown.leases.clone().unwrap_or_default();
+    LeasesStatus {
+        store,
+        level: level.to_owned(),
+        member: standing.is_member,
+        lasts: leases.lasts(),
+        epoch: standing.epoch,
+        unsettled: standing.unsettled as u64,
+        awaited: standing.awaited.iter().map(ToString::to_string).collect(),
+        store_trouble: standing.store_trouble.clone(),
+        fault: standing.fault.map(|fault| fault.to_string()),
     }
 }
 
@@ -245,11 +306,15 @@ impl Observed for Observer {
                 queue_limit: places.queue_limit() as u64,
             },
             writes: WritesStatus {
-                ready: state.writes.snapshot().is_settled(),
+                ready: state.writes.are_ready(),
                 held: state.metrics.held(),
                 held_limit: generation.hold.limit as u64,
                 hold_seconds: generation.hold.time.as_secs_f64(),
             },
+            leases: state
+                .writes
+                .leases()
+                .map(|leases| leases_status(leases, &report.shown)),
             requests: RequestTotals {
                 in_flight: state.metrics.in_flight(),
                 transfers: state.transfers.total() as u64,
@@ -277,12 +342,15 @@ impl Observed for Observer {
             hold: generation.hold.time,
             in_doubt: &|repository| {
                 let writes = &self.state.writes;
-                let snapshot = writes.snapshot();
-                if !snapshot.is_settled() {
+                if !writes.are_ready() {
                     return Some(
                         "it is not known yet what other members may be writing".to_owned(),
                     );
                 }
+                if writes.leases().is_some() {
+                    return None;
+                }
+                let snapshot = writes.snapshot();
                 let dispute = snapshot.dispute(repository, writes.now())?;
                 drop(dispute);
                 Some("another member's view gives it to another owner".to_owned())
@@ -312,11 +380,18 @@ impl Observed for Observer {
                 generation.replica().verdict() == Health::Up,
                 "the local replica does not answer",
             ),
-            check(
-                "peers",
-                self.everybody_was_asked(),
-                "not every peer has been asked for its view yet",
-            ),
+            match self.state.writes.leases() {
+                Some(leases) => check(
+                    "lease",
+                    leases.standing().is_member,
+                    "this member is not in the view of the store",
+                ),
+                None => check(
+                    "peers",
+                    self.everybody_was_asked(),
+                    "not every peer has been asked for its view yet",
+                ),
+            },
             check(
                 "draining",
                 !self.state.is_draining(),
@@ -339,5 +414,14 @@ impl Operated for Observer {
     fn drain(&self) {
         self.state.enter_phase(Phase::Leaving);
         self.state.ask_for_drain();
+    }
+
+    fn leave(&self) -> bool {
+        let is_leased = self.state.writes.leases().is_some();
+        if is_leased {
+            self.state.leave_for_good();
+            self.drain();
+        }
+        is_leased
     }
 }

@@ -1,6 +1,6 @@
 //! Another configuration, without a restart: checked whole, then taken whole or not at all.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,6 +16,7 @@ use crate::observe::human;
 use crate::observe::recent::ChangeKind;
 use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
+use crate::shard::View;
 use crate::shard::ownership::PartyId;
 use crate::tls::content_digest::{content_digest, content_digest_in_background};
 use crate::tls::{Authority, Lapsed, TlsFiles, TlsMaterial, replica_authority};
@@ -35,6 +36,8 @@ pub(super) struct Reloader {
     pub(super) state: Arc<State>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) loader: Option<Loader>,
+    /// What the generation in force is made of.
+    pub(super) in_force: Mutex<InForce>,
     pub(super) fixed: Fixed,
     pub(super) report: ArcSwap<Report>,
     /// What the watched files held at the last attempt.
@@ -43,6 +46,15 @@ pub(super) struct Reloader {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Who is told of each.
     pub(super) supervisor: ArcSwapOption<Supervisor>,
+}
+
+/// What a generation is made of.
+#[derive(Clone)]
+pub(super) struct InForce {
+    pub(super) config: Config,
+    /// The number of its view, where members hold leases.
+    pub(super) epoch: Option<u64>,
+    pub(super) replica_authority: Option<Authority>,
 }
 
 /// What is in force, and how the last reload went.
@@ -234,11 +246,58 @@ impl Reloader {
 
     fn take(&self, ready: Ready) -> Result<(super::observe::Shown, Vec<String>), Vec<String>> {
         let Ready {
-            config,
+            mut config,
             material,
             replica_authority,
             needs_restart,
         } = ready;
+        let replica_tls = config.registry.tls.is_some();
+        let mut in_force = self.in_force();
+        if self.state.writes.leases().is_some() {
+            // That of the store, whatever the file says.
+            config.view = in_force.config.view.clone();
+        }
+        let next = InForce {
+            config,
+            epoch: in_force.epoch,
+            replica_authority,
+        };
+        let config = self.swap(&mut in_force, next, &material, replica_tls)?;
+        certificates::report_expiry(&self.state, &material);
+        super::log_remarks(config);
+        Ok((super::observe::Shown::of(config), needs_restart))
+    }
+
+    /// Puts another view in force, with the rest of the configuration as it is.
+    ///
+    /// # Errors
+    /// A member that cannot be called.
+    pub(super) fn adopt(&self, view: &View, epoch: u64) -> Result<(), String> {
+        let mut in_force = self.in_force();
+        let mut next = in_force.clone();
+        next.config.view = view.clone();
+        next.epoch = Some(epoch);
+        let material = self.certificates.in_use();
+        let swapped = self.swap(&mut in_force, next, &material, false);
+        swapped.map(drop).map_err(|problems| problems.join("; "))
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn swap<'f>(
+        &self,
+        in_force: &'f mut InForce,
+        next: InForce,
+        material: &TlsMaterial,
+        renews_replica: bool,
+    ) -> Result<&'f Config, Vec<String>> {
+        let InForce {
+            config,
+            epoch,
+            replica_authority,
+        } = &next;
         let before = self.state.generation();
         let upstreams = Upstreams::new(
             (&config.registry, replica_authority.as_ref()),
@@ -248,28 +307,27 @@ impl Reloader {
             Some(&before.upstreams),
         );
         let upstreams = upstreams.map_err(|error| vec![error.to_string()])?;
-        let replica_tls = config.registry.tls.is_some();
         let metrics = &self.state.metrics;
-        let checked = self.certificates.admit(&material, config.view.members());
+        let checked = self.certificates.admit(material, config.view.members());
         checked.map_err(|error| vec![error])?;
-        if replica_tls {
+        if renews_replica {
             // Its authority may have changed.
             self.certificates.forget_connections();
         }
         let counts = |party: &PartyId| self.state.writes.rules().is_party(party);
-        let generation = Generation::new(&config, upstreams, metrics, Some(&before), counts);
+        let generation =
+            Generation::new((config, *epoch), upstreams, metrics, Some(&before), counts);
         let generation = Arc::new(generation);
-        if let Err(error) = self.certificates.show(&material, &generation) {
+        if let Err(error) = self.certificates.show(material, &generation) {
             // Read and checked a moment ago.
             tracing::error!(%error, "a certificate cannot be shown to peers");
         }
         self.state.replace_generation(generation);
         // Once more: the watch over the certificates may have admitted the members of before.
-        if let Err(error) = self.certificates.admit(&material, config.view.members()) {
+        if let Err(error) = self.certificates.admit(material, config.view.members()) {
             tracing::error!(%error, "the members' certificates cannot be checked");
         }
-        certificates::report_expiry(&self.state, &material);
-        super::log_remarks(&config);
-        Ok((super::observe::Shown::of(&config), needs_restart))
+        *in_force = next;
+        Ok(&in_force.config)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::StartError;
+use crate::config::Config;
 use crate::observe::metrics::Certificate;
 use crate::shard::Members;
 use crate::tls::{self, Knock, MemberVerifier, ServingKey, TlsMaterial};
@@ -23,12 +24,14 @@ pub(super) struct Swaps {
 }
 
 impl Serving {
-    pub(super) fn new(material: &TlsMaterial, members: &Members) -> Result<Self, StartError> {
+    pub(super) fn new(material: &TlsMaterial, config: &Config) -> Result<Self, StartError> {
         let clients = material.client.as_ref().map(ServingKey::new);
         let peers = match &material.cluster {
             Some((authority, pair)) => {
+                let members = config.view.members();
                 let verifier =
-                    MemberVerifier::new(authority, members).map_err(StartError::TlsSetup)?;
+                    MemberVerifier::new(authority, members, config.coordination.is_some())
+                        .map_err(StartError::TlsSetup)?;
                 Some((ServingKey::new(pair), Arc::new(verifier)))
             }
             None => None,

@@ -1,7 +1,7 @@
 //! From a configuration to a member that serves.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -14,14 +14,16 @@ use tokio::task::JoinSet;
 use super::background::Background;
 use super::certificates::{self, Certificates};
 use super::fixed::Fixed;
+use super::leases::Leased;
 use super::listeners::{Closing, Listeners, Sockets, Tasks};
 use super::observe::{Observer, Shown};
-use super::reload::{Loader, Reloader, Report};
+use super::reload::{InForce, Loader, Reloader, Report};
 use super::serving::{Serving, Swaps};
 use super::workers::Workers;
 use super::{LogOutput, Server, traces};
 use crate::config::Config;
 use crate::member::generation::Generation;
+use crate::member::leases::Leases;
 use crate::member::state::State;
 use crate::member::state_folder::StateFolder;
 use crate::observe::access_log::AccessLog;
@@ -65,6 +67,8 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The store of leases cannot be used.
+    Store(String),
     /// A metric cannot be registered; a mistake of ours.
     Metrics(prometheus::Error),
 }
@@ -100,6 +104,7 @@ impl std::fmt::Display for StartError {
                     folder.display()
                 )
             }
+            Self::Store(error) => write!(f, "{error} (cluster.coordination.store)"),
             Self::Metrics(error) => write!(f, "metrics cannot be registered: {error}"),
         }
     }
@@ -114,29 +119,30 @@ pub(super) async fn start(
 ) -> Result<Server, StartError> {
     let files = TlsFiles::of(&config);
     let (material, replica_authority) = read(&files, &config).await?;
-    let serving = Serving::new(&material, config.view.members())?;
+    let serving = Serving::new(&material, &config)?;
     let workers =
         Workers::start(config.threads, &Handle::current()).map_err(StartError::Threads)?;
     let sockets = Sockets::bind(&config.listen, workers.crew())?;
     let addresses = sockets.addresses()?;
     let trust = Arc::new(Trust::new(certificates::credentials(&material)));
-    let (state, spans) = state(&config, replica_authority.as_ref(), log, &trust)?;
+    let leased = Leased::open(&config)?;
+    let leases = leased.as_ref().map(|leased| leased.leases.clone());
+    let (state, spans) = state(&config, replica_authority.as_ref(), log, &trust, leases)?;
     certificates::report_expiry(&state, &material);
     hear_knocks(&serving.swaps, &state);
     let certificates = Certificates::new(serving.swaps, trust, material);
-    let background = Background {
-        state: state.clone(),
-        certificates: certificates.clone(),
-    };
-    let reloader = reloader(&config, &state, certificates, loader);
+    let background = Background::new(&state, &certificates);
+    let (limits, timeouts) = (config.limits.clone(), config.timeouts.clone());
+    let traces = config.telemetry.traces.clone();
+    let reloader = reloader(config, replica_authority, &state, certificates, loader);
     let observer = Observer::new(&state, &reloader, addresses, sockets.commands());
     let (close_clients, clients_close) = watch::channel(false);
     let (close_peers, peers_close) = watch::channel(false);
     let connections = Tasks::default();
     let open_listeners = Listeners {
         state: &state,
-        limits: &config.limits,
-        timeouts: &config.timeouts,
+        limits: &limits,
+        timeouts: &timeouts,
         tasks: &connections,
         crew: workers.crew(),
     };
@@ -151,14 +157,14 @@ pub(super) async fn start(
             peers: &peers_close,
         },
     )?;
-    spawn(
-        &mut listeners,
-        &state,
-        open_listeners.follow(state.generations()),
-    );
+    let following = open_listeners.follow(state.generations());
+    spawn(&mut listeners, &state, following);
     spawn(&mut listeners, &state, background.follow());
     spawn(&mut listeners, &state, reloader.clone().watch());
-    if let (Some(spans), Some(traces)) = (spans, config.telemetry.traces) {
+    if let Some(driver) = leased.map(|leased| leased.driver(&state, &reloader)) {
+        spawn(&mut listeners, &state, driver.run());
+    }
+    if let (Some(spans), Some(traces)) = (spans, traces) {
         let export = traces::export(spans, traces.endpoint, state.clone());
         spawn(&mut listeners, &state, export);
     }
@@ -203,6 +209,9 @@ async fn read(
 fn hear_knocks(swaps: &Swaps, state: &Arc<State>) {
     let state = state.clone();
     swaps.on_knock(Box::new(move |member| {
+        if let Some(leases) = state.writes.leases() {
+            leases.poke();
+        }
         state.step(Event::Asked {
             member: member.clone(),
             view: None,
@@ -216,8 +225,11 @@ fn state(
     replica_authority: Option<&Authority>,
     log: Option<LogOutput>,
     trust: &Arc<Trust>,
+    leases: Option<Arc<Leases>>,
 ) -> Result<(Arc<State>, Option<Receiver<Told>>), StartError> {
     let metrics = Metrics::new().map_err(StartError::Metrics)?;
+    // Before the first one.
+    let epoch = leases.as_ref().map(|_| 0);
     let upstreams = Upstreams::new(
         (&config.registry, replica_authority),
         config.view.members(),
@@ -226,7 +238,7 @@ fn state(
         None,
     );
     let upstreams = upstreams.map_err(StartError::Dial)?;
-    let generation = Generation::new(config, upstreams, &metrics, None, |_| true);
+    let generation = Generation::new((config, epoch), upstreams, &metrics, None, |_| true);
     let dropped = metrics.log_dropped();
     let access_log = match log.filter(|_| config.log.requests) {
         Some((sender, format)) => {
@@ -240,24 +252,31 @@ fn state(
     let (tracer, spans) = traces
         .map(|traces| Tracer::new(traces.sample, metrics.spans(SpanEnd::Dropped)))
         .unzip();
-    let folder = config.state.as_ref().map(|folder| {
-        StateFolder::open(folder).map_err(|error| StartError::State {
-            folder: folder.clone(),
-            error,
-        })
-    });
+    // With leases it is theirs.
+    let folder = config.state.as_deref().filter(|_| leases.is_none());
+    let folder = folder.map(open_folder);
     let state = State::new(
         Arc::new(generation),
         metrics,
         access_log,
         tracer,
         folder.transpose()?,
+        leases,
     );
     Ok((Arc::new(state), spans))
 }
 
+/// The folder of `cluster.state`.
+pub(super) fn open_folder(folder: &Path) -> Result<StateFolder, StartError> {
+    StateFolder::open(folder).map_err(|error| StartError::State {
+        folder: folder.to_owned(),
+        error,
+    })
+}
+
 fn reloader(
-    config: &Config,
+    config: Config,
+    replica_authority: Option<Authority>,
     state: &Arc<State>,
     certificates: Arc<Certificates>,
     loader: Option<Loader>,
@@ -266,12 +285,17 @@ fn reloader(
         state: state.clone(),
         certificates,
         loader,
-        fixed: Fixed::of(config),
+        fixed: Fixed::of(&config),
         report: ArcSwap::from_pointee(Report {
-            shown: Shown::of(config),
+            shown: Shown::of(&config),
             loaded_at: SystemTime::now(),
             needs_restart: Vec::new(),
             last: None,
+        }),
+        in_force: Mutex::new(InForce {
+            epoch: config.coordination.as_ref().map(|_| 0),
+            config,
+            replica_authority,
         }),
         seen: Mutex::default(),
         turn: tokio::sync::Mutex::new(()),

@@ -32,6 +32,10 @@ impl Key {
     pub(crate) const MAX_LENGTH: usize = 200;
     const MAX_PART: usize = 63;
 
+    #[cfg_attr(
+        not(any(feature = "s3", feature = "dynamodb", feature = "kubernetes")),
+        allow(dead_code, reason = "stores over a network alone ask for it")
+    )]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,7 +48,12 @@ impl Key {
         format!("{self}/{name}").parse()
     }
 
-    /// What is behind the slash, if that is below this one.
+    /// Its last part.
+    pub(crate) fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether the other one is below this one.
     pub(crate) fn is_above(&self, other: &Self) -> bool {
         let rest = other.0.strip_prefix(&*self.0);
         rest.is_some_and(|rest| rest.starts_with('/'))

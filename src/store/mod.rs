@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::config::StoreSettings;
-pub(crate) use key::{Key, ProbeKey};
+pub(crate) use key::{Key, KeyError, ProbeKey};
 pub(crate) use prove::{Unproven, prove};
 
 /// How long one call may take.
@@ -110,6 +110,10 @@ pub(crate) struct Trouble {
     what: String,
 }
 
+#[cfg_attr(
+    not(any(feature = "s3", feature = "dynamodb", feature = "kubernetes")),
+    allow(dead_code, reason = "stores over a network alone know them")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TroubleKind {
     /// No answer within [`CALL`].
@@ -192,6 +196,17 @@ impl Trouble {
             what: what.into(),
         }
     }
+
+    /// No answer in time.
+    pub(crate) fn slow() -> Self {
+        let what = format!("no answer within {} s", CALL.as_secs());
+        Self::new(TroubleKind::Slow, what)
+    }
+
+    /// What is there means nothing to us.
+    pub(crate) fn odd(what: impl Into<String>) -> Self {
+        Self::new(TroubleKind::Odd, what)
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -212,7 +227,7 @@ impl fmt::Display for Unopened {
 impl std::error::Error for Unopened {}
 
 /// A number that nobody else has.
-fn random_number() -> Result<u128, Trouble> {
+pub(crate) fn random_number() -> Result<u128, Trouble> {
     let mut bytes = [0; 16];
     let filled = getrandom::fill(&mut bytes);
     filled.map_err(|error| Trouble::new(TroubleKind::Odd, format!("no random number: {error}")))?;

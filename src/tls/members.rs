@@ -1,5 +1,5 @@
-//! Who may connect to the peer listener: only a certificate that the cluster's authority signed
-//! and that names a member of the view.
+//! Who may connect to the peer listener: only a certificate that the cluster's authority signed and,
+//! where members are listed in files, that names one of them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +21,9 @@ use crate::shard::{Host, Member, MemberId, Members};
 /// Verifies the client certificates of the peer listener. Authority and members can be swapped
 /// while connections are open; a connection keeps the verdict of its own handshake.
 pub(crate) struct MemberVerifier {
+    /// Whether every certificate of the authority is a member's: where members come and go by a store,
+    /// who has just come is known there before it is known here.
+    lets_all_in: bool,
     current: ArcSwap<Trusted>,
     knock: OnceLock<Knock>,
 }
@@ -43,8 +46,13 @@ const FORMER_NAMES: usize = 2 * Members::MAX;
 impl MemberVerifier {
     /// # Errors
     /// An authority without a usable trust anchor.
-    pub(crate) fn new(authority: &Authority, members: &Members) -> Result<Self, String> {
+    pub(crate) fn new(
+        authority: &Authority,
+        members: &Members,
+        lets_all_in: bool,
+    ) -> Result<Self, String> {
         Ok(Self {
+            lets_all_in,
             current: ArcSwap::from_pointee(Trusted::new(authority, members, None)?),
             knock: OnceLock::new(),
         })
@@ -184,7 +192,7 @@ impl ClientCertVerifier for MemberVerifier {
             .verify_client_cert(end_entity, intermediates, now)?;
         // The authority may sign other things too: only names of the view count.
         let names = certificate_names(end_entity);
-        if names.iter().any(|name| trusted.names.contains_key(name)) {
+        if self.lets_all_in || names.iter().any(|name| trusted.names.contains_key(name)) {
             Ok(verified)
         } else {
             let former = names.iter().find_map(|name| trusted.former.get(name));
@@ -269,13 +277,27 @@ mod tests {
         authority: &Authority,
         first: &Members,
     ) -> (MemberVerifier, Arc<Mutex<Vec<String>>>) {
-        let verifier = MemberVerifier::new(authority, first).unwrap();
+        let verifier = MemberVerifier::new(authority, first, false).unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let known = heard.clone();
         verifier.on_knock(Box::new(move |member| {
             known.lock().unwrap().push(member.to_string());
         }));
         (verifier, heard)
+    }
+
+    #[test]
+    fn where_members_come_and_go_every_certificate_of_the_authority_is_let_in() {
+        let (issuer, authority) = authority();
+        let (stranger, _) = super::tests::authority();
+        let verifier = MemberVerifier::new(&authority, &list(&["zot-1"]), true).unwrap();
+        let lets_in = |issuer, name| {
+            let shown = certificate(issuer, name);
+            let verified = verifier.verify_client_cert(&shown, &[], UnixTime::now());
+            verified.is_ok()
+        };
+        assert!(lets_in(&issuer, "zot-1") && lets_in(&issuer, "zot-9"));
+        assert!(!lets_in(&stranger, "zot-1"));
     }
 
     #[test]
@@ -329,7 +351,7 @@ mod tests {
             let ids = (1..Members::MAX).map(|at| format!("r{round}-{at}"));
             std::iter::once("zot-1".to_owned()).chain(ids).collect()
         };
-        let verifier = MemberVerifier::new(&authority, &members(&many(0))).unwrap();
+        let verifier = MemberVerifier::new(&authority, &members(&many(0)), false).unwrap();
         for round in 1..4 {
             verifier
                 .replace(&authority, &members(&many(round)))

@@ -24,6 +24,7 @@ mod hostile;
 mod http2;
 mod http2_abuse;
 mod http2_reads;
+mod leases;
 mod lifecycle;
 mod links;
 mod moves;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use shardlet::config::{self, Config, Environment, Files, Problems, SourceName};
+use shardlet::config::{self, Config, Environment, Files, Problems, SourceName, StoreSettings};
 use shardlet::member::generation::Generation;
 use shardlet::run::{Addresses, Loader, Server};
+use shardlet::shard::leases::Timing;
 
 use super::authority::Authority;
 use super::client::{Answer, Connection};
@@ -42,7 +43,19 @@ impl Files for Disk {
     }
 }
 
-fn load(file: &Path) -> Result<Config, Problems> {
+/// Short, so that a test does not wait for long.
+const TIMING: Timing = Timing {
+    lease: Duration::from_millis(2000),
+    renew: Duration::from_millis(500),
+    margin: Duration::from_millis(200),
+    grace: Duration::from_millis(500),
+    killed: Duration::from_millis(500),
+    handoff: Duration::from_millis(700),
+    poll: Duration::from_millis(100),
+    drift: 10,
+};
+
+fn load(file: &Path, store: Option<&str>) -> Result<Config, Problems> {
     let text = std::fs::read_to_string(file).unwrap();
     let environment = Environment {
         member_flag: None,
@@ -53,19 +66,25 @@ fn load(file: &Path) -> Result<Config, Problems> {
         surroundings: None,
         elsewhere: false,
     };
-    config::load(&text, &SourceName::File(file.to_owned()), &environment)
+    let mut config = config::load(&text, &SourceName::File(file.to_owned()), &environment)?;
+    if let Some(store) = store {
+        let coordination = config.coordination.as_mut().unwrap();
+        coordination.store = StoreSettings::Memory(store.to_owned());
+        coordination.timing = TIMING;
+    }
+    Ok(config)
 }
 
 /// Serves; where the member before it ended in this process, once that has let go of its folder.
-async fn serve(file: &Path, log: &Log) -> Server {
+async fn serve(file: &Path, log: &Log, store: Option<String>) -> Server {
     let mut started = None;
     super::eventually("the member to start", async || {
-        let config = load(file).unwrap_or_else(|problems| {
+        let config = load(file, store.as_deref()).unwrap_or_else(|problems| {
             let text = std::fs::read_to_string(file).unwrap();
             panic!("{problems}\nin\n{text}")
         });
-        let again = file.to_owned();
-        let loader: Loader = Arc::new(move || load(&again));
+        let (again, store) = (file.to_owned(), store.clone());
+        let loader: Loader = Arc::new(move || load(&again, store.as_deref()));
         match Server::start(config, Some(log.output()), Some(loader)).await {
             Err(error) if error.to_string().contains("another process uses it") => false,
             server => {
@@ -89,7 +108,9 @@ impl Member {
         let file = folder.join(format!("{}.yaml", plan.id(index)));
         std::fs::write(&file, plan.yaml(index, registry, folder)).unwrap();
         let log = Log::start();
-        let server = serve(&file, &log).await;
+        // Of this cluster alone, for as long as the test lasts.
+        let store = plan.is_leased().then(|| folder.display().to_string());
+        let server = serve(&file, &log, store).await;
         let tls = plan.speaks_client_tls().then(|| Tls {
             http1: authority.client(None, &["http/1.1"]),
             h2: authority.client(None, &["h2"]),
@@ -104,7 +125,7 @@ impl Member {
 
     /// Why another process could not start with the same files.
     pub async fn start_error(&self) -> String {
-        let config = load(&self.file).unwrap();
+        let config = load(&self.file, None).unwrap();
         let started = Server::start(config, None, None).await;
         started
             .err()

@@ -35,6 +35,8 @@ pub struct Plan {
     lists: BTreeMap<usize, Vec<usize>>,
     /// With the address of each, once it is laid.
     links: BTreeMap<Before, Option<SocketAddr>>,
+    /// Whether members hold leases, and list each other all the same.
+    leases: Option<bool>,
     insecure: bool,
     client_tls: bool,
     proxy_protocol: bool,
@@ -67,6 +69,7 @@ impl Plan {
             certificate_names: BTreeMap::new(),
             lists: BTreeMap::new(),
             links: BTreeMap::new(),
+            leases: None,
             insecure: false,
             client_tls: false,
             proxy_protocol: false,
@@ -79,6 +82,29 @@ impl Plan {
     pub fn insecure(mut self) -> Self {
         self.insecure = true;
         self
+    }
+
+    /// Members hold leases on a store of their own.
+    pub fn leased(mut self) -> Self {
+        self.leases = Some(false);
+        self
+    }
+
+    /// The same, with the list by which they have worked so far.
+    pub fn leased_and_listed(mut self) -> Self {
+        self.leases = Some(true);
+        self
+    }
+
+    /// Members work by their list alone.
+    pub fn listed(mut self) -> Self {
+        self.leases = None;
+        self
+    }
+
+    /// Whether they hold leases.
+    pub fn is_leased(&self) -> bool {
+        self.leases.is_some()
     }
 
     /// TLS on the client listeners.
@@ -292,13 +318,11 @@ impl Plan {
         };
         let everybody = (0..self.size()).collect();
         let listed = self.lists.get(&index).unwrap_or(&everybody);
-        let line = |at: &usize| self.member_line(*at, *at == index);
-        let members: Vec<String> = listed.iter().map(line).collect();
+        let agreed = self.agreed(index, listed);
         let _ = writeln!(
             yaml,
-            "cluster: {{ {}, {trust}, members: [ {} ] }}",
-            more("cluster"),
-            members.join(", ")
+            "cluster: {{ {}, {trust}, {agreed} }}",
+            more("cluster")
         );
         for key in [
             "writes",
@@ -325,6 +349,20 @@ impl Plan {
             let _ = writeln!(yaml, "trusted_proxies: [ {text} ]");
         }
         yaml
+    }
+
+    /// Who the members are, and how they agree on that.
+    fn agreed(&self, index: usize, listed: &[usize]) -> String {
+        let line = |at: &usize| self.member_line(*at, *at == index);
+        let members: Vec<String> = listed.iter().map(line).collect();
+        let members = members.join(", ");
+        // The test puts a store of its own in the place of this one.
+        let store = "coordination: { store: { s3: { bucket: tests, region: nowhere } } }";
+        match self.leases {
+            None => format!("members: [ {members} ]"),
+            Some(true) => format!("{store}, members: [ {members} ]"),
+            Some(false) => format!("{store}, address: \"{}\"", self.peer_address(index)),
+        }
     }
 
     fn member_line(&self, index: usize, own: bool) -> String {

@@ -165,7 +165,7 @@ impl Fleet {
         let repository = Repository::parse(&self.repository).unwrap();
         let verdict = snapshot.may_write(&repository, self.now, self.now);
         assert_eq!(verdict, Verdict::Admit);
-        snapshot.ledger.end(&write, WriteEnd::Done);
+        snapshot.ledger.end(write, WriteEnd::Done);
     }
 
     /// One that asks.

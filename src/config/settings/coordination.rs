@@ -1,5 +1,7 @@
 //! Members that agree over a store who may write.
 
+use std::time::Duration;
+
 use super::StoreSettings;
 use crate::shard::leases::Timing;
 use crate::shard::leases::record::Policy;
@@ -40,6 +42,15 @@ impl Coordination {
     #[must_use]
     pub fn level(&self) -> Level {
         Level::of(self.replica_kill.is_some(), self.replica_ends_with_sidecar)
+    }
+
+    /// How long others wait for our replica after our lease is over.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        match self.level() {
+            Level::Timing => self.timing.grace,
+            Level::Killed => self.timing.killed,
+        }
     }
 }
 

@@ -72,6 +72,7 @@ fn defaults_are_safe_and_the_member_is_alone_in_its_view() {
                 renew: Duration::from_millis(2500),
                 margin: seconds(1),
                 grace: seconds(30),
+                killed: seconds(5),
                 handoff: seconds(5),
                 poll: Duration::from_millis(250),
                 drift: 10,
@@ -183,7 +184,7 @@ fn the_level_is_that_of_both_halves() {
         let coordination = config.coordination.unwrap();
         assert_eq!(coordination.level(), level, "{written}");
         assert_eq!(
-            coordination.timing.grace,
+            coordination.grace(),
             Duration::from_secs(grace),
             "{written}"
         );

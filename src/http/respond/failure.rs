@@ -73,6 +73,10 @@ pub(crate) enum Failure {
     Starting,
     /// An earlier replica of this member may still be writing, or its configurations change too fast.
     Reloading,
+    /// This member's lease is over, so others may have taken over what it owned.
+    LeaseOver,
+    /// The repository has just come to this member, or is about to leave it.
+    Handover,
     /// This member drains and takes no new work.
     Draining,
 

@@ -139,8 +139,9 @@ impl Failure {
                 "this member does not know yet what other members may be writing; try again"),
             Self::Reloading => row(503, UNAVAILABLE, "reloading", A_FEW_PROBES, Info, Keep,
                 "an earlier replica of this member may still be writing this repository; try again"),
-            Self::Draining => row(503, UNAVAILABLE, "draining", AT_ONCE, Info, Close,
-                "this member is about to stop and takes no new requests; try again"),
+            Self::LeaseOver => row(503, UNAVAILABLE, "lease_over", A_FEW_PROBES, Warn, Keep, "this member could not renew its lease, so it must not write until it can; try again"),
+            Self::Handover => row(503, UNAVAILABLE, "handover", SOON, Info, Keep, "the member that owned this repository until now may still be writing it; try again"),
+            Self::Draining => row(503, UNAVAILABLE, "draining", AT_ONCE, Info, Close, "this member is about to stop and takes no new requests; try again"),
 
             Self::Unresolved => row(503, UNAVAILABLE, "unresolved", A_FEW_PROBES, Warn, Keep,
                 "the name of the member or registry that should serve this does not resolve yet, or none of its addresses answers; try again"),
@@ -224,7 +225,7 @@ const fn row(
 }
 
 /// Every value that [`Answer::reason`] can have, for metrics that exist before the first reject.
-pub(crate) const REASONS: [&str; 51] = [
+pub(crate) const REASONS: [&str; 53] = [
     "route",
     "request_line",
     "tls_hello",
@@ -263,6 +264,8 @@ pub(crate) const REASONS: [&str; 51] = [
     "connections_full",
     "starting",
     "reloading",
+    "lease_over",
+    "handover",
     "draining",
     "unresolved",
     "upstream_refused",

@@ -38,6 +38,8 @@ fn every_failure() -> Vec<Failure> {
         Failure::ConnectionsFull,
         Failure::Starting,
         Failure::Reloading,
+        Failure::LeaseOver,
+        Failure::Handover,
         Failure::Draining,
         Failure::Unresolved,
         Failure::UpstreamRefused,

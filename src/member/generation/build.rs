@@ -16,7 +16,7 @@ impl Generation {
     /// Puts a generation together. What the one before knows of members that stay is kept: verdicts,
     /// circuits, addresses. `counts` says which former members still do.
     pub(crate) fn new(
-        config: &Config,
+        (config, epoch): (&Config, Option<u64>),
         upstreams: Upstreams,
         metrics: &Metrics,
         before: Option<&Generation>,
@@ -26,43 +26,35 @@ impl Generation {
         let Config {
             registry,
             view,
-            peer_limits,
+            peer_limits: _,
             hold,
             reads,
             sticky,
             timeouts,
             limits,
-            circuit,
+            circuit: _,
             trusted_proxies,
             probes,
             resolve,
             listen,
             threads: _,
             cluster: _,
-            coordination: _,
             key_known: _,
             identified: _,
             log: _,
             telemetry: _,
             reload: _,
             state: _,
+            coordination: _,
             files: _,
             remarks: _,
         } = config;
         let view = Arc::new(view.clone());
         metrics.limits(registry.max_in_flight.get(), limits.transfers.get());
         let former = before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
-        let peer_states = view.members().iter().map(|(index, member)| {
-            let local = index == view.members().local();
-            let known = known_state(before, &registry.address, local, member);
-            let (places, queue) = if local {
-                (registry.max_in_flight, &registry.queue)
-            } else {
-                (peer_limits.max_in_flight, &peer_limits.queue)
-            };
-            peer_state(known, *circuit, places, queue)
-        });
+        let peer_states = peer_states(config, &view, before);
         let generation = Self {
+            epoch,
             number: before.map_or(0, |before| before.number + 1),
             metrics: metrics.members(&view),
             policy: *reads,
@@ -76,7 +68,7 @@ impl Generation {
             resolve: resolve.clone(),
             tls_files: TlsFiles::of(config),
             upstreams,
-            peer_states: peer_states.collect(),
+            peer_states,
             former_members: former.into(),
             replica_address: registry.address.clone(),
             reads_write: registry.reads_write,
@@ -117,6 +109,22 @@ fn known_state(
     // At another address there may be somebody else.
     let same = before.member_of(then).address == member.address;
     same.then(|| before.peer_state_of(then).clone())
+}
+
+/// Of each member, as far as they are known; limits are those of now.
+fn peer_states(config: &Config, view: &View, before: Option<&Generation>) -> Box<[Arc<PeerState>]> {
+    let (registry, peers) = (&config.registry, &config.peer_limits);
+    let states = view.members().iter().map(|(index, member)| {
+        let local = index == view.members().local();
+        let known = known_state(before, &registry.address, local, member);
+        let (places, queue) = if local {
+            (registry.max_in_flight, &registry.queue)
+        } else {
+            (peers.max_in_flight, &peers.queue)
+        };
+        peer_state(known, config.circuit, places, queue)
+    });
+    states.collect()
 }
 
 fn peer_state(

@@ -241,16 +241,30 @@ pub(super) struct Own {
     pub(super) spans: Vec<IntCounter>,
     pub(super) uptime: Gauge,
     pub(super) writes_ready: IntGauge,
+    pub(super) view_epoch: IntGauge,
+    pub(super) store_calls: Vec<IntCounter>,
     pub(super) held: Arc<Holders>,
     pub(super) hold: Vec<Histogram>,
     pub(super) hold_plans: IntCounter,
 }
+
+/// What may come of a call to the store of leases: the first, or one of its troubles.
+pub(super) const STORE_RESULTS: [&str; 7] = [
+    "ok",
+    "slow",
+    "unreachable",
+    "failing",
+    "contended",
+    "refused",
+    "odd",
+];
 
 impl Own {
     pub(super) fn register(make: &Maker<'_>) -> Result<Self> {
         let reloads = make.int_counter(table::TLS_RELOADS)?;
         let config_reloads = make.int_counter(table::CONFIG_RELOADS)?;
         let hold = make.histogram(table::HOLD_SECONDS)?;
+        let store_calls = make.int_counter(table::STORE_CALLS)?;
         let spans = make.int_counter(table::SPANS)?;
         let held: Arc<Holders> = Arc::default();
         let holders = held.clone();
@@ -271,6 +285,8 @@ impl Own {
             writes_ready: series(&make.int_gauge(table::WRITES_READY)?, NONE)?,
             held,
             hold: each(HoldEnd::ALL, |end| series(&hold, [end.as_str()]))?,
+            view_epoch: series(&make.int_gauge(table::VIEW_EPOCH)?, NONE)?,
+            store_calls: each(&STORE_RESULTS, |result| series(&store_calls, [result]))?,
             hold_plans: series(&make.int_counter(table::HOLD_PLANS)?, NONE)?,
             tls_expiry: make.int_gauge(table::TLS_EXPIRY)?,
             draining: series(&make.int_gauge(table::DRAINING)?, NONE)?,

@@ -139,6 +139,10 @@ metrics! {
     // Who may write.
     WRITES_READY = gauge "shardlet_writes_ready" [],
         "1 if this member knows what others may be writing; 0 while every write to its repositories waits.";
+    VIEW_EPOCH = gauge "shardlet_view_epoch" [],
+        "Number of the view in force, where members hold leases; else 0.";
+    STORE_CALLS = counter "shardlet_store_calls_total" ["result"],
+        "Calls to the store of leases, by what came of them.";
     HELD = gauge "shardlet_requests_held" [],
         "Requests that wait for their owner.";
     HOLD_SECONDS = histogram "shardlet_hold_seconds" ["ended"],

@@ -12,6 +12,8 @@ pub(crate) struct Fixed {
     pub(crate) unready: bool,
     /// Whether its configuration is not to be taken.
     pub(crate) broken: bool,
+    /// Whether its members hold leases.
+    pub(crate) leased: bool,
     pub(crate) done: Mutex<Vec<&'static str>>,
 }
 
@@ -41,6 +43,11 @@ impl Operated for Fixed {
 
     fn drain(&self) {
         self.done.lock().unwrap().push("drain");
+    }
+
+    fn leave(&self) -> bool {
+        self.done.lock().unwrap().push("leave");
+        self.leased
     }
 }
 
@@ -134,6 +141,7 @@ pub(crate) fn sample() -> Status {
             queued: 0,
             queue_limit: 1024,
         },
+        leases: None,
         writes: WritesStatus {
             ready: true,
             held: 3,

@@ -141,6 +141,7 @@ fn kept_lines_go_on_as_they_are_and_ours_follow() {
             view: b"ab",
             member: "zot-1",
             hold_ms: 12_345,
+            epoch: Some(7),
             fallback: true,
         }),
         ..onward(&via)
@@ -149,7 +150,7 @@ fn kept_lines_go_on_as_they_are_and_ours_follow() {
         "GET /v2/a/tags/list?n=5&ns=docker.io HTTP/1.1\r\nHost: r\r\nUser-Agent:  docker/27 \r\n\
          ACCEPT: a/b\t\r\nAccept:c/d\r\nX-Empty:\r\nVia: 1.0 a\r\ntraceparent: 00-1\r\n\
          X-Forwarded-Port: 1\r\nLast: \u{fc}\r\nVia: {own}\r\nx-request-id: id-1\r\n\
-         x-shardlet-view: ab\r\nx-shardlet-member: zot-1\r\nx-shardlet-hold: 12345\r\n\
+         x-shardlet-view: ab\r\nx-shardlet-member: zot-1\r\nx-shardlet-hold: 12345\r\nx-shardlet-epoch: 7\r\n\
          x-shardlet-fallback: 1\r\n\r\n"
     );
     assert_eq!(String::from_utf8(written(&sent, &peer)).unwrap(), expected);

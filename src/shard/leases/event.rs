@@ -1,5 +1,6 @@
 //! What happens, and what is to be done about it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,4 +154,34 @@ pub enum Fault {
     Unreadable,
     /// The owners of the view cannot be computed here.
     Incomprehensible(Incomprehensible),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clone => {
+                "another process has the same member id: give each its own, then restart this one"
+            }
+            Self::WentBack => {
+                "the store has an older state than was seen before: it was restored, or is not consistent; \
+                 stop all members, then start them"
+            }
+            Self::Vanished => {
+                "the lease, or the view, is not in the store any more: keep others from deleting there, then restart \
+                 this member"
+            }
+            Self::Unreadable => {
+                "a record of the store cannot be read: was it written by a later version, or by something else?"
+            }
+            Self::Incomprehensible(Incomprehensible::OtherKey) => {
+                "the members of the store have another cluster.hash_key"
+            }
+            Self::Incomprehensible(Incomprehensible::OtherPlacement) => {
+                "the members of the store have a placement that is not known here: is this an older version?"
+            }
+            Self::Incomprehensible(Incomprehensible::Broken) => {
+                "the view of the store names no members that can be"
+            }
+        })
+    }
 }

@@ -4,11 +4,14 @@ use std::hash::{Hash, Hasher};
 
 use super::Setup;
 use super::record::{Arrangement, Epoch, Incarnation};
-use crate::shard::members::{Member, MemberId, Members};
+use crate::shard::members::{Member, MemberAddress, MemberId, Members};
 use crate::shard::pins::{Pin, Pins};
 use crate::shard::placement::Placement;
 use crate::shard::repository::Repository;
 use crate::shard::view::View;
+
+/// An address that no member has (RFC 6761, section 6.4).
+const NOWHERE: &str = "nowhere.invalid:1";
 
 /// An arrangement and its owners.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ impl Layout {
         if placement.version() != arrangement.policy.version {
             return Err(Incomprehensible::OtherPlacement);
         }
-        let members = members(&arrangement, &setup.id).ok_or(Incomprehensible::Broken)?;
+        let members = members(&arrangement, setup).ok_or(Incomprehensible::Broken)?;
         let pins = pins(&arrangement, &members).ok_or(Incomprehensible::Broken)?;
         let view = setup.like.with_same_key(members, placement, pins);
         Ok(Self { arrangement, view })
@@ -54,7 +57,7 @@ impl Layout {
         &self.arrangement
     }
 
-    /// Members, placement and pins. The local member is another one where we are no member.
+    /// Members, placement and pins. Where this process is no member it is there as a guest.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
@@ -90,7 +93,8 @@ impl Hash for Layout {
     }
 }
 
-fn members(arrangement: &Arrangement, me: &MemberId) -> Option<Members> {
+/// With this process as a guest where it is no member.
+fn members(arrangement: &Arrangement, setup: &Setup) -> Option<Members> {
     let list: Vec<Member> = arrangement
         .members
         .iter()
@@ -100,21 +104,28 @@ fn members(arrangement: &Arrangement, me: &MemberId) -> Option<Members> {
             weight: seat.weight,
         })
         .collect();
-    let local = if arrangement.seat(me).is_some() {
-        me.clone()
-    } else {
-        list.first()?.id.clone()
+    if arrangement.seat(&setup.id).is_some() {
+        return Members::new(list, &setup.id).ok();
+    }
+    let guest = |address: MemberAddress| Member {
+        id: setup.id.clone(),
+        address,
+        weight: setup.weight,
     };
-    Members::new(list, &local).ok()
+    let members = Members::with_guest(list.clone(), guest(setup.address.clone())).ok();
+    // Nobody calls itself: another member may have taken over our address.
+    members.or_else(|| Members::with_guest(list, guest(NOWHERE.parse().ok()?)).ok())
 }
 
+/// A pin to who is no member says nothing.
 fn pins(arrangement: &Arrangement, members: &Members) -> Option<Pins> {
     let mut pins = Vec::new();
     for (prefix, id) in &arrangement.policy.pins {
-        let prefix = prefix.parse().ok()?;
-        if let Some(member) = members.find(&id.parse().ok()?) {
-            pins.push(Pin { prefix, member });
-        }
+        let (prefix, id) = (prefix.parse().ok()?, id.parse().ok()?);
+        let member = members
+            .find(&id)
+            .filter(|_| arrangement.seat(&id).is_some());
+        pins.extend(member.map(|member| Pin { prefix, member }));
     }
     Pins::new(pins).ok()
 }

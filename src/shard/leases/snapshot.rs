@@ -108,6 +108,25 @@ impl Snapshot {
         clock.boot < self.until && !apart
     }
 
+    /// How many earlier views may still be written by.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.chain.len()
+    }
+
+    /// Whose acknowledgements are missing for them.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<MemberId> {
+        self.unacked.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether writes are taken, but for those that wait for one member.
+    #[must_use]
+    pub fn takes_writes(&self, clock: Clock) -> bool {
+        let members = |layout: &Arc<Layout>| layout.arrangement().seat(&self.me).is_some();
+        self.wait.is_none() && self.lasts(clock) && self.layout.as_ref().is_some_and(members)
+    }
+
     /// Whether it admits nothing any more since its member goes.
     pub(super) fn is_going(&self) -> bool {
         self.wait == Some(Wait::Going)

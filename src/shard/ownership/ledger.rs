@@ -22,12 +22,31 @@ pub struct Ledger {
 struct Entries {
     retired: bool,
     next: u64,
-    under_way: HashMap<u64, Arc<str>>,
+    under_way: HashMap<u64, Entry>,
     orphans: Vec<(Arc<str>, Moment)>,
 }
 
+#[derive(Clone, Debug)]
+struct Entry {
+    repository: Arc<str>,
+    stage: Stage,
+}
+
+/// How far a write is, where that counts: where members hold leases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Its replica has not got the whole of it.
+    Coming,
+    /// Nor will it ever.
+    Cut,
+    /// It may have all of it.
+    Sent,
+    /// It was killed, and whatever works on it is gone.
+    Killed,
+}
+
 /// One write of a ledger.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteId(u64);
 
 /// How a write has ended, as far as can be seen from here.
@@ -68,17 +87,58 @@ impl Ledger {
         }
         let id = entries.next;
         entries.next += 1;
-        entries.under_way.insert(id, repository.clone());
+        let repository = repository.clone();
+        let stage = Stage::Coming;
+        entries.under_way.insert(id, Entry { repository, stage });
         Some(WriteId(id))
     }
 
-    /// Counts it out.
-    pub fn end(&self, write: &WriteId, end: WriteEnd) {
+    /// The replica is about to get all of it. Says whether it may: not once it was cut.
+    pub(crate) fn send(&self, write: WriteId) -> bool {
         let mut entries = self.entries();
-        let Some(repository) = entries.under_way.remove(&write.0) else {
+        let coming = entries.under_way.get_mut(&write.0);
+        coming
+            .filter(|entry| entry.stage == Stage::Coming)
+            .map(|entry| entry.stage = Stage::Sent)
+            .is_some()
+    }
+
+    /// Whether it was cut.
+    pub(crate) fn is_cut(&self, write: WriteId) -> bool {
+        let entries = self.entries();
+        let entry = entries.under_way.get(&write.0);
+        entry.is_some_and(|entry| entry.stage == Stage::Cut)
+    }
+
+    /// Those of which the replica has not got all will never be whole, where this is true of their
+    /// repositories.
+    pub(crate) fn cut(&self, is_lost: impl Fn(&str) -> bool) {
+        for entry in self.entries().under_way.values_mut() {
+            if entry.stage == Stage::Coming && is_lost(&entry.repository) {
+                entry.stage = Stage::Cut;
+            }
+        }
+    }
+
+    /// The replica was killed: nothing that it was sent goes on.
+    pub(crate) fn kill(&self) {
+        let mut entries = self.entries();
+        entries.orphans.clear();
+        for entry in entries.under_way.values_mut() {
+            if entry.stage == Stage::Sent {
+                entry.stage = Stage::Killed;
+            }
+        }
+    }
+
+    /// Counts it out.
+    pub fn end(&self, write: WriteId, end: WriteEnd) {
+        let mut entries = self.entries();
+        let Some(Entry { repository, stage }) = entries.under_way.remove(&write.0) else {
             return;
         };
         if let WriteEnd::Orphaned { until } = end
+            && stage != Stage::Killed
             && !omits(Rule::CountOrphans)
         {
             entries.orphans.retain(|(known, _)| *known != repository);
@@ -93,26 +153,25 @@ impl Ledger {
 
     /// Whether a write of it may be under way.
     pub fn is_writing(&self, now: Moment) -> bool {
-        let entries = self.entries();
-        !entries.under_way.is_empty() || entries.orphans.iter().any(|(_, until)| now < *until)
+        self.entries().names(now).next().is_some()
     }
 
     /// Whether a write to this repository may be under way.
     pub(super) fn writes(&self, repository: &str, now: Moment) -> bool {
         let entries = self.entries();
-        let mut under_way = entries.under_way.values();
-        let mut orphans = entries.orphans.iter();
-        under_way.any(|known| **known == *repository)
-            || orphans.any(|(known, until)| **known == *repository && now < *until)
+        entries.names(now).any(|known| **known == *repository)
+    }
+
+    /// Whether this is true of a repository that may be being written.
+    pub(crate) fn writes_any(&self, now: Moment, is_meant: impl Fn(&str) -> bool) -> bool {
+        self.entries().names(now).any(|name| is_meant(name))
     }
 
     /// The repositories with writes under way; none if they are too many to be named.
     pub(super) fn repositories(&self, now: Moment) -> Option<Vec<Box<str>>> {
         let entries = self.entries();
-        let orphans = entries.orphans.iter().filter(|(_, until)| now < *until);
-        let orphans = orphans.map(|(repository, _)| repository);
         let mut names: Vec<Box<str>> = Vec::new();
-        for repository in entries.under_way.values().chain(orphans) {
+        for repository in entries.names(now) {
             if !names.iter().any(|known| **known == **repository) {
                 if names.len() == NAMED {
                     return None;
@@ -126,6 +185,15 @@ impl Ledger {
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// The repositories of what may be under way.
+    fn names(&self, now: Moment) -> impl Iterator<Item = &Arc<str>> {
+        let orphans = self.orphans.iter().filter(move |(_, until)| now < *until);
+        let under_way = self.under_way.values().map(|entry| &entry.repository);
+        under_way.chain(orphans.map(|(repository, _)| repository))
     }
 }
 
@@ -147,5 +215,70 @@ impl Ledger {
         let orphans = entries.orphans.iter().map(|(_, until)| *until);
         let orphans = orphans.filter(|until| now < *until).collect();
         (entries.retired, entries.under_way.len(), orphans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::{HashKey, MemberId, Members, Pins, Placement, View};
+
+    const UNTIL: Moment = Moment::from_secs(30);
+
+    fn a_ledger() -> Arc<Ledger> {
+        let id: MemberId = "zot-1".parse().unwrap();
+        let member = crate::shard::Member {
+            id: id.clone(),
+            address: "zot-1:5443".parse().unwrap(),
+            weight: crate::shard::Weight::default(),
+        };
+        let members = Members::new(vec![member], &id).unwrap();
+        let key = HashKey::from([7; 16]);
+        let view = View::new(
+            members,
+            Placement::Rendezvous,
+            &key,
+            Pins::new(vec![]).unwrap(),
+        );
+        Ledger::new(Arc::new(OtherView::of(&view)), ReplicaId::default())
+    }
+
+    fn orphaned(ledger: &Ledger, write: WriteId) {
+        ledger.end(write, WriteEnd::Orphaned { until: UNTIL });
+    }
+
+    #[test]
+    fn what_is_cut_is_never_sent_and_what_was_sent_is_not_cut() {
+        let ledger = a_ledger();
+        let begin = |name: &str| ledger.begin(&name.into()).unwrap();
+        let [lost, kept, sent] = ["a/lost", "a/kept", "b/lost"].map(begin);
+        assert!(ledger.send(sent));
+        ledger.cut(|name| name.ends_with("lost"));
+        assert_eq!(
+            [lost, kept, sent].map(|write| ledger.is_cut(write)),
+            [true, false, false]
+        );
+        assert!(!ledger.send(lost) && ledger.send(kept));
+        assert!(!ledger.send(kept), "sent once");
+        let lost_now = || ledger.writes_any(Moment::ZERO, |name| name.ends_with("lost"));
+        ledger.end(lost, WriteEnd::Done);
+        assert!(lost_now(), "one was sent, and has no answer yet");
+        orphaned(&ledger, sent);
+        assert!(lost_now() && !ledger.writes_any(UNTIL, |name| name.ends_with("lost")));
+    }
+
+    #[test]
+    fn nothing_goes_on_at_a_replica_that_was_killed() {
+        let ledger = a_ledger();
+        let begin = |name: &str| ledger.begin(&name.into()).unwrap();
+        let [orphan, sent, coming] = ["a", "b", "c"].map(begin);
+        orphaned(&ledger, orphan);
+        assert!(ledger.send(sent));
+        ledger.kill();
+        // They see it later.
+        orphaned(&ledger, sent);
+        assert!(!ledger.writes_any(Moment::ZERO, |name| name != "c"));
+        orphaned(&ledger, coming);
+        assert!(ledger.is_writing(Moment::ZERO));
     }
 }

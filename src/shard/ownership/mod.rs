@@ -433,6 +433,11 @@ impl Ownership {
             .filter(move |id| !listed(id))
     }
 
+    /// All in which writes may be under way.
+    pub(crate) fn ledgers(&self) -> impl Iterator<Item = &Arc<Ledger>> {
+        self.past.iter().chain([&self.ledger])
+    }
+
     fn is_ours(&self, extent: &Extent) -> bool {
         extent.view() == Some(self.view.fingerprint())
     }

@@ -93,10 +93,7 @@ impl Snapshot {
         {
             return Verdict::Hold(Wait::Paused);
         }
-        let mut elsewhere = self.elsewhere.iter();
-        if !omits(Rule::MindOldReplica)
-            && elsewhere.any(|ledger| ledger.writes(repository.as_str(), now))
-        {
+        if self.is_written_elsewhere(repository, now) && !omits(Rule::MindOldReplica) {
             return Verdict::Hold(Wait::OwnReplica);
         }
         let mut obstacles = self.obstacles.iter();
@@ -104,6 +101,12 @@ impl Snapshot {
             None => Verdict::Admit,
             Some(obstacle) => self.verdict_on(obstacle, now),
         }
+    }
+
+    /// Whether another replica of ours than the one in use may be writing it.
+    pub(crate) fn is_written_elsewhere(&self, repository: &Repository<'_>, now: Moment) -> bool {
+        let mut elsewhere = self.elsewhere.iter();
+        elsewhere.any(|ledger| ledger.writes(repository.as_str(), now))
     }
 
     /// Whether somebody is known to take another member for the owner than we do. A forward would

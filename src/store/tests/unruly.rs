@@ -13,9 +13,9 @@ use crate::store::{Expected, Item, Key, ProbeKey, Put, Store, Tag, Trouble, Trou
 /// A call that comes.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
-    Get(Key),
-    Put(Key, Expected),
-    List(Key),
+    Get,
+    Put(Expected),
+    List,
 }
 
 /// What becomes of it.
@@ -98,7 +98,7 @@ impl Store for Unruly {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Item>, Trouble> {
-        let mood = self.mood(&Call::Get(key.clone())).await?;
+        let mood = self.mood(&Call::Get).await?;
         if mood == Mood::Stale {
             return Ok(self.before.lock().unwrap().get(key).cloned().flatten());
         }
@@ -116,7 +116,7 @@ impl Store for Unruly {
     }
 
     async fn put(&self, key: &Key, expected: &Expected, value: &[u8]) -> Put {
-        let call = Call::Put(key.clone(), expected.clone());
+        let call = Call::Put(expected.clone());
         let mood = match self.mood(&call).await {
             Ok(mood) => mood,
             Err(trouble) => return Put::Unknown(trouble),
@@ -147,7 +147,7 @@ impl Store for Unruly {
     }
 
     async fn list(&self, below: &Key) -> Result<Vec<Key>, Trouble> {
-        let mood = self.mood(&Call::List(below.clone())).await?;
+        let mood = self.mood(&Call::List).await?;
         if mood == Mood::Untold {
             return Err(untold());
         }

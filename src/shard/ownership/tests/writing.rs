@@ -125,6 +125,6 @@ impl Seat {
 
 impl Guard {
     pub(super) fn ends(&self, end: WriteEnd) {
-        self.ledger.end(&self.write, end);
+        self.ledger.end(*self.write, end);
     }
 }

@@ -1,0 +1,272 @@
+//! Leases at work in this process: what the rules say to requests, and what requests and peers tell the
+//! rules. The rules themselves run in one task, which the composition root drives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{Notify, watch};
+
+use crate::shard::leases::record::Incarnation;
+use crate::shard::leases::{Clock, Departure, Fault, Snapshot, Wait};
+use crate::shard::ownership::{Ledger, WriteId};
+use crate::shard::{MemberId, Repository};
+
+/// What is shared between the rules' task and everybody else.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    /// None before the rules have said anything.
+    snapshot: ArcSwapOption<Snapshot>,
+    clock: BootClock,
+    /// Tells that writes were cut.
+    cuts: watch::Sender<()>,
+    news: Mutex<News>,
+    has_news: Notify,
+    standing: ArcSwap<Standing>,
+    /// How this process has gone, or that it has nothing to leave.
+    gone: watch::Sender<Option<Departure>>,
+}
+
+/// What has happened since the rules looked last. Of many of one kind they hear one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Something is new in the store.
+    pub(crate) poked: bool,
+    /// Writes wait for the acknowledgements of these.
+    pub(crate) wanted: BTreeSet<MemberId>,
+    /// Whether these answer, and have a lease.
+    pub(crate) up: BTreeMap<MemberId, bool>,
+    /// Whether these work by other rules.
+    pub(crate) differ: BTreeMap<MemberId, bool>,
+    /// This process is to end.
+    pub(crate) go: Option<Departure>,
+}
+
+/// Where the rules stand, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Whether this is a member of the view in force.
+    pub(crate) is_member: bool,
+    /// Of the view in force.
+    pub(crate) epoch: u64,
+    /// Who has not acknowledged it, where earlier ones are not settled.
+    pub(crate) awaited: Vec<MemberId>,
+    /// So many earlier views may still be written by.
+    pub(crate) unsettled: usize,
+    /// Why this process cannot go on.
+    pub(crate) fault: Option<Fault>,
+    /// The last call to the store that failed, and since when none has succeeded.
+    pub(crate) store_trouble: Option<String>,
+}
+
+/// Asked before the last byte of a write, which may come long after its first.
+#[derive(Clone, Debug)]
+pub(crate) struct LastLook(Arc<Look>);
+
+#[derive(Debug)]
+struct Look {
+    leases: Arc<Leases>,
+    ledger: Arc<Ledger>,
+    write: WriteId,
+    incarnation: Incarnation,
+    is_sent: AtomicBool,
+}
+
+/// Time since the start of this process, the machine's sleep included.
+#[derive(Debug)]
+pub(crate) struct BootClock(Duration);
+
+impl BootClock {
+    /// Begins to count.
+    pub(crate) fn start() -> Self {
+        Self(read(ClockId::Boottime))
+    }
+
+    /// The clocks of this machine, for the rules.
+    pub(crate) fn now(&self) -> Clock {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Clock {
+            boot: read(ClockId::Boottime).saturating_sub(self.0),
+            raw: read(ClockId::MonotonicRaw),
+            wall: wall.unwrap_or_default(),
+        }
+    }
+}
+
+fn read(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+impl Leases {
+    /// Of a process that has just started.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            snapshot: ArcSwapOption::empty(),
+            clock: BootClock::start(),
+            cuts: watch::Sender::new(()),
+            news: Mutex::default(),
+            has_news: Notify::new(),
+            standing: ArcSwap::default(),
+            gone: watch::Sender::new(Some(Departure::Park)),
+        })
+    }
+
+    /// The time, as the rules count it.
+    pub(crate) fn now(&self) -> Clock {
+        self.clock.now()
+    }
+
+    /// What the rules say at the moment.
+    pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.load_full()
+    }
+
+    /// Requests read this from now on.
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(Some(snapshot));
+    }
+
+    /// Whether the lease lasts now.
+    pub(crate) fn lasts(&self) -> bool {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.lasts(self.now()))
+    }
+
+    /// Whether writes are taken in general. Some may wait for others' acknowledgements.
+    pub(crate) fn is_ready(&self) -> bool {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.takes_writes(self.now()))
+    }
+
+    /// Admits a write that is counted in at this ledger.
+    ///
+    /// # Errors
+    /// What it has to wait for.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        repository: &Repository<'_>,
+        ledger: &Arc<Ledger>,
+        write: WriteId,
+    ) -> Result<LastLook, Wait> {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_ref().ok_or(Wait::Starting)?;
+        let incarnation = snapshot.may_write(repository, self.now());
+        let incarnation = incarnation.inspect_err(|wait| {
+            if let Wait::Acknowledgement(member) = wait {
+                self.tell(|news| news.wanted.insert(member.clone()));
+            }
+        })?;
+        Ok(LastLook(Arc::new(Look {
+            leases: self.clone(),
+            ledger: ledger.clone(),
+            write,
+            incarnation,
+            is_sent: AtomicBool::new(false),
+        })))
+    }
+
+    /// Tells the rules what has happened.
+    pub(crate) fn tell<T>(&self, change: impl FnOnce(&mut News) -> T) {
+        change(&mut self.news());
+        self.has_news.notify_one();
+    }
+
+    /// There is something new in the store, somebody says.
+    pub(crate) fn poke(&self) {
+        self.tell(|news| news.poked = true);
+    }
+
+    /// What has happened since this was asked last.
+    pub(crate) fn take_news(&self) -> News {
+        mem::take(&mut self.news())
+    }
+
+    /// Waits until there may be news.
+    pub(crate) async fn has_news(&self) {
+        self.has_news.notified().await;
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has writes that were cut look.
+    pub(crate) fn tell_cut(&self) {
+        self.cuts.send_replace(());
+    }
+
+    /// Where the rules stand.
+    pub(crate) fn standing(&self) -> Arc<Standing> {
+        self.standing.load_full()
+    }
+
+    /// They stand there now.
+    pub(crate) fn stand(&self, standing: Standing) {
+        if **self.standing.load() != standing {
+            self.standing.store(Arc::new(standing));
+        }
+    }
+
+    /// From now on this process may hold a lease.
+    pub(crate) fn begin(&self) {
+        self.gone.send_replace(None);
+    }
+
+    /// This process has nothing to do with its lease any more.
+    pub(crate) fn has_gone(&self, departure: Departure) {
+        self.gone.send_replace(Some(departure));
+    }
+
+    /// Has this process go, and waits until it has.
+    pub(crate) async fn go(&self, departure: Departure) {
+        self.tell(|news| news.go = Some(departure));
+        let mut gone = self.gone.subscribe();
+        // Its sender lives as long as this.
+        let _ = gone.wait_for(Option::is_some).await;
+    }
+}
+
+impl LastLook {
+    /// Whether the rest may be sent, which makes the write whole. From then on it counts until the replica
+    /// has answered.
+    pub(crate) fn may_finish(&self) -> bool {
+        let Look {
+            leases,
+            ledger,
+            write,
+            incarnation,
+            is_sent,
+        } = &*self.0;
+        // Counted first and judged second, as at its admission.
+        if !ledger.send(*write) {
+            return false;
+        }
+        let snapshot = leases.snapshot.load();
+        let snapshot = snapshot.as_ref();
+        let may = snapshot.is_some_and(|snapshot| snapshot.may_finish(*incarnation, leases.now()));
+        is_sent.store(may, Ordering::Release);
+        may
+    }
+
+    /// Whether the replica may have got all of it.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.0.is_sent.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is cut; for ever if it never is.
+    pub(crate) async fn cut(&self) {
+        let mut cuts = self.0.leases.cuts.subscribe();
+        while !self.0.ledger.is_cut(self.0.write) {
+            // Its sender lives as long as this.
+            let _ = cuts.changed().await;
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Drives the rules of leases: keeps the time, calls the store, and carries out what they say.
+//!
+//! One task steps them, one event after the other. What they publish is read by requests before anything
+//! else that follows from the same step is done.
+
+mod calls;
+mod kill;
+mod opened;
+
+pub(super) use opened::Leased;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::reload::Reloader;
+use crate::member::leases::{Leases, News, Standing};
+use crate::member::state::State;
+use crate::member::state_folder::StateFolder;
+use crate::member::writes::Writes;
+use crate::observe::recent::ChangeKind;
+use crate::shard::leases::{
+    Answer, CallId, Coordinator, Departure, Effect, Event, Layout, Moment, Note, Phase, UnderWay,
+};
+use crate::shard::{MemberId, Repository};
+use crate::store::{Store, Trouble, Unproven, prove};
+use calls::carried_out;
+use kill::ReplicaKill;
+
+/// How often the rules see the time pass.
+const TICK: Duration = Duration::from_millis(100);
+/// Before a store is asked again to prove itself, and a view is tried again that could not be put in
+/// force.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Driver {
+    state: Arc<State>,
+    leases: Arc<Leases>,
+    reloader: Arc<Reloader>,
+    store: Arc<dyn Store>,
+    kill: Option<ReplicaKill>,
+    coordinator: Coordinator,
+    us: MemberId,
+    /// Members that worked by a file, and were not seen with a lease yet.
+    listed: BTreeSet<MemberId>,
+    /// Members that work by other rules, as far as peers have told.
+    differing: BTreeSet<MemberId>,
+    calls: JoinSet<(CallId, Answer, Result<(), Trouble>)>,
+    kills: JoinSet<bool>,
+    next: VecDeque<Event>,
+    /// The view that is to be put in force.
+    layout: Option<Arc<Layout>>,
+    epoch: u64,
+    /// What went wrong with the last call, if something did.
+    trouble: Option<String>,
+    _folder: Option<StateFolder>,
+}
+
+/// Writes under way here, as the rules ask for them.
+struct Counted<'a> {
+    writes: &'a Writes,
+    us: &'a MemberId,
+}
+
+impl UnderWay for Counted<'_> {
+    // By the clock of the ledgers, which stands still while the machine sleeps: so they count for longer.
+    fn any(&self, _: Moment) -> bool {
+        let now = self.writes.now();
+        let ledgers = self.writes.ledgers();
+        ledgers.iter().any(|ledger| ledger.is_writing(now))
+    }
+
+    fn lost_by(&self, layout: &Layout, _: Moment) -> bool {
+        let now = self.writes.now();
+        let ledgers = self.writes.ledgers();
+        let mut ledgers = ledgers.iter();
+        ledgers.any(|ledger| ledger.writes_any(now, |name| is_lost(name, layout, self.us)))
+    }
+}
+
+fn is_lost(name: &str, layout: &Layout, us: &MemberId) -> bool {
+    let repository = Repository::parse(name);
+    repository.is_ok_and(|repository| layout.owner(&repository).0 != us)
+}
+
+impl Driver {
+    /// For ever.
+    pub(super) async fn run(mut self) {
+        if !self.is_proven().await {
+            return std::future::pending().await;
+        }
+        for member in &self.listed {
+            self.next.push_back(Event::Differs(member.clone()));
+        }
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while let Some(event) = self.next.pop_front() {
+                self.step(event);
+            }
+            tokio::select! {
+                Some(answered) = self.calls.join_next() => self.take_answer(answered),
+                Some(killed) = self.kills.join_next() => self.take_kill(killed.unwrap_or(false)),
+                () = self.leases.has_news() => {
+                    let news = self.leases.take_news();
+                    self.note_differing(&news);
+                    self.next.extend(events(news));
+                }
+                _ = ticks.tick() => {
+                    self.adopt();
+                    self.next.push_back(Event::Tick);
+                }
+            }
+        }
+    }
+
+    fn note_differing(&mut self, news: &News) {
+        for (member, differs) in &news.differ {
+            if *differs {
+                self.differing.insert(member.clone());
+            } else {
+                self.differing.remove(member);
+            }
+        }
+    }
+
+    /// Whether leases can be kept in the store. Asks until it tells.
+    async fn is_proven(&mut self) -> bool {
+        loop {
+            match prove(&self.store).await {
+                Ok(()) => {
+                    self.trouble = None;
+                    self.leases.begin();
+                    return true;
+                }
+                Err(unproven @ (Unproven::Faulty { .. } | Unproven::Misfit { .. })) => {
+                    tracing::error!("{unproven}: nothing is written by this member");
+                    self.trouble = Some(unproven.to_string());
+                    self.show();
+                    return false;
+                }
+                Err(unproven @ Unproven::Untold { .. }) => {
+                    tracing::warn!("{unproven}: writes wait until it can be asked");
+                    self.trouble = Some(unproven.to_string());
+                    self.show();
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let counted = Counted {
+            writes: &self.state.writes,
+            us: &self.us,
+        };
+        let clock = self.leases.now();
+        let effects = self.coordinator.step(event, clock, &counted);
+        let mut is_new = false;
+        for effect in &effects {
+            if let Effect::Publish(snapshot) = effect {
+                self.leases.publish(snapshot.clone());
+                is_new = true;
+            }
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        if let Phase::Frozen(_) = self.coordinator.phase() {
+            self.leases.has_gone(Departure::Park);
+        }
+        if is_new {
+            self.show();
+            self.state.rules_changed();
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Publish(_) => {}
+            Effect::Call(id, call) => {
+                let store = self.store.clone();
+                self.calls.spawn(async move {
+                    let (answer, trouble) = carried_out(&*store, call).await;
+                    (id, answer, trouble)
+                });
+            }
+            Effect::Adopt(layout) => {
+                self.layout = Some(layout);
+                self.adopt();
+            }
+            Effect::CutLost(layout) => self.cut(|name| is_lost(name, &layout, &self.us)),
+            Effect::CutAll => self.cut(|_| true),
+            Effect::KillReplica => self.kill_replica(),
+            Effect::Poke => self.state.generation().tell_change(),
+            Effect::Gone(departure) => self.leases.has_gone(departure),
+            Effect::Note(note) => self.log(&note),
+        }
+    }
+
+    /// Puts the view in force that is to be, unless that has failed just now.
+    fn adopt(&mut self) {
+        let Some(layout) = self.layout.take() else {
+            return;
+        };
+        match self.reloader.adopt(layout.view(), layout.epoch().0) {
+            Ok(()) => {
+                self.agree(&layout);
+                self.epoch = layout.epoch().0;
+                self.state.metrics.view_epoch(self.epoch);
+                self.next.push_back(Event::Adopted(layout.epoch()));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the view of the store cannot be put in force: trying again");
+                self.layout = Some(layout);
+            }
+        }
+    }
+
+    /// Who was listed in a file and has a lease now works by it; who works by other rules and is no
+    /// member is of no concern.
+    fn agree(&mut self, layout: &Layout) {
+        let is_member =
+            |id: &MemberId| layout.view().members().owners().any(|(_, at)| at.id == *id);
+        let agreeing: Vec<_> = self.listed.extract_if(.., |id| is_member(id)).collect();
+        let listed = &self.listed;
+        let gone = self
+            .differing
+            .extract_if(.., |id| !is_member(id) && !listed.contains(id));
+        self.next
+            .extend(agreeing.into_iter().chain(gone).map(Event::Agrees));
+    }
+
+    fn cut(&self, is_lost: impl Fn(&str) -> bool) {
+        for ledger in self.state.writes.ledgers() {
+            ledger.cut(&is_lost);
+        }
+        self.leases.tell_cut();
+    }
+
+    fn kill_replica(&mut self) {
+        if let (Some(kill), true) = (&self.kill, self.kills.is_empty()) {
+            tracing::warn!("the replica is killed: it may be working on what others may write");
+            let kill = kill.clone();
+            self.kills.spawn(async move { kill.run().await });
+        }
+    }
+
+    fn take_kill(&mut self, killed: bool) {
+        if killed {
+            for ledger in self.state.writes.ledgers() {
+                ledger.kill();
+            }
+        }
+        self.next.push_back(Event::Tick);
+    }
+
+    fn take_answer(
+        &mut self,
+        answered: Result<(CallId, Answer, Result<(), Trouble>), tokio::task::JoinError>,
+    ) {
+        // They do not panic, and nobody aborts them.
+        let Ok((call, answer, told)) = answered else {
+            return;
+        };
+        let result = told
+            .as_ref()
+            .err()
+            .map_or("ok", |trouble| trouble.kind.name());
+        self.state.metrics.store_called(result);
+        let trouble = told.err().map(|trouble| trouble.to_string());
+        if trouble != self.trouble {
+            match &trouble {
+                Some(trouble) => {
+                    tracing::warn!(%trouble, "the store of leases did not do what it was asked")
+                }
+                None => tracing::info!("the store of leases answers again"),
+            }
+            self.trouble = trouble;
+            self.show();
+        }
+        self.next.push_back(Event::Answered { call, answer });
+    }
+
+    fn show(&self) {
+        let snapshot = self.leases.snapshot();
+        let unsettled = snapshot.as_ref().map_or(0, |snapshot| snapshot.unsettled());
+        let awaited = snapshot.map_or_else(Vec::new, |snapshot| snapshot.awaited());
+        self.leases.stand(Standing {
+            is_member: self.coordinator.is_member(),
+            epoch: self.epoch,
+            awaited,
+            unsettled,
+            fault: match self.coordinator.phase() {
+                Phase::Frozen(fault) => Some(fault),
+                Phase::Starting | Phase::Serving | Phase::Going(..) | Phase::Gone(_) => None,
+            },
+            store_trouble: self.trouble.clone(),
+        });
+    }
+
+    fn log(&self, note: &Note) {
+        let text = match note {
+            Note::Leased => "this member holds a lease".to_owned(),
+            Note::LeaseOver => {
+                "the lease of this member is over: writes wait until it is renewed".to_owned()
+            }
+            Note::Fenced => {
+                "others have taken the lease of this member, and what it owned: it begins anew"
+                    .to_owned()
+            }
+            Note::FencedOther(member) => {
+                format!(
+                    "{member} did not renew its lease, which was taken from it: what it owned goes to others"
+                )
+            }
+            Note::ClocksApart(apart) => format!(
+                "the clocks of this machine have gone apart by {} ms: the lease is worth nothing until it is renewed",
+                apart.as_millis()
+            ),
+            Note::Differs(member) => {
+                format!(
+                    "{member} does not work by the leases of this store: writes wait until it does"
+                )
+            }
+            Note::Unreadable(member) => {
+                format!("the lease of {member} cannot be read: was it written by a later version?")
+            }
+            Note::WaitsForPredecessor => {
+                "an earlier process of this member may be alive: it is waited for".to_owned()
+            }
+            Note::Frozen(fault) => format!("this member writes nothing any more: {fault}"),
+        };
+        match note {
+            Note::Leased | Note::WaitsForPredecessor => tracing::info!("{text}"),
+            Note::Frozen(_) => tracing::error!("{text}"),
+            Note::LeaseOver
+            | Note::Fenced
+            | Note::FencedOther(_)
+            | Note::ClocksApart(_)
+            | Note::Differs(_)
+            | Note::Unreadable(_) => tracing::warn!("{text}"),
+        }
+        self.state.metrics.recent.changed(ChangeKind::View, text);
+    }
+}
+
+/// The news as the rules hear them.
+fn events(news: News) -> impl Iterator<Item = Event> {
+    let News {
+        poked,
+        wanted,
+        up,
+        differ,
+        go,
+    } = news;
+    let up = up.into_iter().map(|(member, is_up)| match is_up {
+        true => Event::Up(member),
+        false => Event::Down(member),
+    });
+    let differ = differ.into_iter().map(|(member, differs)| match differs {
+        true => Event::Differs(member),
+        false => Event::Agrees(member),
+    });
+    let poked = poked.then_some(Event::Poked);
+    let go = go.map(Event::Go);
+    let wanted = wanted.into_iter().map(Event::Wanted);
+    up.chain(differ).chain(wanted).chain(poked).chain(go)
+}

@@ -1,0 +1,242 @@
+//! Members that hold leases on a store: who joins, leaves, dies and comes back, and whether writes go on.
+
+use shardlet::shard::Repository;
+
+use crate::cluster::replica::Seen;
+use crate::cluster::{Cluster, Plan, Request, Step, eventually};
+use crate::moves::{held_write, put};
+
+const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+
+fn plan(members: usize) -> Plan {
+    Plan::of(members)
+        .leased()
+        .eager_probes()
+        .set("writes", "hold: 20s")
+        .set(
+            "timeouts",
+            "connect: 10s, request_header: 10s, idle: 10s, drain_delay: 0s, drain: 10s",
+        )
+}
+
+async fn fleet(members: usize) -> Cluster {
+    let cluster = Cluster::start(plan(members)).await;
+    until_members(&cluster, 0..members, members).await;
+    cluster
+}
+
+/// Waits until these members know so many.
+async fn until_members(cluster: &Cluster, at: impl Iterator<Item = usize> + Clone, count: usize) {
+    eventually("the members to know each other", async || {
+        at.clone().all(|index| {
+            let generation = cluster.at(index).generation();
+            generation.view.members().owners().len() == count && cluster.at(index).takes_writes()
+        })
+    })
+    .await;
+}
+
+/// Whose a repository is by the first member's view.
+fn owner(cluster: &Cluster, repository: &str) -> String {
+    let view = &cluster.at(0).generation().view;
+    let owner = view.owner(&Repository::parse(repository).unwrap());
+    view.members().get(owner).id.to_string()
+}
+
+/// One repository of each member, by its id.
+fn repositories(cluster: &Cluster, viewer: usize) -> Vec<String> {
+    let count = cluster.plan().size();
+    (0..count)
+        .map(|owner| cluster.repository_by(viewer, owner))
+        .collect()
+}
+
+#[tokio::test]
+async fn members_without_a_list_find_each_other_and_share_the_repositories() {
+    let cluster = fleet(3).await;
+    for (owner, repository) in repositories(&cluster, 0).iter().enumerate() {
+        for at in 0..3 {
+            let answer = cluster.at(at).ask(put(repository)).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            let written_by = answer.field("x-replica");
+            assert_eq!(written_by, Some(cluster.plan().id(owner).as_str()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_member_owned_is_written_by_others_while_clients_wait() {
+    let mut cluster = fleet(3).await;
+    let [_, lost, _] = &repositories(&cluster, 0)[..] else {
+        unreachable!()
+    };
+    cluster.stop(1).await;
+    let answer = cluster.at(0).ask(put(lost)).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_ne!(answer.field("x-replica"), Some("zot-2"));
+    until_members(&cluster, [0, 2].into_iter(), 2).await;
+
+    cluster.restart_alone(1).await;
+    until_members(&cluster, 0..3, 3).await;
+    let answer = cluster.at(0).ask(put(lost)).await;
+    assert_eq!(answer.field("x-replica"), Some("zot-2"));
+}
+
+#[tokio::test]
+async fn a_restart_in_good_order_keeps_the_place_of_a_member() {
+    let mut cluster = fleet(3).await;
+    let epoch = |cluster: &Cluster| {
+        cluster
+            .at(0)
+            .server
+            .status()
+            .leases
+            .map(|leases| leases.epoch)
+    };
+    let before = epoch(&cluster);
+    let owned = &repositories(&cluster, 0)[1].clone();
+    cluster.take(1).server.drain().await;
+    cluster.restart_alone(1).await;
+    let answer = cluster.at(0).ask(put(owned)).await;
+    assert_eq!(
+        (answer.status, answer.field("x-replica")),
+        (201, Some("zot-2"))
+    );
+    assert!(before.is_some());
+    assert_eq!(
+        epoch(&cluster),
+        before,
+        "nobody else has taken over anything"
+    );
+}
+
+#[tokio::test]
+async fn who_leaves_first_finishes_what_its_replica_works_on() {
+    let mut cluster = fleet(2).await;
+    let repository = cluster.repository_by(0, 0);
+    let (mut connection, gate) = held_write(&cluster, 0, &repository).await;
+    let left = tokio::spawn(cluster.take(0).server.leave());
+    eventually("the other member to know that one drains", async || {
+        cluster
+            .at(1)
+            .metric("shardlet_peer_draining{member=\"zot-1\"}")
+            == 1.0
+    })
+    .await;
+    // It waits for as long as the first is not done.
+    let mut waiting = cluster.at(1).connect().await;
+    waiting.send(put(&repository).bytes()).await;
+    assert!(waiting.is_silent().await && !left.is_finished());
+    gate.open();
+    assert_eq!(connection.answer().await.status, 201);
+    let answer = waiting.answer().await;
+    assert_eq!(
+        (answer.status, answer.field("x-replica")),
+        (201, Some("zot-2"))
+    );
+    left.await.unwrap();
+    until_members(&cluster, [1].into_iter(), 1).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_takes_longer_than_a_handover_is_cut_before_its_last_byte() {
+    let mut cluster = fleet(3).await;
+    let all = cluster.at(0).generation().view.clone();
+    cluster.stop(2).await;
+    until_members(&cluster, [0, 1].into_iter(), 2).await;
+    // The third takes it from the first when it is back.
+    let moves = |name: &String| {
+        let by_all = all.owner(&Repository::parse(name).unwrap());
+        all.members().get(by_all).id.as_str() == "zot-3" && owner(&cluster, name) == "zot-1"
+    };
+    let repository = (0..).map(|at| format!("moving/app-{at}")).find(moves);
+    let repository = repository.unwrap();
+    cluster
+        .replica(0)
+        .steps([Step::ReadBody, Step::say(CREATED)]);
+    let mut connection = cluster.at(0).connect().await;
+    let target = format!("/v2/{repository}/manifests/latest");
+    let whole = Request::new("PUT", &target).body("12345678").bytes();
+    connection.send(&whole[..whole.len() - 1]).await;
+    cluster.replica(0).until_requests(1).await;
+
+    cluster.restart_alone(2).await;
+    let answer = connection.answer().await;
+    assert_eq!(answer.refused(), (503, "handover".to_owned()), "{answer:?}");
+    until_members(&cluster, 0..3, 3).await;
+    let is_whole = |seen: &Seen| seen.body.as_ref().is_some_and(|body| body.length == 8);
+    assert!(!cluster.replica(0).requests().iter().any(is_whole));
+    let answer = cluster.at(0).ask(put(&repository)).await;
+    assert_eq!(
+        (answer.status, answer.field("x-replica")),
+        (201, Some("zot-3"))
+    );
+}
+
+#[tokio::test]
+async fn bodies_of_all_sizes_and_framings_arrive_whole() {
+    let cluster = fleet(1).await;
+    let repository = cluster.repository_by(0, 0);
+    let target = format!("/v2/{repository}/blobs/uploads/1");
+    cluster
+        .replica(0)
+        .steps([Step::ReadBody, Step::say(CREATED)]);
+    for size in [0, 1, 2, 8 * 1024, 8 * 1024 + 1, 64 * 1024, 3 * 1024 * 1024] {
+        let body = vec![b'x'; size];
+        for request in [
+            Request::new("PATCH", &target).body(body.clone()),
+            Request::new("PATCH", &target).chunked(&body, 10_000, ""),
+        ] {
+            let answer = cluster.at(0).ask(request).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            let seen = cluster.replica(0).requests().pop().unwrap();
+            let arrived = seen.body.map_or(0, |body| body.length);
+            assert_eq!(arrived, size as u64);
+        }
+    }
+}
+
+/// The members of a plan whose writes are refused at once where they would wait.
+fn hasty(members: usize) -> Plan {
+    plan(members).listed().set("writes", "hold: 0s")
+}
+
+/// What a write to each of these gets, through each member.
+async fn statuses(cluster: &Cluster, repositories: &[String]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for repository in repositories {
+        for at in 0..cluster.plan().size() {
+            statuses.push(cluster.at(at).ask(put(repository)).await.status);
+        }
+    }
+    statuses
+}
+
+/// Starts one member after the other by another plan. While two work by lists and one by a lease, or the
+/// other way round, nobody writes.
+async fn change_over(cluster: &mut Cluster, repositories: &[String], change: fn(Plan) -> Plan) {
+    for index in 0..cluster.plan().size() {
+        cluster.take(index).server.drain().await;
+        cluster.configure(index, change);
+        cluster.restart_alone(index).await;
+        let is_last = index + 1 == cluster.plan().size();
+        let expected = if is_last { 201 } else { 503 };
+        eventually("all writes to be answered alike", async || {
+            let statuses = statuses(cluster, repositories).await;
+            statuses.iter().all(|status| *status == expected)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn lists_give_way_to_leases_and_come_back_without_a_second_writer() {
+    let mut cluster = Cluster::start(hasty(3)).await;
+    let repositories: Vec<String> = (0..3).map(|at| cluster.repository_of(at)).collect();
+    change_over(&mut cluster, &repositories, Plan::leased_and_listed).await;
+    until_members(&cluster, 0..3, 3).await;
+    for (index, repository) in repositories.iter().enumerate() {
+        assert_eq!(owner(&cluster, repository), cluster.plan().id(index));
+    }
+    change_over(&mut cluster, &repositories, Plan::listed).await;
+}
