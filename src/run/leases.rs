@@ -32,8 +32,7 @@ use kill::ReplicaKill;
 
 /// How often the rules see the time pass.
 const TICK: Duration = Duration::from_millis(100);
-/// Before a store is asked again to prove itself, and a view is tried again that could not be put in
-/// force.
+/// Before a store is asked again to prove itself.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -50,10 +49,11 @@ pub(super) struct Driver {
     /// Members that work by other rules, as far as peers have told.
     differing: BTreeSet<MemberId>,
     calls: JoinSet<(CallId, Answer, Result<(), Trouble>)>,
-    kills: JoinSet<bool>,
+    kills: JoinSet<()>,
     next: VecDeque<Event>,
-    /// The view that is to be put in force.
+    /// The view that is to be put in force, and why it could not be.
     layout: Option<Arc<Layout>>,
+    unadopted: Option<String>,
     epoch: u64,
     /// What went wrong with the last call, if something did.
     trouble: Option<String>,
@@ -104,7 +104,7 @@ impl Driver {
             }
             tokio::select! {
                 Some(answered) = self.calls.join_next() => self.take_answer(answered),
-                Some(killed) = self.kills.join_next() => self.take_kill(killed.unwrap_or(false)),
+                Some(_) = self.kills.join_next() => self.next.push_back(Event::Tick),
                 () = self.leases.has_news() => {
                     let news = self.leases.take_news();
                     self.note_differing(&news);
@@ -215,7 +215,10 @@ impl Driver {
                 self.next.push_back(Event::Adopted(layout.epoch()));
             }
             Err(error) => {
-                tracing::error!(%error, "the view of the store cannot be put in force: trying again");
+                if self.unadopted.as_ref() != Some(&error) {
+                    tracing::error!(%error, "the view of the store cannot be put in force: trying again");
+                    self.unadopted = Some(error);
+                }
                 self.layout = Some(layout);
             }
         }
@@ -246,17 +249,16 @@ impl Driver {
         if let (Some(kill), true) = (&self.kill, self.kills.is_empty()) {
             tracing::warn!("the replica is killed: it may be working on what others may write");
             let kill = kill.clone();
-            self.kills.spawn(async move { kill.run().await });
+            // Those of another address that it had are another replica's.
+            let in_use = self.state.writes.snapshot().replica().clone();
+            let mut doomed = self.state.writes.ledgers();
+            doomed.retain(|ledger| *ledger.replica() == in_use);
+            doomed.iter().for_each(|ledger| ledger.doom());
+            self.kills.spawn(async move {
+                let is_dead = kill.run().await;
+                doomed.iter().for_each(|ledger| ledger.kill(is_dead));
+            });
         }
-    }
-
-    fn take_kill(&mut self, killed: bool) {
-        if killed {
-            for ledger in self.state.writes.ledgers() {
-                ledger.kill();
-            }
-        }
-        self.next.push_back(Event::Tick);
     }
 
     fn take_answer(

@@ -105,6 +105,7 @@ impl Leased {
             kills: JoinSet::new(),
             next: VecDeque::new(),
             layout: None,
+            unadopted: None,
             epoch: 0,
             trouble: None,
             _folder: folder,

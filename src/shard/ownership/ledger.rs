@@ -41,7 +41,9 @@ enum Stage {
     Cut,
     /// It may have all of it.
     Sent,
-    /// It was killed, and whatever works on it is gone.
+    /// The same, and the replica that works on it is being killed.
+    Doomed,
+    /// The replica was killed, and with it whatever worked on it.
     Killed,
 }
 
@@ -120,14 +122,19 @@ impl Ledger {
         }
     }
 
-    /// The replica was killed: nothing that it was sent goes on.
-    pub(crate) fn kill(&self) {
+    /// The replica is being killed. What is sent from now on may go to the next one.
+    pub(crate) fn doom(&self) {
+        self.entries().restage(Stage::Sent, Stage::Doomed);
+    }
+
+    /// It was killed, so that nothing goes on that it was sent before; or it was not.
+    pub(crate) fn kill(&self, is_dead: bool) {
         let mut entries = self.entries();
-        entries.orphans.clear();
-        for entry in entries.under_way.values_mut() {
-            if entry.stage == Stage::Sent {
-                entry.stage = Stage::Killed;
-            }
+        if is_dead {
+            entries.orphans.clear();
+            entries.restage(Stage::Doomed, Stage::Killed);
+        } else {
+            entries.restage(Stage::Doomed, Stage::Sent);
         }
     }
 
@@ -189,6 +196,12 @@ impl Ledger {
 }
 
 impl Entries {
+    fn restage(&mut self, from: Stage, to: Stage) {
+        let entries = self.under_way.values_mut();
+        let meant = entries.filter(|entry| entry.stage == from);
+        meant.for_each(|entry| entry.stage = to);
+    }
+
     /// The repositories of what may be under way.
     fn names(&self, now: Moment) -> impl Iterator<Item = &Arc<str>> {
         let orphans = self.orphans.iter().filter(move |(_, until)| now < *until);
@@ -271,14 +284,27 @@ mod tests {
     fn nothing_goes_on_at_a_replica_that_was_killed() {
         let ledger = a_ledger();
         let begin = |name: &str| ledger.begin(&name.into()).unwrap();
-        let [orphan, sent, coming] = ["a", "b", "c"].map(begin);
+        let [orphan, sent, later] = ["a", "b", "c"].map(begin);
         orphaned(&ledger, orphan);
         assert!(ledger.send(sent));
-        ledger.kill();
+        ledger.doom();
+        assert!(ledger.send(later), "to the replica that comes after");
+        ledger.kill(true);
         // They see it later.
         orphaned(&ledger, sent);
         assert!(!ledger.writes_any(Moment::ZERO, |name| name != "c"));
-        orphaned(&ledger, coming);
+        orphaned(&ledger, later);
+        assert!(ledger.is_writing(Moment::ZERO));
+    }
+
+    #[test]
+    fn a_replica_that_could_not_be_killed_goes_on() {
+        let ledger = a_ledger();
+        let sent = ledger.begin(&"a".into()).unwrap();
+        assert!(ledger.send(sent));
+        ledger.doom();
+        ledger.kill(false);
+        orphaned(&ledger, sent);
         assert!(ledger.is_writing(Moment::ZERO));
     }
 }
