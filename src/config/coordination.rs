@@ -139,7 +139,7 @@ fn half_a_level(written: &Section<'_>, ends_with_sidecar: bool, out: &mut Findin
         (Some(kill), _, false) => (
             kill,
             "`replica_kill` without `replica_ends_with_sidecar: true` is level L0: others wait for `timeouts.aftermath`",
-            "a process that is gone or stopped gives no command; have its pod or systemd end the replica with it",
+            "a process that is gone or stopped gives no command; have something else kill the replica within 2 s then",
         ),
         (None, Some(ends), true) => (
             ends,

@@ -256,6 +256,8 @@ impl Reloader {
         if self.state.writes.leases().is_some() {
             // That of the store, whatever the file says.
             config.view = in_force.config.view.clone();
+            // Others count on what the lease says of it.
+            config.timeouts.aftermath = in_force.config.timeouts.aftermath;
         }
         let next = InForce {
             config,
