@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import network
+from harness import network, safety
 from harness.fleet import Fleet
+from harness.leased import LeasedFleet, Level
 from harness.network import Network
+from harness.safety import FIRST_ROW, Counts
 from harness.scale import FAST, FULL, Scale
 from harness.table import Row, in_order, write_into
 from lib import sidecar
@@ -24,6 +26,7 @@ from lib.store import Directory, Moto
 
 ROWS = pytest.StashKey[list[Row]]()
 ROW = pytest.StashKey[Row]()
+COUNTS = pytest.StashKey[dict[str, Counts]]()
 NO_NAMESPACES = pytest.StashKey[str]()
 
 # What every cluster of the suite has, unless a row says otherwise. A probe may take longer than by default, since a
@@ -39,18 +42,23 @@ HOLDING: Settings = {"timeouts": {"aftermath": "5s"}, "writes": {"hold": "20s"}}
 
 MakeCluster = Callable[..., Cluster]
 MakeFleet = Callable[..., Fleet]
+MakeLeased = Callable[..., LeasedFleet]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="every fault at the size that docs/faults.md tells")
     parser.addoption("--no-namespaces", action="store_true", help="partitions are stood in for, as where none can be made")
     parser.addoption("--seed", type=int, help="of what comes at random; it is told with the figures")
+    parser.addoption("--churn-seconds", type=float, help="how long members with leases come and go at random")
+    parser.addoption("--safety-report", type=Path, help="a document to write about leases, from what was seen")
     parser.addoption("--figures", type=Path, help="a document to write the table into, between its marks")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "row(number, fault, required): which row of docs/faults.md a test shows")
+    config.addinivalue_line("markers", "full: takes long, and shows at full size alone what others show at both")
     config.stash[ROWS] = []
+    config.stash[COUNTS] = {}
     if not Path(sidecar.binary()).exists():
         raise pytest.UsageError(
             f"{sidecar.binary()} does not exist: cargo build --release, or name one by {sidecar.BINARY_NAMED_BY}"
@@ -60,6 +68,17 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def scale(request: pytest.FixtureRequest) -> Scale:
     return FULL if request.config.getoption("full") else FAST
+
+
+@pytest.fixture
+def lease_churn_seconds(request: pytest.FixtureRequest, scale: Scale) -> float:
+    return request.config.getoption("churn_seconds") or scale.lease_churn_seconds
+
+
+@pytest.fixture
+def counts(request: pytest.FixtureRequest, row: Row) -> Counts:
+    """What a run with leases has done, for the report."""
+    return request.config.stash[COUNTS].setdefault(row.name(), Counts())
 
 
 @pytest.fixture
@@ -166,12 +185,38 @@ def make_fleet(authority: Authority, ports: Ports, tmp_path: Path, aftermath: fl
         fleet.stop()
 
 
+@pytest.fixture
+def make_leased(authority: Authority, ports: Ports, tmp_path: Path, scale: Scale) -> Iterator[MakeLeased]:
+    """Makes fleets with leases that end with the test, of level L0 unless told otherwise."""
+    made: list[LeasedFleet] = []
+
+    def make(level: str = "L0", **shape: Any) -> LeasedFleet:
+        directory = tmp_path / f"leased-{len(made)}"
+        directory.mkdir()
+        of = Level(level, lease=scale.lease, handoff=scale.lease_handoff, aftermath=scale.lease_aftermath)
+        made.append(LeasedFleet(authority, ports, directory, level=of, **shape))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.stop()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`aftermath`, in seconds: a short one, and at full size the default too."""
     own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if "aftermath" in metafunc.fixturenames and "aftermath" not in own:
         graces = FULL.graces if metafunc.config.getoption("full") else FAST.graces
         metafunc.parametrize("aftermath", graces, ids=[f"{grace:.0f}s" for grace in graces])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The report is of all that there is.
+    if config.getoption("full") or config.getoption("safety_report"):
+        return
+    large = [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=large)
+    items[:] = [item for item in items if item not in large]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -207,4 +252,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{why}. Rows 4 and 5 ran against a full backlog and a closed port instead.")
         terminalreporter.write_line("Rows 20, 23 and 24 were skipped: nothing stands in for a member that some can reach.")
     if document := config.getoption("figures"):
-        write_into(document, rows, size)
+        write_into(document, [row for row in rows if row.number < FIRST_ROW], size)
+    if document := config.getoption("safety_report"):
+        safety.write(document, rows, config.stash[COUNTS], size)

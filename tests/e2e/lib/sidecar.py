@@ -74,8 +74,11 @@ class Sidecar:
         trust: Trust,
         directory: Path,
         settings: Settings | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        """`members`: none where they find each other by leases."""
         self.place = place
+        self._env = env
         self.tls = trust.clients is not None
         self.config = directory / f"{place.id}.yaml"
         self.socket = directory / f"{place.id}.sock"
@@ -147,7 +150,7 @@ class Sidecar:
 
     def _spawn(self) -> Process:
         command = [*self.place.prefix, binary(), "run", "--config", self.config]
-        return Process(f"sidecar {self.place.id}", command, self.log)
+        return Process(f"sidecar {self.place.id}", command, self.log, self._env)
 
 
 def merged(base: Settings, over: Settings) -> dict[str, Any]:
@@ -169,6 +172,7 @@ def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, 
     clients: dict[str, Any] = {"address": f"{place.host}:{place.clients}"}
     if trust.clients:
         clients["tls"] = {"cert": str(trust.clients.cert), "key": str(trust.clients.key)}
+    listed = [{"id": member.id, "address": member.peer_address} for member in members]
     return {
         "member": place.id,
         "listen": {
@@ -182,6 +186,6 @@ def _config(place: Place, replica: str, members: Sequence[Place], trust: Trust, 
         "cluster": {
             "hash_key_file": str(hash_key),
             "tls": {"ca": str(trust.ca), "cert": str(trust.member.cert), "key": str(trust.member.key)},
-            "members": [{"id": member.id, "address": member.peer_address} for member in members],
+            **({"members": listed} if listed else {}),
         },
     }

@@ -51,6 +51,16 @@ class Scale:
     graces: tuple[float, ...]
     # How long members come and go at random.
     churn_seconds: float
+    # Rows 50 and on: leases, in seconds; pushes to so many repositories, each after such a pause.
+    lease: float
+    lease_handoff: float
+    lease_aftermath: float
+    lease_repositories: int
+    lease_pause: float
+    # How many members join and leave again, for how long the store is away, for how long members come and go.
+    lease_grows_to: int
+    lease_outage: float
+    lease_churn_seconds: float
     # `timeouts` where a row waits for them.
     idle: str
     idle_seconds: float
@@ -81,6 +91,14 @@ FAST = Scale(
     hold_seconds=3.0,
     graces=(5.0,),
     churn_seconds=25.0,
+    lease=3.0,
+    lease_handoff=2.0,
+    lease_aftermath=3.0,
+    lease_repositories=24,
+    lease_pause=0.35,
+    lease_grows_to=5,
+    lease_outage=8.0,
+    lease_churn_seconds=60.0,
     idle="2s",
     idle_seconds=2.0,
 )
@@ -109,6 +127,14 @@ FULL = Scale(
     hold_seconds=10.0,
     graces=(5.0, 30.0),
     churn_seconds=600.0,
+    lease=10.0,
+    lease_handoff=5.0,
+    lease_aftermath=30.0,
+    lease_repositories=60,
+    lease_pause=0.25,
+    lease_grows_to=10,
+    lease_outage=300.0,
+    lease_churn_seconds=600.0,
     idle="5s",
     idle_seconds=5.0,
 )

@@ -81,6 +81,20 @@ class SharedIndex(Replica):
         entries = [one for one in self._entries() if (one["repository"], one["tag"]) == (repository, tag)]
         return len([one for one in entries if one["event"] == "begun"]) > len(entries) / 2
 
+    def spawned_again(self) -> Process:
+        """Another process at its place; does not wait until it is ready."""
+        return self._spawn()
+
+    def note_death(self) -> None:
+        """Once its process is gone: so are the writes that it was at."""
+        entries = self._entries()
+        ended = {entry["id"] for entry in entries if entry["event"] == "ended"}
+        for entry in entries:
+            if entry["event"] == "begun" and entry["id"] not in ended:
+                line = json.dumps(entry | {"event": "ended", "at": time.monotonic()})
+                with self._events.open("a") as file:
+                    file.write(f"{line}\n")
+
     def wait_quiet(self) -> None:
         """Until every write has ended."""
         wait_until(f"{self.name} to be done", self._is_quiet, QUIET_SECONDS)
@@ -113,8 +127,13 @@ class SharedIndex(Replica):
 
 def tags(store: Directory, repository: str) -> set[str]:
     """What is in the index at the end."""
+    return set(index_of(store, repository))
+
+
+def index_of(store: Directory, repository: str) -> dict[str, str]:
+    """Tag → digest."""
     file = _file_of(store.path, repository)
-    return set(json.loads(file.read_text())) if file.exists() else set()
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def _file_of(directory: Path, repository: str) -> Path:
@@ -200,7 +219,7 @@ class _Server:
         if request.method in ("PUT", "DELETE"):
             write = self._log.begin(repository, tag)
             try:
-                body = await _body_of(request, reader)
+                body = await _body_of(request, reader, keep=True)
             except BaseException:
                 self._log.end(write)
                 raise
@@ -211,7 +230,9 @@ class _Server:
         if not found and timed and timed["kind"] == "sync":
             await self._finish(self._log.begin(repository, tag), _digest(b"{}"), _wait_of(tag))
             found = _digest(b"{}")
-        return _response(200, b"{}", head=request.method == "HEAD") if found else _response(404)
+        if not found:
+            return _response(404)
+        return _response(200, b"{}", head=request.method == "HEAD", more=f"Docker-Content-Digest: {found}\r\n")
 
     async def _upload(self, request: _Request, reader: asyncio.StreamReader, repository: str) -> bytes:
         write = self._log.begin(repository, "")
@@ -248,15 +269,15 @@ class _Server:
         return json.loads(file.read_text()) if file.exists() else {}
 
 
-async def _body_of(request: _Request, reader: asyncio.StreamReader) -> bytes:
-    """What a manifest has; of an upload nothing is kept."""
+async def _body_of(request: _Request, reader: asyncio.StreamReader, *, keep: bool = False) -> bytes:
+    """Empty where nothing is kept."""
     rest, kept = request.length, b""
     while rest:
         part = await reader.read(min(rest, BODY_PART))
         if not part:
             raise asyncio.IncompleteReadError(part, rest)
         rest -= len(part)
-        kept = part
+        kept += part if keep else b""
     return kept
 
 

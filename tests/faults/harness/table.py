@@ -34,7 +34,11 @@ class Row:
         return f"row {self.name()} | {self.fault} | {self.required} | {self._verdict('FAILED')}"
 
     def markdown(self) -> str:
-        return f"| {self.name()} | {self.fault} | {self.required} | {self._verdict('**failed**')} |"
+        return f"| {self.name()} | {self.fault} | {self.required} | {self.verdict()} |"
+
+    def verdict(self) -> str:
+        """What was seen, as it stands in a document."""
+        return self._verdict("**failed**")
 
     def _verdict(self, failed: str) -> str:
         if self.skipped:

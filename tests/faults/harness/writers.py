@@ -12,6 +12,9 @@ from pathlib import Path
 
 from lib.cluster import Member
 from lib.process import Process, wait_until
+from lib.sidecar import Place
+
+from .history import Operation, Outcome
 
 START_SECONDS = 20.0
 # Longer than a write is held by default.
@@ -19,6 +22,9 @@ PATIENCE_SECONDS = 30.0
 # So long that a lost push is not put back by one that was begun before.
 PAUSE_SECONDS = 0.15
 CREATED = 201
+REFUSED = 503
+SEEN = (200, 404)
+LEFT = "left"
 _numbers = itertools.count()
 
 
@@ -34,6 +40,22 @@ class Push:
     # 0 where no answer came.
     status: int
     failure: str
+    # The digest of what was pushed, or seen.
+    value: str = ""
+    is_pull: bool = False
+    # Its client went on to another address at once.
+    again: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.status == CREATED:
+            return Outcome.DONE
+        # What is cut is told by another status, or by none.
+        return Outcome.REFUSED if self.status == REFUSED else Outcome.UNKNOWN
+
+    def operation(self) -> Operation:
+        outcome = Outcome.DONE if self.is_pull else self.outcome
+        return Operation(f"{self.repository}:{self.tag}", self.value, self.begun, self.ended, not self.is_pull, outcome)
 
 
 class Writers:
@@ -41,26 +63,34 @@ class Writers:
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Sequence[Member | Place],
         repositories: Sequence[str],
         directory: Path,
         *,
         through_each: bool = True,
         pause: float = PAUSE_SECONDS,
         leaving: float = 0.0,
+        moving: bool = False,
+        persistent: bool = False,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         """`through_each`: a client for each repository and member, else one for each repository, which takes any of the
-        members. `leaving`: the share of pushes whose client does not wait for the answer."""
+        members. `leaving`: the share of pushes whose client does not wait for the answer. `moving`, `persistent`: see
+        `pushers.py`."""
         stem = f"writers-{next(_numbers)}"
         told, self._out = directory / f"{stem}.json", directory / f"{stem}.done"
-        places = [member.sidecar.place for member in members]
+        self._all: list[Push] = []
+        self._read = 0
+        places = [one.sidecar.place if isinstance(one, Member) else one for one in members]
         work = {
             "targets": [[place.id, place.host, place.clients] for place in places],
             "repositories": list(repositories),
             "through_each": through_each,
             "pause": pause,
             "leaving": leaving,
-            "patience": PATIENCE_SECONDS,
+            "moving": moving,
+            "persistent": persistent,
+            "patience": patience,
             "label": stem,
         }
         told.write_text(json.dumps(work))
@@ -81,8 +111,35 @@ class Writers:
             assert code == 0, self._process.tail()
 
     def done(self) -> list[Push]:
-        lines = self._out.read_text().splitlines(keepends=True) if self._out.exists() else []
-        return [Push(**json.loads(line)) for line in lines if line.endswith("\n")]
+        """Every push that has ended, one way or the other."""
+        return [one for one in self.all() if not one.is_pull]
+
+    def pulls(self) -> list[Push]:
+        return [one for one in self.all() if one.is_pull]
+
+    def history(self) -> list[Operation]:
+        """Pulls that failed have seen nothing."""
+        return [one.operation() for one in self.all() if not one.is_pull or one.status in SEEN]
+
+    def failed(self, since: float = 0.0) -> list[Push]:
+        """Pushes and pulls of which their client has to tell its user."""
+        return [
+            one
+            for one in self.all()
+            if one.ended >= since
+            and not (one.again or one.failure == LEFT)
+            and one.status not in (SEEN if one.is_pull else (CREATED,))
+        ]
+
+    def all(self) -> list[Push]:
+        if self._out.exists():
+            with self._out.open("rb") as file:
+                file.seek(self._read)
+                # What is not a whole line yet is read the next time.
+                said, newline, _ = file.read().rpartition(b"\n")
+            self._read += len(said) + len(newline)
+            self._all += [Push(**json.loads(line)) for line in said.splitlines()]
+        return self._all
 
     def acknowledged(self, since: float = 0.0) -> list[Push]:
         """Those that were begun after that time."""

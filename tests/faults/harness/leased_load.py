@@ -1,0 +1,48 @@
+"""Clients of a fleet with leases: tags pushed once, a tag pushed again and again, and pulls of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.cluster import Member
+from lib.sidecar import Place
+
+from .leased import LeasedFleet
+from .scale import Scale
+from .writers import Writers
+
+# Longer than a write is held.
+PATIENCE_SECONDS = 45.0
+FIRST_SECONDS = 30.0
+
+
+def names_of(fleet: LeasedFleet, count: int) -> list[str]:
+    """Of every member as many as of any other."""
+    share = -(-count // len(fleet.members))
+    return [name for member in fleet.members for name in fleet.owned_by(member, share)]
+
+
+def load(
+    through: Sequence[Member | Place],
+    names: Sequence[str],
+    directory: Path,
+    scale: Scale,
+    *,
+    leaving: float = 0.0,
+    patience: float = PATIENCE_SECONDS,
+) -> Writers:
+    """Clients that have all been answered once."""
+    writers = Writers(
+        through,
+        names,
+        directory,
+        through_each=False,
+        pause=scale.lease_pause,
+        leaving=leaving,
+        moving=True,
+        persistent=True,
+        patience=patience,
+    )
+    writers.wait_for_all(names, 0.0, FIRST_SECONDS)
+    return writers
