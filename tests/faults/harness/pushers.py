@@ -132,7 +132,11 @@ class Pusher:
     ) -> tuple[int, str, dict[str, str]]:
         is_kept = member in self._open
         if not is_kept:
-            self._open[member] = await asyncio.open_connection(host, port, limit=LINE_LIMIT)
+            try:
+                self._open[member] = await asyncio.open_connection(host, port, limit=LINE_LIMIT)
+            except ConnectionResetError as error:
+                # It came while the listener was just being closed: as good as refused, and nothing was sent.
+                raise ConnectionRefusedError(str(error)) from error
         reader, writer = self._open[member]
         try:
             writer.write((request % f"{host}:{port}").encode())
