@@ -59,7 +59,7 @@ pub(crate) struct Standing {
     pub(crate) unsettled: usize,
     /// Why this process cannot go on.
     pub(crate) fault: Option<Fault>,
-    /// The last call to the store that failed, and since when none has succeeded.
+    /// What went wrong with the last call to the store, if something did.
     pub(crate) store_trouble: Option<String>,
 }
 
@@ -78,16 +78,16 @@ struct Look {
 
 /// Time since the start of this process, the machine's sleep included.
 #[derive(Debug)]
-pub(crate) struct BootClock(Duration);
+struct BootClock(Duration);
 
 impl BootClock {
     /// Begins to count.
-    pub(crate) fn start() -> Self {
+    fn start() -> Self {
         Self(read(ClockId::Boottime))
     }
 
     /// The clocks of this machine, for the rules.
-    pub(crate) fn now(&self) -> Clock {
+    fn now(&self) -> Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         Clock {
             boot: read(ClockId::Boottime).saturating_sub(self.0),

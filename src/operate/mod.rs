@@ -48,7 +48,7 @@ pub(crate) trait Observed: Send + Sync {
 /// One condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
-    /// A short name: `listeners`, `view`, `replica`, `peers`, `draining`.
+    /// A short name: `listeners`, `view`, `replica`, `peers` (with leases `lease`), `draining`.
     pub name: &'static str,
     /// Whether it holds.
     pub ok: bool,
