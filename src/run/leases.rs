@@ -185,7 +185,7 @@ impl Driver {
             Effect::Call(id, call) => {
                 let store = self.store.clone();
                 self.calls.spawn(async move {
-                    let (answer, trouble) = carried_out(&*store, call).await;
+                    let (answer, trouble) = carried_out(store, call).await;
                     (id, answer, trouble)
                 });
             }
@@ -265,7 +265,7 @@ impl Driver {
         &mut self,
         answered: Result<(CallId, Answer, Result<(), Trouble>), tokio::task::JoinError>,
     ) {
-        // They do not panic, and nobody aborts them.
+        // What may panic in it is caught, and nobody aborts them.
         let Ok((call, answer, told)) = answered else {
             return;
         };

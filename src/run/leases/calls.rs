@@ -1,5 +1,7 @@
 //! The rules' calls, as the store takes them: one attempt each, given up when its time is over.
 
+use std::sync::Arc;
+
 use tokio::time::timeout;
 
 use crate::shard::leases::record::{Lease, ViewRecord};
@@ -11,9 +13,18 @@ const VIEW: &str = "view";
 const LEASES: &str = "lease";
 
 /// What came of a call, and what was wrong with the store if something was.
-pub(super) async fn carried_out(store: &dyn Store, call: Call) -> (Answer, Result<(), Trouble>) {
-    let made = timeout(store::CALL, make(store, call)).await;
-    made.unwrap_or_else(|_| (Answer::Unknown, Err(Trouble::slow())))
+pub(super) async fn carried_out(
+    store: Arc<dyn Store>,
+    call: Call,
+) -> (Answer, Result<(), Trouble>) {
+    // A panic in a store's client is an answer as well: the rules wait for one to every call.
+    let made = tokio::spawn(async move { timeout(store::CALL, make(&*store, call)).await });
+    let trouble = match made.await {
+        Ok(Ok(made)) => return made,
+        Ok(Err(_)) => Trouble::slow(),
+        Err(_) => Trouble::odd("its client failed: please report what the log says of a panic"),
+    };
+    (Answer::Unknown, Err(trouble))
 }
 
 async fn make(store: &dyn Store, call: Call) -> (Answer, Result<(), Trouble>) {
@@ -84,5 +95,49 @@ async fn write<E: std::fmt::Display>(
         Put::Done(tag) => (Answer::Done(Tag(tag.as_str().into())), Ok(())),
         Put::Conflict => (Answer::Conflict, Ok(())),
         Put::Unknown(trouble) => (Answer::Unknown, Err(trouble)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::store::ProbeKey;
+
+    /// Its client does not survive a call.
+    #[derive(Debug)]
+    struct Broken;
+
+    #[async_trait]
+    impl Store for Broken {
+        fn place(&self) -> &str {
+            "broken"
+        }
+
+        async fn get(&self, _: &Key) -> Result<Option<Item>, Trouble> {
+            panic!("on purpose")
+        }
+
+        async fn put(&self, _: &Key, _: &Expected, _: &[u8]) -> Put {
+            panic!("on purpose")
+        }
+
+        async fn list(&self, _: &Key) -> Result<Vec<Key>, Trouble> {
+            panic!("on purpose")
+        }
+
+        async fn forget(&self, _: &ProbeKey) -> Result<(), Trouble> {
+            panic!("on purpose")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_of_which_nothing_is_known() {
+        for call in [Call::ReadView, Call::List] {
+            let (answer, told) = carried_out(Arc::new(Broken), call).await;
+            assert!(matches!(answer, Answer::Unknown), "{answer:?}");
+            assert!(told.unwrap_err().to_string().contains("its client failed"));
+        }
     }
 }
