@@ -15,9 +15,13 @@ use crate::shard::leases::record::Incarnation;
 use crate::shard::leases::{Clock, Departure, Fault, Snapshot, Wait};
 use crate::shard::ownership::{Ledger, WriteId};
 use crate::shard::{MemberId, Repository};
+/// What a store takes at most, if nothing is wrong with it.
+const STORED: Duration = Duration::from_millis(500);
+
 
 /// What is shared between the rules' task and everybody else.
 #[derive(Debug)]
+    handoff: Duration,
 pub(crate) struct Leases {
     /// None before the rules have said anything.
     snapshot: ArcSwapOption<Snapshot>,
@@ -102,16 +106,22 @@ fn read(clock: ClockId) -> Duration {
     let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
+            handoff,
 
 impl Leases {
-    /// Of a process that has just started.
-    pub(crate) fn new() -> Arc<Self> {
+    /// Of a process that has just started, and cuts what takes longer than `handoff` when it goes.
+    pub(crate) fn new(handoff: Duration) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwapOption::empty(),
             clock: BootClock::start(),
             cuts: watch::Sender::new(()),
             news: Mutex::default(),
             has_news: Notify::new(),
+    /// How long it takes to go: to have what is under way cut, and to have that stored.
+    pub(crate) fn departs_within(&self) -> (Duration, Duration) {
+        (self.handoff, STORED)
+    }
+
             standing: ArcSwap::default(),
             gone: watch::Sender::new(Some(Departure::Park)),
         })

@@ -135,6 +135,12 @@ impl Writes {
         }
     }
 
+    /// Whether the replica may be at a write of this process.
+    pub(crate) fn are_under_way(&self) -> bool {
+        let now = self.now();
+        self.ledgers().iter().any(|ledger| ledger.is_writing(now))
+    }
+
     /// What is under way is counted in these.
     pub(crate) fn ledgers(&self) -> Vec<Arc<Ledger>> {
         self.rules().ledgers().cloned().collect()

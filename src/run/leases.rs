@@ -69,9 +69,7 @@ struct Counted<'a> {
 impl UnderWay for Counted<'_> {
     // By the clock of the ledgers, which stands still while the machine sleeps: so they count for longer.
     fn any(&self, _: Moment) -> bool {
-        let now = self.writes.now();
-        let ledgers = self.writes.ledgers();
-        ledgers.iter().any(|ledger| ledger.is_writing(now))
+        self.writes.are_under_way()
     }
 
     fn lost_by(&self, layout: &Layout, _: Moment) -> bool {

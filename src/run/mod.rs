@@ -221,13 +221,9 @@ impl Server {
             self.say_goodbye().await;
             clients.wait().await;
             work.wait().await;
-            if let Some(leases) = self.state.writes.leases() {
-                // What is under way at the replica alone is waited for.
-                leases.go(Departure::Park).await;
-            }
         };
         let limit = self.state.generation().timeouts.drain;
-        let drained = match tokio::time::timeout(limit, finished).await {
+        let drained = match tokio::time::timeout(limit, self.and_park(finished, limit)).await {
             Ok(()) => Drained::Completely,
             Err(_) => Drained::Cut {
                 requests: work.len(),
@@ -241,6 +237,29 @@ impl Server {
         }
         self.workers.end(LAST_CONNECTIONS).await;
         drained
+    }
+
+    /// Parks the lease when all is finished, and in time for the limit if it is not: some of it may be waiting
+    /// for others. Not sooner than that, since a parked lease lasts no longer than another.
+    async fn and_park(&self, finished: impl Future<Output = ()>, limit: Duration) {
+        let Some(leases) = self.state.writes.leases() else {
+            return finished.await;
+        };
+        let before_end = |time| tokio::time::sleep(limit.saturating_sub(time).max(limit / 2));
+        let (to_cut, to_tell) = leases.departs_within();
+        let (to_cut, to_tell) = (before_end(to_cut + to_tell), before_end(to_tell));
+        let early = async {
+            to_cut.await;
+            if !self.state.writes.are_under_way() {
+                to_tell.await;
+            }
+            leases.go(Departure::Park).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = finished => leases.go(Departure::Park).await,
+            () = early => {}
+        }
     }
 
     /// Serves peers until all that can be reached know that nothing more is taken, and what they had

@@ -1,5 +1,6 @@
 //! Members that hold leases on a store: who joins, leaves, dies and comes back, and whether writes go on.
 
+use shardlet::run::Drained;
 use shardlet::shard::Repository;
 
 use crate::cluster::replica::Seen;
@@ -85,29 +86,46 @@ async fn what_a_dead_member_owned_is_written_by_others_while_clients_wait() {
 #[tokio::test]
 async fn a_restart_in_good_order_keeps_the_place_of_a_member() {
     let mut cluster = fleet(3).await;
-    let epoch = |cluster: &Cluster| {
-        cluster
-            .at(0)
-            .server
-            .status()
-            .leases
-            .map(|leases| leases.epoch)
-    };
     let before = epoch(&cluster);
-    let owned = &repositories(&cluster, 0)[1].clone();
+    let owned = repositories(&cluster, 0)[1].clone();
     cluster.take(1).server.drain().await;
     cluster.restart_alone(1).await;
+    assert_is_back(&cluster, &owned, before).await;
+}
+
+#[tokio::test]
+async fn a_restart_keeps_its_place_though_requests_wait_for_longer_than_its_drain() {
+    let times = "connect: 10s, idle: 10s, drain_delay: 0s, drain: 2s";
+    let mut cluster = Cluster::start(plan(3).set("timeouts", times)).await;
+    until_members(&cluster, 0..3, 3).await;
+    let before = epoch(&cluster);
+    let owned = repositories(&cluster, 0)[1].clone();
+    cluster.replica(1).stop().await;
+    eventually("its replica to be down", async || {
+        cluster.at(1).metric("shardlet_replica_up") == 0.0
+    })
+    .await;
+    let mut waiting = cluster.at(1).connect().await;
+    waiting.send(put(&owned).bytes()).await;
+    assert!(waiting.is_silent().await);
+    let drained = cluster.take(1).server.drain().await;
+    assert_eq!(drained, Drained::Cut { requests: 1 });
+    cluster.replica(1).start_again();
+    cluster.restart_alone(1).await;
+    assert_is_back(&cluster, &owned, before).await;
+}
+
+/// The epoch of the view in force.
+fn epoch(cluster: &Cluster) -> u64 {
+    cluster.at(0).server.status().leases.unwrap().epoch
+}
+
+/// The second member writes again what it owned before, and nobody has taken over anything.
+async fn assert_is_back(cluster: &Cluster, owned: &str, before: u64) {
     let answer = cluster.at(0).ask(put(owned)).await;
-    assert_eq!(
-        (answer.status, answer.field("x-replica")),
-        (201, Some("zot-2"))
-    );
-    assert!(before.is_some());
-    assert_eq!(
-        epoch(&cluster),
-        before,
-        "nobody else has taken over anything"
-    );
+    let by = answer.field("x-replica");
+    assert_eq!((answer.status, by), (201, Some("zot-2")), "{answer:?}");
+    assert_eq!(epoch(cluster), before);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ impl Leased {
             .as_ref()
             .and_then(|folder| folder.succeed(id.as_str(), process));
         Ok(Some(Self {
-            leases: Leases::new(),
+            leases: Leases::new(timing.handoff),
             store,
             kill: replica_kill.as_deref().and_then(ReplicaKill::new),
             listed: listed.iter().cloned().collect(),
