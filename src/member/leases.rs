@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,14 +14,14 @@ use crate::shard::leases::record::Incarnation;
 use crate::shard::leases::{Clock, Departure, Fault, Snapshot, Wait};
 use crate::shard::ownership::{Ledger, WriteId};
 use crate::shard::{MemberId, Repository};
+
 /// What a store takes at most, if nothing is wrong with it.
 const STORED: Duration = Duration::from_millis(500);
 
-
 /// What is shared between the rules' task and everybody else.
 #[derive(Debug)]
-    handoff: Duration,
 pub(crate) struct Leases {
+    handoff: Duration,
     /// None before the rules have said anything.
     snapshot: ArcSwapOption<Snapshot>,
     clock: BootClock,
@@ -69,15 +68,11 @@ pub(crate) struct Standing {
 
 /// Asked before the last byte of a write, which may come long after its first.
 #[derive(Clone, Debug)]
-pub(crate) struct LastLook(Arc<Look>);
-
-#[derive(Debug)]
-struct Look {
+pub(crate) struct LastLook {
     leases: Arc<Leases>,
     ledger: Arc<Ledger>,
     write: WriteId,
     incarnation: Incarnation,
-    is_sent: AtomicBool,
 }
 
 /// Time since the start of this process, the machine's sleep included.
@@ -106,25 +101,25 @@ fn read(clock: ClockId) -> Duration {
     let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
-            handoff,
 
 impl Leases {
     /// Of a process that has just started, and cuts what takes longer than `handoff` when it goes.
     pub(crate) fn new(handoff: Duration) -> Arc<Self> {
         Arc::new(Self {
+            handoff,
             snapshot: ArcSwapOption::empty(),
             clock: BootClock::start(),
             cuts: watch::Sender::new(()),
             news: Mutex::default(),
             has_news: Notify::new(),
-    /// How long it takes to go: to have what is under way cut, and to have that stored.
-    pub(crate) fn departs_within(&self) -> (Duration, Duration) {
-        (self.handoff, STORED)
-    }
-
             standing: ArcSwap::default(),
             gone: watch::Sender::new(Some(Departure::Park)),
         })
+    }
+
+    /// How long it takes to go: to have what is under way cut, and to have that stored.
+    pub(crate) fn departs_within(&self) -> (Duration, Duration) {
+        (self.handoff, STORED)
     }
 
     /// The time, as the rules count it.
@@ -174,13 +169,12 @@ impl Leases {
                 self.tell(|news| news.wanted.insert(member.clone()));
             }
         })?;
-        Ok(LastLook(Arc::new(Look {
+        Ok(LastLook {
             leases: self.clone(),
             ledger: ledger.clone(),
             write,
             incarnation,
-            is_sent: AtomicBool::new(false),
-        })))
+        })
     }
 
     /// Tells the rules what has happened.
@@ -248,33 +242,24 @@ impl LastLook {
     /// Whether the rest may be sent, which makes the write whole. From then on it counts until the replica
     /// has answered.
     pub(crate) fn may_finish(&self) -> bool {
-        let Look {
-            leases,
-            ledger,
-            write,
-            incarnation,
-            is_sent,
-        } = &*self.0;
         // Counted first and judged second, as at its admission.
-        if !ledger.send(*write) {
+        if !self.ledger.send(self.write) {
             return false;
         }
-        let snapshot = leases.snapshot.load();
+        let snapshot = self.leases.snapshot.load();
         let snapshot = snapshot.as_ref();
-        let may = snapshot.is_some_and(|snapshot| snapshot.may_finish(*incarnation, leases.now()));
-        is_sent.store(may, Ordering::Release);
+        let may = snapshot
+            .is_some_and(|snapshot| snapshot.may_finish(self.incarnation, self.leases.now()));
+        if !may {
+            self.ledger.withhold(self.write);
+        }
         may
-    }
-
-    /// Whether the replica may have got all of it.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.0.is_sent.load(Ordering::Acquire)
     }
 
     /// Waits until it is cut; for ever if it never is.
     pub(crate) async fn cut(&self) {
-        let mut cuts = self.0.leases.cuts.subscribe();
-        while !self.0.ledger.is_cut(self.0.write) {
+        let mut cuts = self.leases.cuts.subscribe();
+        while !self.ledger.is_cut(self.write) {
             // Its sender lives as long as this.
             let _ = cuts.changed().await;
         }

@@ -180,7 +180,10 @@ impl Writes {
             return Admission::Superseded;
         }
         // Counted in first and judged second: see `Ledger`.
-        let Some(write) = before.ledger.begin(&repository.as_str().into()) else {
+        let Some(write) = before
+            .ledger
+            .begin(&repository.as_str().into(), self.leases.is_some())
+        else {
             return Admission::Superseded;
         };
         let mut guard = WriteGuard {
@@ -241,8 +244,7 @@ impl WriteGuard {
 
 impl Drop for WriteGuard {
     fn drop(&mut self) {
-        let whole = self.last_look.as_ref().is_none_or(LastLook::is_sent);
-        let end = if self.sent && whole && !self.answered {
+        let end = if self.sent && !self.answered {
             let until = self.started.elapsed().saturating_add(self.aftermath);
             WriteEnd::Orphaned { until }
         } else {

@@ -1,6 +1,7 @@
 //! Bodies, in both directions at once: an answer may begin before the request has ended.
 
 use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -86,10 +87,12 @@ impl Upload {
         line: &Line,
         patience: Duration,
     ) -> Failure {
-        let sending = self.send_all(head, request, source, line, patience);
-        let sent = match &self.last_look {
-            None => sending.await,
-            Some(look) => Box::pin(unless_cut(look, sending)).await,
+        let sent = {
+            let sending = pin!(self.send_all(head, request, source, line, patience));
+            match &self.last_look {
+                None => sending.await,
+                Some(look) => unless_cut(look, sending).await,
+            }
         };
         match sent {
             Ok(()) => {
@@ -267,7 +270,8 @@ async fn unless_cut(
     tokio::select! {
         biased;
         sent = sending => sent,
-        () = look.cut() => Err(Broken::Client(Failure::Handover)),
+        // Most writes never wait, and nothing is made for them.
+        () = async { Box::pin(look.cut()).await } => Err(Broken::Client(Failure::Handover)),
     }
 }
 

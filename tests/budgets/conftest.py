@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 from harness import budgets, callgrind, syscalls
-from harness.pair import FIRST, SECOND
+from harness.pair import FIRST, PULL, PUSH, SECOND
 from lib import sidecar
 
-# The works of the file: whose repository is asked for, and the member that is looked at.
-WORKS = {"local": ("here", FIRST), "forwards": ("there", FIRST), "serves": ("there", SECOND)}
+# The works of the file: what is done with whose repository, and the member that is looked at.
+WORKS = {
+    "local": (PULL, "here", FIRST),
+    "forwards": (PULL, "there", FIRST),
+    "serves": (PULL, "there", SECOND),
+    "push_local": (PUSH, "here", FIRST),
+    "push_forwards": (PUSH, "there", FIRST),
+    "push_serves": (PUSH, "there", SECOND),
+}
 MEASURED = pytest.StashKey[dict[tuple[str, str], float]]()
 
 Measured = dict[tuple[str, str], float]
@@ -44,6 +51,13 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return figures
 
 
+@pytest.fixture(scope="session")
+def by_leases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """By work, the instructions in a fleet that has no list."""
+    counted = callgrind.measure(tmp_path_factory.mktemp("leases"), by_leases=True)
+    return {work: counted[which]["instructions"] for work, which in WORKS.items()}
+
+
 def _update(figures: Measured, reason: str | None) -> None:
     text = budgets.FILE.read_text()
     kept = {which: budget.updated(figures[which], reason) for which, budget in budgets.read(text).items()}
@@ -56,4 +70,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("one small request")
     for (work, figure), budget in budgets.read(budgets.FILE.read_text()).items():
-        terminalreporter.write_line(f"{work:9} {figure:13} {figures[work, figure]:>9.1f} of {budget.now:g}")
+        terminalreporter.write_line(f"{work:13} {figure:13} {figures[work, figure]:>9.1f} of {budget.now:g}")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from harness.history import NOTHING, Operation, Outcome, violations
-from harness.lease_store import BUCKET, LeaseStore, Put
 from harness.leased import falls
 from harness.table import Row
+from lib.lease_store import BUCKET, LeaseStore, Put
 from lib.process import Ports
 
 WRITERS = 8

@@ -161,7 +161,7 @@ impl Fleet {
 
     /// Has a write checked, and ends it.
     pub fn write(&self, snapshot: &Snapshot) {
-        let write = snapshot.ledger.begin(&self.repository).unwrap();
+        let write = snapshot.ledger.begin(&self.repository, false).unwrap();
         let repository = Repository::parse(&self.repository).unwrap();
         let verdict = snapshot.may_write(&repository, self.now, self.now);
         assert_eq!(verdict, Verdict::Admit);

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::FixedState;
+
 use super::claim::{Moment, ReplicaId};
 use super::omit::{Rule, omits};
 use crate::shard::view::OtherView;
@@ -22,7 +24,8 @@ pub struct Ledger {
 struct Entries {
     retired: bool,
     next: u64,
-    under_way: HashMap<u64, Entry>,
+    /// By numbers that nobody else chooses, so it takes no hash that is hard to guess.
+    under_way: HashMap<u64, Entry, FixedState>,
     orphans: Vec<(Arc<str>, Moment)>,
 }
 
@@ -56,8 +59,8 @@ pub struct WriteId(u64);
 pub enum WriteEnd {
     /// The replica was sent none of it, or has answered: it does not work on it.
     Done,
-    /// It was sent, and nobody waits for the answer any more. Registries finish storage calls for
-    /// a client that is gone, so it counts until then.
+    /// Nobody waits for the answer any more. Registries finish storage calls for a client that is gone, so what was
+    /// sent as a whole counts until then.
     Orphaned {
         /// When the replica is done with it at the latest.
         until: Moment,
@@ -81,8 +84,9 @@ impl Ledger {
         &self.replica
     }
 
-    /// Counts a write in; none if the generation is over.
-    pub fn begin(&self, repository: &Arc<str>) -> Option<WriteId> {
+    /// Counts a write in; none if the generation is over. One that is not `looked_at` before its last byte may be
+    /// whole at any time from now on.
+    pub fn begin(&self, repository: &Arc<str>, looked_at: bool) -> Option<WriteId> {
         let mut entries = self.entries();
         if entries.retired {
             return None;
@@ -90,7 +94,11 @@ impl Ledger {
         let id = entries.next;
         entries.next += 1;
         let repository = repository.clone();
-        let stage = Stage::Coming;
+        let stage = if looked_at {
+            Stage::Coming
+        } else {
+            Stage::Sent
+        };
         entries.under_way.insert(id, Entry { repository, stage });
         Some(WriteId(id))
     }
@@ -103,6 +111,16 @@ impl Ledger {
             .filter(|entry| entry.stage == Stage::Coming)
             .map(|entry| entry.stage = Stage::Sent)
             .is_some()
+    }
+
+    /// The replica does not get all of it after all.
+    pub(crate) fn withhold(&self, write: WriteId) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.under_way.get_mut(&write.0)
+            && entry.stage == Stage::Sent
+        {
+            entry.stage = Stage::Cut;
+        }
     }
 
     /// Whether it was cut.
@@ -145,7 +163,7 @@ impl Ledger {
             return;
         };
         if let WriteEnd::Orphaned { until } = end
-            && stage != Stage::Killed
+            && matches!(stage, Stage::Sent | Stage::Doomed)
             && !omits(Rule::CountOrphans)
         {
             entries.orphans.retain(|(known, _)| *known != repository);
@@ -263,7 +281,7 @@ mod tests {
     #[test]
     fn what_is_cut_is_never_sent_and_what_was_sent_is_not_cut() {
         let ledger = a_ledger();
-        let begin = |name: &str| ledger.begin(&name.into()).unwrap();
+        let begin = |name: &str| ledger.begin(&name.into(), true).unwrap();
         let [lost, kept, sent] = ["a/lost", "a/kept", "b/lost"].map(begin);
         assert!(ledger.send(sent));
         ledger.cut(|name| name.ends_with("lost"));
@@ -281,9 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_withheld_was_never_sent() {
+        let ledger = a_ledger();
+        let write = ledger.begin(&"a".into(), true).unwrap();
+        assert!(ledger.send(write));
+        ledger.withhold(write);
+        assert!(!ledger.send(write));
+        orphaned(&ledger, write);
+        assert!(!ledger.is_writing(Moment::ZERO));
+    }
+
+    #[test]
+    fn a_write_counts_from_its_last_look_on_or_from_the_start_if_there_is_none() {
+        let ledger = a_ledger();
+        let begin = |looked_at| ledger.begin(&"a".into(), looked_at).unwrap();
+        orphaned(&ledger, begin(true));
+        assert!(!ledger.is_writing(Moment::ZERO));
+        orphaned(&ledger, begin(false));
+        assert!(ledger.is_writing(Moment::ZERO));
+    }
+
+    #[test]
     fn nothing_goes_on_at_a_replica_that_was_killed() {
         let ledger = a_ledger();
-        let begin = |name: &str| ledger.begin(&name.into()).unwrap();
+        let begin = |name: &str| ledger.begin(&name.into(), true).unwrap();
         let [orphan, sent, later] = ["a", "b", "c"].map(begin);
         orphaned(&ledger, orphan);
         assert!(ledger.send(sent));
@@ -300,7 +339,7 @@ mod tests {
     #[test]
     fn a_replica_that_could_not_be_killed_goes_on() {
         let ledger = a_ledger();
-        let sent = ledger.begin(&"a".into()).unwrap();
+        let sent = ledger.begin(&"a".into(), true).unwrap();
         assert!(ledger.send(sent));
         ledger.doom();
         ledger.kill(false);

@@ -11,7 +11,7 @@ from statistics import median
 
 from lib.process import run
 
-from .pair import OWNERS, Pair, with_pair
+from .pair import WORKS, Pair, with_pair
 
 REQUESTS = 200
 # Each figure is the median of so many.
@@ -51,9 +51,9 @@ class Counted:
         )
 
 
-def measure(directory: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """Of each repository and member, what one request costs there."""
-    seen: dict[tuple[str, str], dict[str, float]] = {}
+def measure(directory: Path, *, by_leases: bool = False) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Of each request, repository and member, what one costs there."""
+    seen: dict[tuple[str, str, str], dict[str, float]] = {}
 
     def tool(member: str) -> Sequence[str]:
         out = directory / f"{member}.callgrind"
@@ -65,23 +65,23 @@ def measure(directory: Path) -> dict[tuple[str, str], dict[str, float]]:
         for name in pair.members:
             start = _dump(pair, directory, name, "start")
             _recognised(sum(counted.allocations for counted in start), start)
-        for repository in OWNERS:
-            rounds = [_round(pair, directory, repository) for _ in range(ROUNDS)]
+        for what, repository in WORKS:
+            rounds = [_round(pair, directory, what, repository) for _ in range(ROUNDS)]
             for name in pair.members:
                 per_figure = {figure: [one[name][figure] for one in rounds] for figure in rounds[0][name]}
-                seen[repository, name] = {figure: median(values) for figure, values in per_figure.items()}
+                seen[what, repository, name] = {figure: median(values) for figure, values in per_figure.items()}
 
-    with_pair(directory, tool, use)
+    with_pair(directory, tool, use, by_leases=by_leases)
     return seen
 
 
-def _round(pair: Pair, directory: Path, repository: str) -> dict[str, dict[str, float]]:
+def _round(pair: Pair, directory: Path, what: str, repository: str) -> dict[str, dict[str, float]]:
     """By member and figure. What is not a request's is the same for few and for many, and falls out."""
     counted = {}
     for times in (1, 3):
         for name in pair.members:
             _dump(pair, directory, name, "between")
-        pair.client.ask(repository, times * REQUESTS)
+        pair.client.ask(what, repository, times * REQUESTS)
         for name in pair.members:
             threads = _dump(pair, directory, name, repository)
             counted[name, times] = max(threads, key=lambda thread: thread.all_instructions)

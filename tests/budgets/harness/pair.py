@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.certs import Authority
-from lib.process import Ports
-from lib.sidecar import Place, Settings, Sidecar, Trust
+from lib.lease_store import CREDENTIALS, LeaseStore
+from lib.process import Ports, wait_until
+from lib.sidecar import Place, Settings, Sidecar, Trust, merged
 
 HOST = "127.0.0.1"
 # Who is asked, and who else there is.
 FIRST, SECOND = "first", "second"
 # Repositories, each with its owner.
 OWNERS = {"here": FIRST, "there": SECOND}
+PULL, PUSH = "pull", "push"
+# What is done, and with whose repository.
+WORKS = [(what, repository) for what in (PULL, PUSH) for repository in OWNERS]
 BODY = b"m" * 700
 TIMEOUT_SECONDS = 60
 WARM_UP = 100
@@ -31,15 +35,30 @@ SETTINGS: Settings = {
     "limits": {"requests_per_connection": 1_000_000},
     "probes": {"interval": "10s", "timeout": "9s"},
 }
-# As docker asks for a manifest.
-REQUEST = """\
+# Where the members have no list. Nobody is to miss a renewal while callgrind slows it down.
+LEASES = {"lease": "60s"}
+# As docker asks for a manifest, and pushes one.
+REQUESTS = {
+    PULL: """\
 GET /v2/{repository}/app/manifests/v1 HTTP/1.1\r
 Host: registry.example:5000\r
 User-Agent: docker/27.0 go/1.22\r
 Accept: application/vnd.oci.image.manifest.v1+json\r
 Accept-Encoding: gzip\r
 \r
+""",
+    PUSH: """\
+PUT /v2/{repository}/app/manifests/v1 HTTP/1.1\r
+Host: registry.example:5000\r
+User-Agent: docker/27.0 go/1.22\r
+Content-Length: %d\r
+Content-Type: application/vnd.oci.image.manifest.v1+json\r
+Accept-Encoding: gzip\r
+\r
 """
+    % len(BODY)
+    + BODY.decode(),
+}
 ANSWER = (
     b"HTTP/1.1 200 OK\r\n"
     b"Content-Type: application/vnd.oci.image.manifest.v1+json\r\n"
@@ -66,8 +85,9 @@ class Replica:
         asked = b""
         with closing(connection):
             while read := connection.recv(1 << 16):
-                *heads, asked = (asked + read).split(b"\r\n\r\n")
-                for _ in heads:
+                asked += read
+                if asked.endswith(BODY if asked.startswith(b"PUT") else b"\r\n\r\n"):
+                    asked = b""
                     connection.sendall(ANSWER)
 
 
@@ -77,8 +97,8 @@ class Client:
     def __init__(self, sidecar: Sidecar) -> None:
         self._socket = socket.create_connection((sidecar.place.host, sidecar.place.clients), TIMEOUT_SECONDS)
 
-    def ask(self, repository: str, times: int) -> None:
-        request = REQUEST.format(repository=repository).encode()
+    def ask(self, what: str, repository: str, times: int) -> None:
+        request = REQUESTS[what].format(repository=repository).encode()
         for _ in range(times):
             self._socket.sendall(request)
             answer = b""
@@ -100,23 +120,41 @@ class Pair:
     client: Client
 
 
-def with_pair(directory: Path, tool: Callable[[str], Sequence[str]], use: Callable[[Pair], None]) -> None:
+def with_pair(
+    directory: Path, tool: Callable[[str], Sequence[str]], use: Callable[[Pair], None], *, by_leases: bool = False
+) -> None:
     """Has `use` the pair, each member started through the words that `tool` has for it, and ends it."""
     ports, replica, authority = Ports(), Replica(), Authority(directory / "ca", "budgets")
     places = [
         Place(name, HOST, ports.take(), ports.take(), ports.take(), tuple(tool(name))) for name in (FIRST, SECOND)
     ]
+    store = LeaseStore(list(OWNERS.values()), ports, directory) if by_leases else None
     members: dict[str, Sidecar] = {}
     try:
         for place in places:
             trust = Trust(authority.ca, authority.issue(place.id, place.id, HOST), None)
-            members[place.id] = Sidecar(place, replica.address, places, trust, directory, SETTINGS)
+            settings = merged(SETTINGS, _leases(store, place) if store else {})
+            listed = [] if store else places
+            members[place.id] = Sidecar(place, replica.address, listed, trust, directory, settings, CREDENTIALS)
         for member in members.values():
             member.wait_ready()
+        if store:
+            wait_until("both to be members", lambda: len(store.members()) == len(members), TIMEOUT_SECONDS)
         with closing(Client(members[FIRST])) as client:
-            for repository in OWNERS:
-                client.ask(repository, WARM_UP)
+            for what, repository in WORKS:
+                client.ask(what, repository, WARM_UP)
             use(Pair(members, client))
     finally:
         for member in members.values():
             member.process.stop()
+        if store:
+            store.stop()
+
+
+def _leases(store: LeaseStore, place: Place) -> Settings:
+    return {
+        "cluster": {
+            "address": place.peer_address,
+            "coordination": LEASES | {"store": store.settings(place.id)},
+        }
+    }

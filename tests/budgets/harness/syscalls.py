@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .pair import OWNERS, Pair, with_pair
+from .pair import WORKS, Pair, with_pair
 
 REQUESTS = 100
 WORKER = "worker-0"
@@ -17,9 +17,9 @@ CALL = re.compile(r"(?P<thread>\d+) +(?P<when>[\d.]+) (?P<name>\w+)\(\d+<(?P<kin
 KINDS = {"TCP": "socket_calls", "UNIX": "socket_calls", "anon_inode:[eventfd": "wakes"}
 
 
-def measure(directory: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """Of each repository and member, what one request costs there."""
-    asked: dict[tuple[str, int], tuple[float, float]] = {}
+def measure(directory: Path) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Of each request, repository and member, what one costs there."""
+    asked: dict[tuple[str, str, int], tuple[float, float]] = {}
     threads: dict[str, str] = {}
 
     def tool(member: str) -> Sequence[str]:
@@ -27,22 +27,22 @@ def measure(directory: Path) -> dict[tuple[str, str], dict[str, float]]:
         return ("strace", "-D", "-f", "-ttt", "-yy", "-s", "0", "-o", str(directory / f"{member}.strace"))
 
     def use(pair: Pair) -> None:
-        for repository in OWNERS:
+        for what, repository in WORKS:
             for times in (1, 3):
                 begin = time.time()
-                pair.client.ask(repository, times * REQUESTS)
-                asked[repository, times] = (begin, time.time())
+                pair.client.ask(what, repository, times * REQUESTS)
+                asked[what, repository, times] = (begin, time.time())
         for name, member in pair.members.items():
             threads[name] = _worker(member.process.pid)
 
     with_pair(directory, tool, use)
-    seen: dict[tuple[str, str], dict[str, float]] = {}
+    seen: dict[tuple[str, str, str], dict[str, float]] = {}
     for name, thread in threads.items():
-        for repository in OWNERS:
-            counts = seen.setdefault((repository, name), {"socket_calls": 0, "wakes": 0})
+        for what, repository in WORKS:
+            counts = seen.setdefault((what, repository, name), {"socket_calls": 0, "wakes": 0})
             for kind, when in _calls(directory / f"{name}.strace", thread):
                 for times in (1, 3):
-                    begin, end = asked[repository, times]
+                    begin, end = asked[what, repository, times]
                     if begin <= when <= end:
                         # What is not a request's is in both, and falls out.
                         counts[kind] += (1 if times == 3 else -1) / (2 * REQUESTS)

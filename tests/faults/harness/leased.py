@@ -18,12 +18,12 @@ import yaml
 from lib import sidecar as sidecars
 from lib.certs import Authority
 from lib.cluster import Member, Site
+from lib.lease_store import CREDENTIALS, LeaseStore, Put
 from lib.process import Ports, Process, run, wait_until
 from lib.replica import Place as ReplicaPlace
 from lib.sidecar import Settings, Sidecar, binary, merged
-from lib.store import ACCESS_KEY, REGION, SECRET_KEY, Directory
+from lib.store import Directory
 
-from .lease_store import BUCKET, LeaseStore, Put
 from .shared_index import SharedIndex
 from .warden import Warden
 
@@ -35,7 +35,6 @@ EXIT_SECONDS = 60.0
 SLACK_SECONDS = 5.0
 # With a command that kills the replica, it is dead within that.
 KILLED_GRACE = 5.0
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 SETTINGS: Settings = {
     "probes": {"interval": "200ms", "timeout": "500ms"},
     "timeouts": {"drain": "10s", "idle": "5m"},
@@ -268,9 +267,8 @@ class LeasedFleet:
 
     def _coordination(self, place: sidecars.Place, replica: SharedIndex) -> Settings:
         level = self.level
-        s3 = {"bucket": BUCKET, "prefix": "fleet", "region": REGION, "endpoint": self.leases.endpoint(place.id)}
         written: dict[str, Any] = {
-            "store": {"s3": s3},
+            "store": self.leases.settings(place.id),
             "lease": milliseconds(level.lease),
             "guard": milliseconds(level.guard),
             "handoff": milliseconds(level.handoff),

@@ -129,7 +129,9 @@ fn more_writes_than_can_be_named_are_the_whole_view() {
     let mut fleet = three(&MOVED);
     let ledger = fleet.snapshot(C).ledger.clone();
     for number in 0..64 {
-        ledger.begin(&format!("repo-{number}").into()).unwrap();
+        ledger
+            .begin(&format!("repo-{number}").into(), false)
+            .unwrap();
     }
     fleet.reload(C, 1);
     let also = |fleet: &mut Fleet| fleet.question(A, C, true).report.unwrap().also;
@@ -138,10 +140,15 @@ fn more_writes_than_can_be_named_are_the_whole_view() {
     fleet.all_ask();
     let ledger = fleet.snapshot(C).ledger.clone();
     for number in 0..65 {
-        ledger.begin(&format!("repo-{number}").into()).unwrap();
+        ledger
+            .begin(&format!("repo-{number}").into(), false)
+            .unwrap();
     }
     fleet.reload(C, 1);
-    assert!(ledger.begin(&"late".into()).is_none(), "it is retired");
+    assert!(
+        ledger.begin(&"late".into(), false).is_none(),
+        "it is retired"
+    );
     assert_eq!(also(&mut fleet)[0].repositories, None);
     fleet.reload(A, 1);
     fleet.reload(B, 1);

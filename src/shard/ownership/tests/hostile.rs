@@ -224,7 +224,7 @@ fn check(fleet: &Fleet) {
         rules
             .past
             .iter()
-            .all(|ledger| ledger.begin(&STAYS.into()).is_none())
+            .all(|ledger| ledger.begin(&STAYS.into(), false).is_none())
     );
     // Two replicas of ours never write one repository.
     assert!(fleet.writers(MOVES) <= 1 && fleet.writers(STAYS) <= 1);

@@ -12,7 +12,7 @@ impl Fleet {
     pub(super) fn count_in(&mut self, member: usize, repository: &'static str) -> bool {
         let process = self.process(member);
         let ledger = process.snapshot.ledger.clone();
-        let write = ledger.begin(&Arc::from(repository));
+        let write = ledger.begin(&Arc::from(repository), false);
         process.counted = write.map(|write| Guard {
             ledger,
             write: Rc::new(write),

@@ -363,7 +363,7 @@ impl State {
             return;
         }
         let guard = self.fleet.process(member).counted.take().unwrap();
-        if let Some(write) = guard.ledger.begin(&Arc::from(REPOSITORY)) {
+        if let Some(write) = guard.ledger.begin(&Arc::from(REPOSITORY), false) {
             let write = Rc::new(write);
             self.fleet.send(member, Guard { write, ..guard });
         }

@@ -28,8 +28,10 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from lib.process import Ports, Process, accepts
+from lib.sidecar import Settings
 
-BUCKET = "leases"
+BUCKET, REGION = "leases", "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest"}
 START_SECONDS = 20.0
 LINE_LIMIT = 1 << 20
 # What a port may do. `lost`: it does every put, and answers none. `flaky`: it fails every third call. `careless`: it takes conditions and does not
@@ -64,6 +66,10 @@ class LeaseStore:
         env = {"PYTHONPATH": ":".join(sys.path)}
         self.process = Process("lease store", argv, directory / "store.log", env)
         self.process.wait_ready(lambda: accepts(host, self._control), START_SECONDS)
+
+    def settings(self, name: str) -> Settings:
+        """What `cluster.coordination.store` says of it. `CREDENTIALS` go by the environment."""
+        return {"s3": {"bucket": BUCKET, "prefix": "fleet", "region": REGION, "endpoint": self.endpoint(name)}}
 
     def endpoint(self, name: str) -> str:
         return f"http://{self._host}:{self._ports[name]}"
