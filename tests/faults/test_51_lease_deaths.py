@@ -89,7 +89,7 @@ def test_a_member_is_stopped(
         since = time.monotonic()
         fleet.wait_unheard(stopped)
         # New clients: those before may be waiting for the one that is stopped.
-        with load(others, theirs, tmp_path, scale) as late_writers:
+        with load(others, theirs, tmp_path, scale, first=2 * fleet.level.takeover) as late_writers:
             back = wait_for_takeover(row, fleet, late_writers, theirs, since)
         assert fleet.leases.fenced(since) == [stopped.id]
         for write in late:

@@ -29,6 +29,7 @@ from .warden import Warden
 
 LOOPBACK = tuple(Site(f"127.0.0.{number}") for number in range(11, 21))
 OTHER_HOST = "127.0.0.21"
+DRAIN_SECONDS = 10.0
 LEAVES_MOST = 60.0
 EXIT_SECONDS = 60.0
 # What a takeover may take beside the lease and the grace: to see it, to fence, to put the view, to acknowledge it.
@@ -37,7 +38,7 @@ SLACK_SECONDS = 5.0
 KILLED_GRACE = 5.0
 SETTINGS: Settings = {
     "probes": {"interval": "200ms", "timeout": "500ms"},
-    "timeouts": {"drain": "10s", "idle": "5m"},
+    "timeouts": {"drain": f"{DRAIN_SECONDS:.0f}s", "idle": "5m"},
     "writes": {"hold": "25s"},
     "log": {"requests": False},
     "reload": {"watch": False},

@@ -31,8 +31,9 @@ def load(
     *,
     leaving: float = 0.0,
     patience: float = PATIENCE_SECONDS,
+    first: float = FIRST_SECONDS,
 ) -> Writers:
-    """Clients that have all been answered once."""
+    """Clients that have all pushed once, within the first so many seconds."""
     writers = Writers(
         through,
         names,
@@ -44,5 +45,5 @@ def load(
         persistent=True,
         patience=patience,
     )
-    writers.wait_for_all(names, 0.0, FIRST_SECONDS)
+    writers.wait_for_all(names, 0.0, first)
     return writers
