@@ -124,7 +124,8 @@ def test_an_owner_dies_and_its_heir_starts(
 def test_a_read_that_writes(
     make_leased: MakeLeased, scale: Scale, row: Row, counts: Counts, tmp_path: Path
 ) -> None:
-    fleet = make_leased(settings={"registry": {"reads_write": True}})
+    # Who leaves waits for as long as it may drain.
+    fleet = make_leased(settings={"registry": {"reads_write": True}, "timeouts": {"drain": "50s"}})
     *others, leaver = fleet.members
     theirs = fleet.owned_by(leaver, 2 * AT_WORK)
     reads = [open_write.fetching_read(leaver, name, TAIL * fleet.level.aftermath) for name in theirs[:2]]
