@@ -18,6 +18,7 @@ pub struct PeerState {
     verdict: AtomicU8,
     draining: AtomicBool,
     has_told: AtomicBool,
+    invites: AtomicBool,
     /// When a request of its came last, in milliseconds and one more; zero: never.
     last_request: AtomicU64,
     /// The beginning of the view that it was last known by.
@@ -60,6 +61,8 @@ impl PeerState {
             verdict: AtomicU8::new(UNKNOWN),
             draining: AtomicBool::new(false),
             has_told: AtomicBool::new(false),
+            // Until it tells otherwise: who waits for an invitation learns that soon.
+            invites: AtomicBool::new(true),
             last_request: AtomicU64::new(0),
             view: AtomicU64::new(0),
             breaker: Arc::new(breaker),
@@ -137,6 +140,18 @@ impl PeerState {
     /// Whether it said that it is on its way out.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Records whether it invites the bodies of large writes.
+    pub(crate) fn set_invites(&self, invites: bool) {
+        if self.invites.swap(invites, Ordering::Relaxed) != invites {
+            self.note_change();
+        }
+    }
+
+    /// Whether it invites the bodies of large writes, as far as is known: earlier releases do not.
+    pub(crate) fn invites(&self) -> bool {
+        self.invites.load(Ordering::Relaxed)
     }
 
     /// Whether it ever told its state.

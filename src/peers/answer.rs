@@ -54,6 +54,7 @@ pub(crate) fn state_for<'f>(
         draining: state.is_draining(),
         closing: phase >= Phase::Closing,
         lease,
+        invites: true,
         report,
     }
 }

@@ -200,6 +200,7 @@ impl Checks {
         let (verdict, reason) = match heard {
             Heard::State(told) => {
                 self.note_draining(party, told.draining);
+                peer.set_invites(told.invites);
                 if told.closing {
                     (tracker.conclude(Health::Down), "it is closing")
                 } else if told.replica_up {

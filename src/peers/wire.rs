@@ -25,6 +25,8 @@ pub(crate) const HOLD: &str = "x-shardlet-hold";
 pub(crate) const FALLBACK: &str = "x-shardlet-fallback";
 /// In a write, where members hold leases: the number of the sender's view.
 pub(crate) const EPOCH: &str = "x-shardlet-epoch";
+/// In a write: its sender keeps the body back until a `100 Continue` with the same field has come.
+pub(crate) const INVITE: &str = "x-shardlet-invite";
 /// Before the view of a member that works by leases: one that works by a file cannot read it, and
 /// holds all writes.
 pub(crate) const LEASED: &str = "leased-";
@@ -46,6 +48,9 @@ pub(crate) struct MemberState {
     /// Whether its lease lasts, where members hold leases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease: Option<bool>,
+    /// Whether it invites bodies ([`INVITE`]).
+    #[serde(default)]
+    pub(crate) invites: bool,
     /// What bears on who may write.
     #[serde(flatten)]
     pub(crate) report: Report,
@@ -60,7 +65,7 @@ mod tests {
     fn names_between_members_do_not_change() {
         let names = [
             VIEW, MEMBER, REJECT, CHANGED, START, REPLICA, KNOWS, WITNESS, HOLD, FALLBACK, EPOCH,
-            STATE_PATH,
+            INVITE, STATE_PATH,
         ];
         assert_eq!(
             names,
@@ -76,6 +81,7 @@ mod tests {
                 "x-shardlet-hold",
                 "x-shardlet-fallback",
                 "x-shardlet-epoch",
+                "x-shardlet-invite",
                 "/-/shardlet/state",
             ]
         );
@@ -90,6 +96,7 @@ mod tests {
             draining: false,
             closing: false,
             lease: None,
+            invites: true,
             report: Report {
                 view: "00".into(),
                 start: "ab".into(),
@@ -99,7 +106,7 @@ mod tests {
                 ..Report::default()
             },
         };
-        let text = r#"{"member":"zot-1","replica_up":true,"draining":false,"closing":false,"view":"00","start":"ab","up_ms":7,"replica":"10.0.0.1:5001","vouches":true}"#;
+        let text = r#"{"member":"zot-1","replica_up":true,"draining":false,"closing":false,"invites":true,"view":"00","start":"ab","up_ms":7,"replica":"10.0.0.1:5001","vouches":true}"#;
         assert_eq!(serde_json::to_string(&state).unwrap(), text);
         let read: MemberState = serde_json::from_str(text).unwrap();
         assert_eq!(read, state);

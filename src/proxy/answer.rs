@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use tokio::time::Instant;
 
-use super::{Exchange, Proxy, attempt};
+use super::{Exchange, Proxy, attempt, hop};
 use crate::http::client::{Client, Source};
 use crate::http::request::Method;
 use crate::http::respond::{Connection, Failure, Severity};
@@ -51,7 +51,7 @@ impl Proxy {
             }
         }
         // One that waits for `100 Continue` may or may not send its body now (RFC 9110 §10.1.1).
-        let may_send = ctx.request.expects_continue() && !client.source.is_done();
+        let may_send = hop::may_keep_body(ctx) && !client.source.is_done();
         client.sink.closes |= failure.answer().connection == Connection::Close
             || may_send
             || attempt::is_last(&self.state, ctx);
@@ -85,7 +85,7 @@ impl Proxy {
 pub(super) async fn read_away(state: &State, ctx: &Exchange<'_>, source: &mut Source<'_>) {
     // A stream of HTTP/2 whose request was refused is reset, and its client has the answer all the same.
     let is_reset = ctx.is_http2 && ctx.failure.is_some();
-    if source.is_done() || is_reset || ctx.request.expects_continue() {
+    if source.is_done() || is_reset || hop::may_keep_body(ctx) {
         return;
     }
     let until = Instant::now() + READ_AWAY;

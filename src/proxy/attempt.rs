@@ -8,6 +8,7 @@ use std::time::Duration;
 use pingora::http::ResponseHeader;
 
 use super::back::{self, Back};
+use super::hop::{self, Hop};
 use super::onward::{self, Onward, PeerFields};
 use super::relay::{Download, Upload};
 use super::verdict::{self, Setback};
@@ -25,6 +26,7 @@ use crate::http::response::{self, ResponseBody, ResponseHead, Scanner};
 use crate::member::state::{Phase, State};
 use crate::member::writes::WriteGuard;
 use crate::observe::metrics::Upstream;
+use crate::peers::wire;
 use crate::shard::{Arrival, Plan};
 use crate::upstream::{ConnectError, Connection, PEER_GRACE, Route};
 
@@ -33,6 +35,8 @@ use crate::upstream::{ConnectError, Connection, PEER_GRACE, Route};
 pub(super) enum Broken {
     Client(Failure),
     Upstream(io::Error),
+    /// Nobody did. The owner that it was forwarded to is the owner no more, or down.
+    OwnerGone,
 }
 
 /// The head of an answer, with what has come behind it.
@@ -63,6 +67,11 @@ pub(super) async fn attempt(
     })?;
     // Only now: until there was a connection, it might have had to wait on.
     hold::end(state, ctx);
+    if client.source.has_body() && hop::asks(ctx) && !ctx.is_invited {
+        let inviting = Box::pin(hop::invite(&mut client.sink));
+        inviting.await.map_err(Setback::Over)?;
+        ctx.is_invited = true;
+    }
     let was_pooled = connection.is_reused();
     ctx.times.connected(was_pooled);
     if let Some(write) = &mut ctx.write {
@@ -72,7 +81,8 @@ pub(super) async fn attempt(
     state.metrics.upstream_connection(upstream, was_pooled);
     let last_look = ctx.write.as_ref().and_then(WriteGuard::last_look).cloned();
     let upload = Upload::new(began, last_look);
-    let head = head_of(state, ctx);
+    let hop = Hop::of(state, ctx);
+    let head = head_of(state, ctx, hop.as_ref());
     let mut conversation = Conversation {
         state,
         ctx,
@@ -80,6 +90,7 @@ pub(super) async fn attempt(
         line: &connection.line,
         route,
         upload: &upload,
+        hop: hop.as_ref(),
         was_pooled,
     };
     let sending = upload.send(
@@ -88,6 +99,7 @@ pub(super) async fn attempt(
         &mut client.source,
         &connection.line,
         route.write_idle(),
+        hop.as_ref(),
     );
     let outcome = conversation.hold(pin!(sending)).await;
     ctx.upstream_bytes.0 += upload.progress().moved();
@@ -122,7 +134,7 @@ async fn connect(
 }
 
 /// The head as this upstream gets it.
-fn head_of(state: &State, ctx: &Exchange<'_>) -> Scratch {
+fn head_of(state: &State, ctx: &Exchange<'_>, hop: Option<&Hop<'_>>) -> Scratch {
     let mut out = Scratch::take();
     let generation = &ctx.generation;
     let view = &generation.view;
@@ -140,6 +152,7 @@ fn head_of(state: &State, ctx: &Exchange<'_>) -> Scratch {
         },
         fallback: matches!(ctx.plan, Some(Plan::PeerFallback { .. })),
         epoch: generation.epoch.filter(|_| !ctx.reads),
+        asks: hop.is_some_and(|hop| hop.asks),
     });
     let onward = Onward {
         client: (ctx.arrival == Arrival::Client).then(|| client::downstream(ctx)),
@@ -163,6 +176,8 @@ struct Conversation<'a, 'c, 'r> {
     line: &'a Line,
     route: &'a Route,
     upload: &'a Upload,
+    /// Where it is a write that is forwarded.
+    hop: Option<&'a Hop<'a>>,
     was_pooled: bool,
 }
 
@@ -171,12 +186,14 @@ impl Conversation<'_, '_, '_> {
     /// is good for another request, as far as the answer goes.
     async fn hold(
         &mut self,
-        mut sending: Pin<&mut impl Future<Output = Failure>>,
+        mut sending: Pin<&mut impl Future<Output = Broken>>,
     ) -> Result<bool, Setback> {
+        let hop = self.hop;
         let answered = tokio::select! {
             biased;
             answer = self.answer() => answer,
-            failure = &mut sending => Err(Broken::Client(failure)),
+            broken = &mut sending => Err(broken),
+            () = lost(hop), if hop.is_some() => Err(Broken::OwnerGone),
         };
         let answer = answered.map_err(|broken| self.no_answer(broken))?;
         let mut download = self.begin(answer).await?;
@@ -186,7 +203,7 @@ impl Conversation<'_, '_, '_> {
         let passed = tokio::select! {
             biased;
             passed = Box::pin(download.body.pass(self.line, self.sink, self.route.read_idle())) => passed,
-            failure = &mut sending => Err(Broken::Client(failure)),
+            broken = by_client(sending) => Err(broken),
         };
         self.ctx.upstream_bytes.1 += download.body.received;
         match passed {
@@ -266,6 +283,16 @@ impl Conversation<'_, '_, '_> {
         if head.status() == 101 {
             // Nobody asked for it: upgrades are not passed on.
             return Err(Broken::of("it wants to speak another protocol"));
+        }
+        if let Some(hop) = self.hop
+            && head.internal(wire::INVITE).is_some()
+        {
+            // It is between us and the owner. The client may wait for another, of the registry.
+            hop.invite();
+            if !self.ctx.request.expects_continue() {
+                self.ctx.times.invited();
+            }
+            return Ok(());
         }
         self.ctx.times.invited();
         let mut out = Scratch::take();
@@ -375,10 +402,18 @@ impl Conversation<'_, '_, '_> {
         self.ctx.times.sent(self.upload);
         self.ctx.times.answered();
         self.ctx.is_untouched = self.upload.is_untouched();
+        let kept_back = self.hop.is_some_and(Hop::is_uninvited);
+        if matches!(broken, Broken::OwnerGone) {
+            let has_all = self.upload.ended().is_some();
+            return verdict::on_owner_gone(self.ctx, kept_back, has_all);
+        }
         let failure = match self.blame(broken) {
             Ok(client) => return Setback::Over(client),
             Err(upstream) => upstream,
         };
+        if kept_back {
+            return verdict::on_no_invitation(self.ctx, failure, self.was_pooled);
+        }
         if failure == Failure::UpstreamTimeout && self.upload.ended().is_none() {
             // The upstream has taken all there was, and can only wait for the rest. Over HTTP/2 nobody
             // else has noticed; nothing is wrong with the upstream.
@@ -397,6 +432,7 @@ impl Conversation<'_, '_, '_> {
         let error = match broken {
             Broken::Client(failure) => return Ok(failure),
             Broken::Upstream(error) => error,
+            Broken::OwnerGone => return Err(Failure::UpstreamTimeout),
         };
         self.ctx.cause = Some(error.to_string());
         let kind = error.kind();
@@ -444,6 +480,22 @@ impl Broken {
     /// The upstream does not speak HTTP as we can pass it on.
     fn of(why: impl ToString) -> Self {
         Self::Upstream(io::Error::new(ErrorKind::InvalidData, why.to_string()))
+    }
+}
+
+/// Returns when nobody answers any more ([`Hop::lost`]).
+async fn lost(hop: Option<&Hop<'_>>) {
+    match hop {
+        Some(hop) => Box::pin(hop.lost()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// While an answer comes, nothing but the client ends it: who owns what by now is no matter.
+async fn by_client(sending: Pin<&mut impl Future<Output = Broken>>) -> Broken {
+    match sending.await {
+        Broken::OwnerGone => std::future::pending().await,
+        broken => broken,
     }
 }
 

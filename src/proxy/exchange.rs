@@ -55,6 +55,8 @@ pub(crate) struct Exchange<'r> {
     /// Whether all of its body is still here, so that it may be sent to another owner where its upstream
     /// says that it has not served it.
     pub is_whole: bool,
+    /// Whether a peer that has kept its body back was told to send it.
+    pub is_invited: bool,
     /// Why it went wrong.
     pub failure: Option<Failure>,
     /// More of it than the client is told, for the operator.
@@ -113,6 +115,7 @@ impl<'r> Exchange<'r> {
             reads: false,
             is_untouched: true,
             is_whole: true,
+            is_invited: false,
             failure: None,
             cause: None,
             permit: None,

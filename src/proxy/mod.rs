@@ -17,6 +17,7 @@ mod client;
 mod entry;
 mod exchange;
 mod hold;
+mod hop;
 mod intake;
 pub(crate) mod onward;
 mod record;

@@ -57,6 +57,8 @@ pub(crate) struct PeerFields<'a> {
     pub(crate) fallback: bool,
     /// The number of our view, in a write, where members hold leases.
     pub(crate) epoch: Option<u64>,
+    /// Whether the body is sent only once the peer has invited it.
+    pub(crate) asks: bool,
 }
 
 /// Adds the head as it is sent on, always in HTTP/1.1, with its empty line. A chunked body goes on in
@@ -201,6 +203,9 @@ impl PeerFields<'_> {
         write_number(out, wire::HOLD, hold_ms);
         if let Some(epoch) = self.epoch {
             write_number(out, wire::EPOCH, epoch);
+        }
+        if self.asks {
+            write_field(out, wire::INVITE, b"1");
         }
         if self.fallback {
             write_field(out, wire::FALLBACK, b"1");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempt::Broken;
+use super::hop::Hop;
 use crate::http::body::{self, Decoder};
 use crate::http::buffer::{Buffer, LARGE};
 use crate::http::client::{Piece, Sink, Source};
@@ -77,8 +78,8 @@ impl Upload {
     /// the client to leave.
     ///
     /// # Errors
-    /// What the client has done. An upstream that takes no more may have answered: that is for whoever
-    /// reads the answer to find out.
+    /// What the client has done, or why the body was kept back. An upstream that takes no more may have
+    /// answered: that is for whoever reads the answer to find out.
     pub(super) async fn send(
         &self,
         head: &[u8],
@@ -86,9 +87,10 @@ impl Upload {
         source: &mut Source<'_>,
         line: &Line,
         patience: Duration,
-    ) -> Failure {
+        hop: Option<&Hop<'_>>,
+    ) -> Broken {
         let sent = {
-            let sending = pin!(self.send_all(head, request, source, line, patience));
+            let sending = pin!(self.send_all(head, request, source, line, patience, hop));
             match &self.last_look {
                 None => sending.await,
                 Some(look) => unless_cut(look, sending).await,
@@ -102,10 +104,10 @@ impl Upload {
                     self.began
                 };
                 let _ = self.ended.set(now);
-                source.gone().await
+                Broken::Client(source.gone().await)
             }
-            Err(Broken::Client(failure)) => failure,
             Err(Broken::Upstream(_)) => std::future::pending().await,
+            Err(broken) => broken,
         }
     }
 
@@ -116,12 +118,16 @@ impl Upload {
         source: &mut Source<'_>,
         line: &Line,
         patience: Duration,
+        hop: Option<&Hop<'_>>,
     ) -> Result<(), Broken> {
         let framing = request.body();
         if !source.has_more() {
             self.look_last()?;
         }
         self.write(line, &[head], 0, patience).await?;
+        if let Some(hop) = hop.filter(|hop| hop.asks) {
+            Box::pin(hop.invited(source)).await?;
+        }
         while source.has_more() {
             if self.splice(source, line, patience).await? {
                 continue;

@@ -1,7 +1,7 @@
 //! What an upstream's answer, or the lack of one, means for the request.
 //!
-//! Two rules hold whatever happens: a request that may write is sent once, and a request is sent
-//! to at most two upstreams.
+//! Two rules hold whatever happens: a request that may write is sent once, for as long as any replica can
+//! have had the whole of it, and a request is sent to at most two upstreams.
 
 use super::{Exchange, circuit};
 use crate::http::respond::Failure;
@@ -75,9 +75,8 @@ pub(crate) fn on_response(
             .iter()
             .any(|gone| reason == gone.reason().as_bytes())
         && ctx.is_whole
+        && let Some(failure) = owner_down(ctx)
     {
-        let id = ctx.generation.view.members().get(owner).id.clone();
-        let failure = Failure::OwnerDown { owner: id };
         return Err(turned_away(ctx, owner, failure));
     }
     Ok(())
@@ -131,6 +130,43 @@ pub(crate) fn on_no_answer(ctx: &mut Exchange<'_>, failure: Failure, was_pooled:
     } else {
         Setback::Over(failure)
     }
+}
+
+/// The same before the owner has invited the body: whatever it did with the head, the write can wait and go
+/// to whoever is the owner then.
+pub(crate) fn on_no_invitation(
+    ctx: &mut Exchange<'_>,
+    failure: Failure,
+    was_pooled: bool,
+) -> Setback {
+    if was_pooled && failure == Failure::UpstreamReset {
+        return Setback::Again;
+    }
+    circuit::failed(ctx, &failure);
+    if failure == Failure::UpstreamProtocol {
+        return Setback::Over(failure);
+    }
+    owner_down(ctx).map_or(Setback::Over(failure), Setback::Unsent)
+}
+
+/// The owner that it was forwarded to is the owner no more, or down, and has not answered. What was `kept_back`
+/// goes to the next one. Nothing else does: with `has_all` of it, the replica may have written it, and without,
+/// some of the body is gone.
+pub(crate) fn on_owner_gone(ctx: &mut Exchange<'_>, kept_back: bool, has_all: bool) -> Setback {
+    ctx.cause = Some("its owner is out of the view, or down".into());
+    match owner_down(ctx) {
+        Some(failure) if kept_back => Setback::Unsent(failure),
+        Some(failure) if !has_all => Setback::Over(failure),
+        _ => Setback::Over(Failure::UpstreamTimeout),
+    }
+}
+
+fn owner_down(ctx: &Exchange<'_>) -> Option<Failure> {
+    let Some(Plan::Forward(owner)) = ctx.plan else {
+        return None;
+    };
+    let owner = ctx.generation.view.members().get(owner).id.clone();
+    Some(Failure::OwnerDown { owner })
 }
 
 /// A read goes to the next upstream at once, and once only, since that one may not be callable either.

@@ -9,6 +9,7 @@ use crate::cluster::h2_client::H2Client;
 use crate::cluster::link::{Before, Flow, Way};
 use crate::cluster::message::sha256;
 use crate::cluster::{Answer, Cluster, Connection, Gate, Plan, Request, Step, eventually};
+use crate::handover::{arrived, large_pushes};
 use crate::hold_clients::{as_peer, forwarded};
 use crate::moves::{pinned_to, put};
 
@@ -270,13 +271,21 @@ async fn with_an_owner_that_has_moved() -> Cluster {
 }
 
 #[tokio::test]
-async fn a_large_write_that_its_owner_turns_away_is_refused() {
-    let cluster = with_an_owner_that_has_moved().await;
-    let large =
-        Request::new("PUT", "/v2/moved/app/manifests/latest").body(vec![b'x'; 16 * 1024 + 1]);
-    let refused = cluster.at(0).ask(large).await;
-    assert_eq!(refused.refused(), (503, "peer_misdirected".into()));
-    assert_eq!(cluster.requests_elsewhere(usize::MAX), 0);
+async fn a_large_write_that_its_owner_turns_away_waits_with_its_body_untouched() {
+    let mut cluster = with_an_owner_that_has_moved().await;
+    cluster.replica(0).steps([Step::ReadBody, Step::say(OK)]);
+    let pushes = large_pushes(&cluster, 0, "moved/app").await;
+    let count = pushes.len();
+    until_held(&cluster, 0, count as u64).await;
+
+    let link = cluster.link(Before::Peers(0));
+    link.flows(Way::There, Flow::Free);
+    assert!(cluster.reload(0, |plan| plan).await.taken);
+    for push in pushes {
+        assert_eq!(push.await.unwrap(), 200);
+    }
+    assert_eq!(arrived(&cluster, 0), count);
+    assert_eq!(cluster.requests_elsewhere(0), 0);
 }
 
 #[tokio::test]

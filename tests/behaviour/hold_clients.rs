@@ -269,7 +269,7 @@ async fn a_member_that_has_held_a_write_tells_its_owner_what_is_left() {
 }
 
 /// Listens in place of the owner.
-fn as_owner(cluster: &Cluster) -> TcpListener {
+pub fn as_owner(cluster: &Cluster) -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(cluster.plan().peer_address(1)).unwrap();

@@ -9,7 +9,7 @@ use crate::moves::{held_write, put};
 
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
-fn plan(members: usize) -> Plan {
+pub fn plan(members: usize) -> Plan {
     Plan::of(members)
         .leased()
         .eager_probes()
@@ -21,13 +21,22 @@ fn plan(members: usize) -> Plan {
 }
 
 async fn fleet(members: usize) -> Cluster {
-    let cluster = Cluster::start(plan(members)).await;
+    fleet_of(plan(members)).await
+}
+
+pub async fn fleet_of(plan: Plan) -> Cluster {
+    let cluster = Cluster::start(plan).await;
+    let members = cluster.plan().size();
     until_members(&cluster, 0..members, members).await;
     cluster
 }
 
 /// Waits until these members know so many.
-async fn until_members(cluster: &Cluster, at: impl Iterator<Item = usize> + Clone, count: usize) {
+pub async fn until_members(
+    cluster: &Cluster,
+    at: impl Iterator<Item = usize> + Clone,
+    count: usize,
+) {
     eventually("the members to know each other", async || {
         at.clone().all(|index| {
             let generation = cluster.at(index).generation();

@@ -16,6 +16,7 @@ mod cuts;
 mod drain;
 mod front;
 mod gate;
+mod handover;
 mod headers;
 mod hold;
 mod hold_clients;

@@ -361,7 +361,11 @@ impl Plan {
         match self.leases {
             None => format!("members: [ {members} ]"),
             Some(true) => format!("{store}, members: [ {members} ]"),
-            Some(false) => format!("{store}, address: \"{}\"", self.peer_address(index)),
+            Some(false) => {
+                let link = self.links.get(&Before::Peers(index)).copied().flatten();
+                let called = link.unwrap_or_else(|| self.peer_address(index));
+                format!("{store}, address: \"{called}\"")
+            }
         }
     }
 

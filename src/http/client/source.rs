@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Http2, Piece};
 use crate::http::body::Decoder;
 use crate::http::buffer::{Buffer, LARGE, SMALL};
+use crate::http::head::Body;
 use crate::http::limit::within;
 use crate::http::line::Line;
 use crate::http::pace::{Pace, TooSlow};
@@ -65,6 +66,14 @@ impl<'c> Source<'c> {
             pace: Pace::new(tempo.upload_rate, tempo.patience, TooSlow::Sending),
             trailers: Vec::new(),
             received: 0,
+        }
+    }
+
+    /// Whether a body that is framed so is kept, whatever comes.
+    pub(crate) fn keeps(body: Body) -> bool {
+        match body {
+            Body::Length(length) => length <= KEPT,
+            Body::Chunked => false,
         }
     }
 

@@ -142,6 +142,7 @@ fn kept_lines_go_on_as_they_are_and_ours_follow() {
             member: "zot-1",
             hold_ms: 12_345,
             epoch: Some(7),
+            asks: true,
             fallback: true,
         }),
         ..onward(&via)
@@ -151,7 +152,7 @@ fn kept_lines_go_on_as_they_are_and_ours_follow() {
          ACCEPT: a/b\t\r\nAccept:c/d\r\nX-Empty:\r\nVia: 1.0 a\r\ntraceparent: 00-1\r\n\
          X-Forwarded-Port: 1\r\nLast: \u{fc}\r\nVia: {own}\r\nx-request-id: id-1\r\n\
          x-shardlet-view: ab\r\nx-shardlet-member: zot-1\r\nx-shardlet-hold: 12345\r\nx-shardlet-epoch: 7\r\n\
-         x-shardlet-fallback: 1\r\n\r\n"
+         x-shardlet-invite: 1\r\nx-shardlet-fallback: 1\r\n\r\n"
     );
     assert_eq!(String::from_utf8(written(&sent, &peer)).unwrap(), expected);
 }
