@@ -236,6 +236,11 @@ impl WriteGuard {
         self.last_look.as_ref()
     }
 
+    /// Whether it must not go to the replica any more: its repository has gone to another, or its lease is over.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.last_look.is_some() && self.ledger.is_cut(self.write)
+    }
+
     /// The replica has answered: it works on it no longer.
     pub(crate) fn mark_answered(&mut self) {
         self.answered = true;

@@ -65,6 +65,11 @@ pub(super) async fn attempt(
         ctx.cause = Some(error.to_string());
         verdict::on_connect_error(route, ctx, &error)
     })?;
+    if ctx.write.as_ref().is_some_and(WriteGuard::is_cut) {
+        // Nothing of it was sent: the next owner may have it.
+        connection.give_back();
+        return Err(Setback::Unsent(Failure::Handover));
+    }
     // Only now: until there was a connection, it might have had to wait on.
     hold::end(state, ctx);
     if client.source.has_body() && hop::asks(ctx) && !ctx.is_invited {

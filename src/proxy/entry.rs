@@ -8,8 +8,10 @@ use crate::http::client::Source;
 use crate::http::head::Body;
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
+use crate::member::leases::LastLook;
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
+use crate::member::writes::WriteGuard;
 use crate::shard::{Access, Arrival, CircuitState, MemberIndex, Operation, Plan};
 use crate::upstream::{Load, Route, Upstream};
 
@@ -52,7 +54,12 @@ pub(crate) async fn enter(
         wait_for_place(state, source, ctx, peer_state, member).await?;
     }
     if ctx.permit.is_none() {
-        return Err(Shut::For(closed_to_us(&generation, ctx, member)));
+        let is_cut = ctx.write.as_ref().is_some_and(WriteGuard::is_cut);
+        return Err(Shut::For(if is_cut {
+            Failure::Handover
+        } else {
+            closed_to_us(&generation, ctx, member)
+        }));
     }
     // Only now: a trial of an open circuit must not stand in the queue. Nor must it take as long as
     // a large upload; every push begins with small requests.
@@ -142,7 +149,7 @@ fn load(ctx: &Exchange<'_>) -> Load {
     }
 }
 
-/// Takes a place, or leaves without one when the upstream goes down meanwhile.
+/// Takes a place, or leaves without one when the upstream goes down meanwhile, or the write is cut.
 async fn wait_for_place(
     state: &State,
     source: &mut Source<'_>,
@@ -166,11 +173,13 @@ async fn wait_for_place(
             } else {
                 ctx.generation.metrics.peer_queued(member)
             };
+            let last_look = ctx.write.as_ref().and_then(WriteGuard::last_look);
             let waited = tokio::select! {
                 biased;
                 waited = Box::pin(places.wait(access)) => Some(waited),
                 failure = Box::pin(client::leaves(state, source)) => Some(Err(failure)),
                 () = goes_down(peer_state) => None,
+                () = Box::pin(is_cut(last_look)) => None,
             };
             drop(waiting);
             ctx.times.queued(began.elapsed());
@@ -187,6 +196,14 @@ async fn wait_for_place(
     };
     ctx.permit = Some((permit, held));
     Ok(())
+}
+
+/// Returns when a write must not go to the replica any more. It may go to the next owner's.
+async fn is_cut(last_look: Option<&LastLook>) {
+    match last_look {
+        Some(look) => look.cut().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns when there is nothing to wait for any more.

@@ -19,6 +19,8 @@ use crate::hold_clients::as_owner;
 use crate::leases::{fleet_of, plan, until_members};
 use crate::moves::{held_write, put};
 
+/// So much of a body is sent first.
+const PART: usize = 64 * 1024;
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
 /// More than is kept to be sent again, and more than sockets take at once.
@@ -105,22 +107,66 @@ async fn large_pushes_through_others_go_to_the_next_owner_when_theirs_leaves() {
     until_members(&cluster, [0, 2].into_iter(), 2).await;
 }
 
-/// The first member's replica works on one write of the first repository, and another large one waits for its
-/// place. Both came through another member.
-async fn busy_owner(cluster: &Cluster, through: usize, repository: &str) -> [Connection; 2] {
-    let steps = [Step::ReadBody, Step::Stall];
-    cluster.replica(1).steps(steps);
-    let mut works = cluster.at(through).connect().await;
-    works.send(put(repository).bytes()).await;
-    cluster.replica(1).until_requests(1).await;
-    let mut waits = cluster.at(through).connect().await;
-    // No more than the sockets take: nobody reads it.
-    waits.send(&large(repository).bytes()[..64 * 1024]).await;
+#[tokio::test]
+async fn writes_that_wait_for_a_busy_replica_go_to_the_next_owner_when_their_member_leaves() {
+    let busy = "max_in_flight: 1, queue: { limit: 10, timeout: 60s }";
+    let mut cluster = fleet_of(plan(3).set_at(1, "registry", busy)).await;
+    let repository = cluster.repository_by(0, 1);
+    let (mut last, gate) = held_write(&cluster, 1, &repository).await;
+    let mut waiting = Vec::new();
+    for (at, request) in [
+        (0, put(&repository)),
+        (0, large(&repository)),
+        (1, put(&repository)),
+        (1, large(&repository)),
+    ] {
+        let mut connection = cluster.at(at).connect().await;
+        waiting.push(tokio::spawn(async move {
+            connection.ask_while_sending(&request).await
+        }));
+    }
+    until_queued(&cluster, waiting.len()).await;
     let owner = cluster.at(1).generation();
-    eventually("the large write to wait", async || {
-        owner.replica().places.waiting(Access::Write) == 1
+    let left = tokio::spawn(cluster.take(1).server.leave());
+    eventually("them to leave the queue", async || {
+        owner.replica().places.waiting(Access::Write) == 0
     })
     .await;
+    until_held(&cluster, 0, 2).await;
+    assert_eq!(cluster.replica(1).requests().len(), 1);
+
+    gate.open();
+    assert_eq!(last.answer().await.status, 201);
+    for waited in waiting {
+        let answer = waited.await.unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_ne!(answer.field("x-replica"), Some("zot-2"));
+    }
+    assert_eq!(cluster.replica(1).requests().len(), 1);
+    left.await.unwrap();
+}
+
+/// Waits until so many writes wait for the second member's replica.
+async fn until_queued(cluster: &Cluster, count: usize) {
+    let owner = cluster.at(1).generation();
+    eventually("writes to wait for their places", async || {
+        owner.replica().places.waiting(Access::Write) == count
+    })
+    .await;
+}
+
+/// The second member's replica works on one write of a repository, and another large one waits for its place.
+/// Both came through the first member.
+async fn busy_owner(cluster: &Cluster, repository: &str) -> [Connection; 2] {
+    cluster.replica(1).steps([Step::ReadBody, Step::Stall]);
+    let mut works = cluster.at(0).connect().await;
+    let before = cluster.replica(1).requests().len();
+    works.send(put(repository).bytes()).await;
+    cluster.replica(1).until_requests(before + 1).await;
+    let mut waits = cluster.at(0).connect().await;
+    // No more than the sockets take: nobody reads it.
+    waits.send(&large(repository).bytes()[..PART]).await;
+    until_queued(cluster, 1).await;
     [works, waits]
 }
 
@@ -128,10 +174,19 @@ async fn busy_owner(cluster: &Cluster, through: usize, repository: &str) -> [Con
 async fn writes_at_a_member_that_went_silent_end_when_it_is_out_of_the_view() {
     let plan = plan(3)
         .link(Before::Peers(1))
-        .set_at(1, "registry", "max_in_flight: 1");
+        // Two of them for writes.
+        .set_at(1, "registry", "max_in_flight: 3");
     let mut cluster = fleet_of(plan).await;
     let repository = cluster.repository_by(0, 1);
-    let [mut works, mut waits] = busy_owner(&cluster, 0, &repository).await;
+    // Some of its body is at the replica, and the rest is still to come.
+    cluster.replica(1).keep_bytes();
+    let mut comes = cluster.at(0).connect().await;
+    comes.send(&large(&repository).bytes()[..PART]).await;
+    eventually("some of the body to arrive", async || {
+        cluster.replica(1).bytes().len() > PART / 2
+    })
+    .await;
+    let [mut works, mut waits] = busy_owner(&cluster, &repository).await;
     let link = cluster.link(Before::Peers(1));
     link.flows(Way::There, Flow::Still);
     link.flows(Way::Back, Flow::Still);
@@ -141,11 +196,17 @@ async fn writes_at_a_member_that_went_silent_end_when_it_is_out_of_the_view() {
     let answer = works.answer().await;
     let refused = answer.refused();
     assert_eq!(refused, (504, "upstream_timeout".to_owned()), "{answer:?}");
-    until_members(&cluster, [0, 2].into_iter(), 2).await;
+    // It cannot have been written, but some of its body is gone.
+    let answer = comes.answer().await;
+    assert_eq!(
+        answer.refused(),
+        (503, "owner_down".to_owned()),
+        "{answer:?}"
+    );
     // Nothing of its body was sent.
-    waits.send(&large(&repository).bytes()[64 * 1024..]).await;
+    waits.send(&large(&repository).bytes()[PART..]).await;
     assert_eq!(waits.answer().await.status, 201);
-    assert_eq!(cluster.replica(1).requests().len(), 1);
+    assert_eq!(cluster.replica(1).requests().len(), 2);
 }
 
 #[tokio::test]
@@ -155,7 +216,7 @@ async fn a_large_write_whose_owner_dies_before_it_takes_the_body_waits_for_it() 
         .set_at(1, "registry", "max_in_flight: 1");
     let mut cluster = Cluster::start(plan).await;
     let repository = cluster.repository_of(1);
-    let [mut works, mut waits] = busy_owner(&cluster, 0, &repository).await;
+    let [mut works, mut waits] = busy_owner(&cluster, &repository).await;
     cluster.stop(1).await;
     assert_eq!(
         works.answer().await.refused(),
@@ -167,7 +228,7 @@ async fn a_large_write_whose_owner_dies_before_it_takes_the_body_waits_for_it() 
         .replica(1)
         .steps([Step::ReadBody, Step::say(CREATED)]);
     cluster.restart(1).await;
-    waits.send(&large(&repository).bytes()[64 * 1024..]).await;
+    waits.send(&large(&repository).bytes()[PART..]).await;
     assert_eq!(waits.answer().await.status, 201);
     assert_eq!(
         (cluster.replica(1).requests().len(), arrived(&cluster, 1)),
@@ -180,7 +241,7 @@ async fn a_client_that_leaves_before_its_body_is_taken_gives_its_places_back() {
     let plan = Plan::of(2).set_at(1, "registry", "max_in_flight: 1");
     let cluster = Cluster::start(plan).await;
     let repository = cluster.repository_of(1);
-    let [works, waits] = busy_owner(&cluster, 0, &repository).await;
+    let [works, waits] = busy_owner(&cluster, &repository).await;
     drop(waits);
     let owner = cluster.at(1).generation();
     eventually("its place in the queue to be free", async || {
@@ -216,16 +277,12 @@ async fn only_large_writes_wait_for_their_owners_invitation() {
         cluster.replica(1).until("a whole request", whole).await;
     }
     let sent = link.carried(Way::There);
-    clients[2]
-        .send(&large(&repository).bytes()[..64 * 1024])
-        .await;
+    clients[2].send(&large(&repository).bytes()[..PART]).await;
     cluster.replica(1).until_requests(6).await;
     assert!(link.carried(Way::There) - sent < 4096, "the head alone");
 
     link.flows(Way::Back, Flow::Free);
-    clients[2]
-        .send(&large(&repository).bytes()[64 * 1024..])
-        .await;
+    clients[2].send(&large(&repository).bytes()[PART..]).await;
     for connection in &mut clients {
         assert!(connection.answer().await.status < 300);
     }
