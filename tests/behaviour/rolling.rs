@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use shardlet::run::Drained;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use crate::cluster::message::sha256;
 use crate::cluster::{Answer, Cluster, Connection, Plan, Request, eventually};
+use crate::leases::{fleet_of, plan, until_members};
 
 const MEMBERS: usize = 3;
 const CLIENTS: usize = 6;
@@ -18,6 +20,8 @@ struct Clients {
     /// Where members listen, but for the one that is being replaced.
     members: RwLock<[Option<SocketAddr>; MEMBERS]>,
     repositories: Vec<String>,
+    /// What blobs are filled with.
+    filling: Vec<u8>,
     pushed: AtomicUsize,
     stop: AtomicBool,
 }
@@ -39,10 +43,11 @@ impl Clients {
         while !self.stop.load(Ordering::Relaxed) {
             turn += 1;
             let repository = &self.repositories[turn % self.repositories.len()];
-            let blob = format!("blob {turn} of {client}").into_bytes();
+            let mut blob = format!("blob {turn} of {client}").into_bytes();
+            blob.extend_from_slice(&self.filling);
             let start = Request::new("POST", &format!("/v2/{repository}/blobs/uploads/")).body("");
             let session = location(&self.ask(turn, start).await, 202);
-            let patch = Request::new("PATCH", &session).body(blob.clone());
+            let patch = Request::new("PATCH", &session).chunked(&blob, 30_000, "");
             let session = location(&self.ask(turn + 1, patch).await, 202);
             let last = format!("{session}&digest=sha256:{}", sha256(&blob));
             let put = Request::new("PUT", &last).body("");
@@ -71,18 +76,7 @@ async fn no_push_fails_while_all_members_are_replaced_one_after_the_other() {
         .set("writes", "hold: 60s")
         .set("timeouts", "idle: 30s, drain: 30s, drain_delay: 100ms");
     let mut cluster = Cluster::start(plan).await;
-    let clients = Arc::new(Clients {
-        members: RwLock::new([0, 1, 2].map(|at| Some(cluster.at(at).addresses().clients))),
-        repositories: (0..MEMBERS)
-            .flat_map(|at| cluster.repositories_of(at).take(2).collect::<Vec<_>>())
-            .collect(),
-        pushed: AtomicUsize::new(0),
-        stop: AtomicBool::new(false),
-    });
-    let mut pushing = JoinSet::new();
-    for client in 0..CLIENTS {
-        pushing.spawn(clients.clone().push(client));
-    }
+    let (clients, pushing) = start_pushing(&cluster, 0);
     let pushed = || clients.pushed.load(Ordering::Relaxed);
     for at in 0..MEMBERS {
         let before = pushed();
@@ -102,13 +96,57 @@ async fn no_push_fails_while_all_members_are_replaced_one_after_the_other() {
         cluster.restart(at).await;
         clients.members.write().await[at] = Some(cluster.at(at).addresses().clients);
     }
+    end_pushing(&cluster, &clients, pushing).await;
+}
+
+#[tokio::test]
+async fn no_push_fails_while_members_leave_for_good_and_join_again() {
+    let plan = plan(MEMBERS).set("writes", "hold: 60s");
+    let mut cluster = fleet_of(plan).await;
+    let (clients, pushing) = start_pushing(&cluster, 100_000);
+    let pushed = || clients.pushed.load(Ordering::Relaxed);
+    for at in 0..MEMBERS {
+        let before = pushed();
+        eventually("pushes to go on", async || pushed() > before + CLIENTS).await;
+        clients.members.write().await[at] = None;
+        let left = cluster.take(at).server.leave().await;
+        assert_eq!(left, Drained::Completely);
+        let before = pushed();
+        eventually("pushes to go on", async || pushed() > before + CLIENTS).await;
+        cluster.restart_alone(at).await;
+        until_members(&cluster, 0..MEMBERS, MEMBERS).await;
+        clients.members.write().await[at] = Some(cluster.at(at).addresses().clients);
+    }
+    end_pushing(&cluster, &clients, pushing).await;
+}
+
+/// Clients that push until they are told to stop, blobs of at least so many bytes.
+fn start_pushing(cluster: &Cluster, size: usize) -> (Arc<Clients>, JoinSet<()>) {
+    let clients = Arc::new(Clients {
+        members: RwLock::new([0, 1, 2].map(|at| Some(cluster.at(at).addresses().clients))),
+        repositories: (0..MEMBERS)
+            .flat_map(|at| cluster.repositories_of(at).take(2).collect::<Vec<_>>())
+            .collect(),
+        filling: vec![b'x'; size],
+        pushed: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+    });
+    let mut pushing = JoinSet::new();
+    for client in 0..CLIENTS {
+        pushing.spawn(clients.clone().push(client));
+    }
+    (clients, pushing)
+}
+
+/// Lets them push a little more, and looks for what they have pushed.
+async fn end_pushing(cluster: &Cluster, clients: &Clients, mut pushing: JoinSet<()>) {
+    let pushed = || clients.pushed.load(Ordering::Relaxed);
     let before = pushed();
     eventually("pushes to go on", async || pushed() > before + CLIENTS).await;
     clients.stop.store(true, Ordering::Relaxed);
     while let Some(client) = pushing.join_next().await {
         client.unwrap();
     }
-
     let all: Vec<_> = (0..MEMBERS)
         .flat_map(|at| cluster.replica(at).requests())
         .collect();
