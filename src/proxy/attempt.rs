@@ -317,6 +317,10 @@ impl Conversation<'_, '_, '_> {
         let ctx = &mut *self.ctx;
         ctx.is_untouched = self.upload.is_untouched();
         ctx.is_whole = self.upload.is_whole();
+        if self.hop.is_some_and(Hop::is_uninvited) {
+            // So far nobody has waited for the client.
+            ctx.times.invited();
+        }
         ctx.times.sent(self.upload);
         ctx.times.answered();
         circuit::succeeded(ctx);
@@ -408,6 +412,9 @@ impl Conversation<'_, '_, '_> {
         self.ctx.times.answered();
         self.ctx.is_untouched = self.upload.is_untouched();
         let kept_back = self.hop.is_some_and(Hop::is_uninvited);
+        if kept_back {
+            self.ctx.times.invited();
+        }
         if matches!(broken, Broken::OwnerGone) {
             let has_all = self.upload.ended().is_some();
             return verdict::on_owner_gone(self.ctx, kept_back, has_all);
@@ -500,7 +507,7 @@ async fn lost(hop: Option<&Hop<'_>>) {
 async fn by_client(sending: Pin<&mut impl Future<Output = Broken>>) -> Broken {
     match sending.await {
         Broken::OwnerGone => std::future::pending().await,
-        broken => broken,
+        broken @ (Broken::Client(_) | Broken::Upstream(_)) => broken,
     }
 }
 

@@ -24,8 +24,9 @@ use crate::member::state::State;
 use crate::peers::wire;
 use crate::shard::{Arrival, Member, MemberIndex, Plan, Repository};
 
-/// How long an answer may be on its way that an owner has given before it was out of the view.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// How long an answer may be on its way that an owner has given before it was out of the view; also one that
+/// sends the write to the next owner.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// A write that is forwarded, and to whom.
 pub(super) struct Hop<'a> {
@@ -87,6 +88,7 @@ impl<'a> Hop<'a> {
         let owner = self.generation.peer_state(self.owner);
         let mut news = owner.changes();
         let mut leaves = pin!(client::leaves(self.state, source));
+        let mut was_asked = false;
         while self.is_uninvited() {
             if !owner.invites() {
                 // It is of a release that takes bodies as they come.
@@ -99,7 +101,12 @@ impl<'a> Hop<'a> {
                     () = self.invitation.notified() => {}
                     failure = &mut leaves => return Err(Broken::Client(failure)),
                     _ = news.changed() => {}
-                    () = hold::look(self.state) => {}
+                    () = hold::look(self.state) => {
+                        // It may be silent, or another release by now.
+                        if !std::mem::replace(&mut was_asked, true) {
+                            owner.wake();
+                        }
+                    }
                 }
             }
         }
