@@ -39,10 +39,11 @@ class OneAtATime:
             return list(self._application(environ, start_response))
 
 
-def main() -> None:
-    host, port = sys.argv[1:] or PLACE
-    application = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server(host, int(port), application, threaded=True, request_handler=MotoRequestHandler)
+def serve(host: str, port: int, within: Callable[[Application], Application] = lambda application: application) -> None:
+    """Until SIGTERM. What `within` puts around moto does one request at a time, too."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    application = OneAtATime(within(DomainDispatcherApplication(create_backend_app)))
+    server = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     # The health check asks for the bucket, and the replicas wait for the health check.
     boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket=BUCKET)
@@ -50,5 +51,6 @@ def main() -> None:
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-main()
+if __name__ == "__main__":
+    host, port = sys.argv[1:] or PLACE
+    serve(host, int(port))

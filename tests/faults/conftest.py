@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,20 @@ from harness.fleet import Fleet
 from harness.leased import LeasedFleet, Level
 from harness.network import Network
 from harness.safety import FIRST_ROW, Counts
-from harness.scale import FAST, FULL, Scale
+from harness.scale import FAST, FULL, MIB, Scale
 from harness.table import Row, in_order, write_into
-from lib import sidecar
+from lib import image, sidecar
 from lib.certs import Authority
 from lib.cluster import Cluster, Shape
+from lib.haproxy import HAProxy
+from lib.image import Layout
 from lib.process import Ports, Process
 from lib.replica import DockerRegistry
-from lib.sidecar import Settings, merged
+from lib.sidecar import Place, Settings, merged
 from lib.store import Directory, Moto
 
+# Of the image that real clients push: one larger than what is kept of a body, and a small one.
+LAYERS = (MIB, 64 << 10)
 ROWS = pytest.StashKey[list[Row]]()
 ROW = pytest.StashKey[Row]()
 COUNTS = pytest.StashKey[dict[str, Counts]]()
@@ -43,6 +47,7 @@ HOLDING: Settings = {"timeouts": {"aftermath": "5s"}, "writes": {"hold": "20s"}}
 MakeCluster = Callable[..., Cluster]
 MakeFleet = Callable[..., Fleet]
 MakeLeased = Callable[..., LeasedFleet]
+Balanced = Callable[[Sequence[Place], int], HAProxy]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -183,6 +188,28 @@ def make_fleet(authority: Authority, ports: Ports, tmp_path: Path, aftermath: fl
     yield make
     for fleet in made:
         fleet.stop()
+
+
+@pytest.fixture
+def balanced(ports: Ports, tmp_path: Path) -> Iterator[Balanced]:
+    """Puts HAProxy before members, of which so many run, set up as docs/operations.md says."""
+    made: list[HAProxy] = []
+
+    def put(places: Sequence[Place], running: int) -> HAProxy:
+        servers = [f"{place.host}:{place.clients}" for place in places]
+        made.append(HAProxy("http", servers, ports, tmp_path / "haproxy", [place.admin for place in places]))
+        made[-1].wait_up(running)
+        return made[-1]
+
+    yield put
+    for one in made:
+        one.process.stop()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """What real clients push and pull."""
+    return image.build(tmp_path / "layout", seed=31, layer_bytes=LAYERS)
 
 
 @pytest.fixture

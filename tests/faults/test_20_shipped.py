@@ -5,56 +5,25 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import HOLDING, MakeCluster
+from conftest import HOLDING, Balanced, MakeCluster
 from harness import shipped
-from harness.load import percentile
 from harness.scale import MIB, Scale
 from harness.table import Row
 from lib import image
-from lib.cluster import Cluster
-from lib.haproxy import HAProxy
 from lib.image import Layout
-from lib.process import Ports, wait_until
 from lib.sidecar import merged
 from lib.tools import Buildah, Command, Crane, Entry, Oras, Regctl, Skopeo, Tool
 
 EXIT_SECONDS = 60.0
-PATIENCE_SECONDS = 30.0
 DEAD_SECONDS = 8.0
 AFTERWARDS_SECONDS = 2.0
 HELD_P99_SECONDS = 5.0
-LAYERS = (MIB, 64 << 10)
 # Several windows of HTTP/2 for each of the clients.
 LARGE_LAYERS = (24 * MIB, 64 << 10)
-
-Balanced = Callable[[Cluster], HAProxy]
-
-
-@pytest.fixture
-def balanced(ports: Ports, tmp_path: Path) -> Iterator[Balanced]:
-    """Puts HAProxy before a cluster, set up as docs/operations.md says."""
-    made: list[HAProxy] = []
-
-    def put(cluster: Cluster) -> HAProxy:
-        servers = [member.sidecar.host for member in cluster.members]
-        admin_ports = [member.sidecar.place.admin for member in cluster.members]
-        made.append(HAProxy("http", servers, ports, tmp_path / "haproxy", admin_ports))
-        _wait_for_all(made[-1], cluster)
-        return made[-1]
-
-    yield put
-    for one in made:
-        one.process.stop()
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return image.build(tmp_path / "layout", seed=31, layer_bytes=LAYERS)
-
 
 @pytest.mark.row(
     40,
@@ -66,7 +35,7 @@ def test_restarts_under_real_clients(
 ) -> None:
     # Longer than HAProxy's checks take to see it.
     cluster = make_cluster(merged(HOLDING, {"timeouts": {"drain_delay": "2s"}}))
-    haproxy = balanced(cluster)
+    haproxy = balanced([member.sidecar.place for member in cluster.members], 3)
     ended = []
     with shipped.start(cluster, Entry(haproxy.host), layout, tmp_path / "clients") as work:
         for _ in range(scale.restarts):
@@ -75,14 +44,12 @@ def test_restarts_under_real_clients(
                 ended.append(member.sidecar.process.wait(EXIT_SECONDS))
                 member.sidecar.start_again()
                 member.sidecar.wait_ready()
-                _wait_for_all(haproxy, cluster)
-    lost, seconds = work.lost(), [run.seconds for run in work.runs("push")]
+                haproxy.wait_up(len(cluster.members))
     work.tell(row)
-    row.saw(f"{len(ended)} restarts; {len(lost)} tags lost")
+    row.saw(f"{len(ended)} restarts")
     assert set(ended) == {0}, f"exit codes {ended}"
-    assert not (bad := [str(run) for kind in ("push", "pull") for run in work.failed(kind)]), bad
-    assert not lost, lost
-    assert percentile(seconds, 99) <= HELD_P99_SECONDS, sorted(seconds)[-5:]
+    work.assert_unseen()
+    assert work.push_seconds(99) <= HELD_P99_SECONDS, sorted(run.seconds for run in work.runs("push"))[-5:]
 
 
 @pytest.mark.row(
@@ -94,7 +61,7 @@ def test_a_crash_under_real_clients(
     make_cluster: MakeCluster, balanced: Balanced, layout: Layout, row: Row, tmp_path: Path
 ) -> None:
     cluster = make_cluster(HOLDING)
-    haproxy = balanced(cluster)
+    haproxy = balanced([member.sidecar.place for member in cluster.members], 3)
     owner = cluster.members[0]
     with shipped.start(cluster, Entry(haproxy.host), layout, tmp_path / "clients") as work:
         died = time.monotonic()
@@ -102,19 +69,9 @@ def test_a_crash_under_real_clients(
         time.sleep(DEAD_SECONDS)
         owner.sidecar.start_again()
         owner.sidecar.wait_ready()
-        _wait_for_all(haproxy, cluster)
+        haproxy.wait_up(len(cluster.members))
         time.sleep(AFTERWARDS_SECONDS)
-    lost, pushes = work.lost(), work.runs("push")
-    under_way = [run for run in pushes if run.was_under_way(died)]
-    cut = [run for run in work.failed("push") if run in under_way]
-    again = [run.again() for run in cut]
-    work.tell(row)
-    row.saw(f"{len(under_way)} pushes were under way at the death, {len(cut)} of them failed")
-    succeeded = [run for run in again if not run.code]
-    row.saw(f"of these, {len(succeeded)} succeeded when the same command was run again; {len(lost)} tags lost")
-    assert not (bad := [str(run) for run in work.failed("push") if run not in under_way]), bad
-    assert not (bad := [str(run) for run in again if run.code]), bad
-    assert not lost, lost
+    work.conclude_death(row, died)
 
 
 @pytest.mark.row(
@@ -157,7 +114,3 @@ def test_downloads_by_real_clients(
 def _remove(path: Path) -> None:
     """A file or a folder; none where a pull has failed early."""
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _wait_for_all(haproxy: HAProxy, cluster: Cluster) -> None:
-    wait_until("HAProxy to see all members", lambda: haproxy.servers_up() == len(cluster.members), PATIENCE_SECONDS)

@@ -120,7 +120,7 @@ def test_the_checker_finds_what_is_wrong(row: Row) -> None:
 
 
 def lease(at: float, **value: object) -> Put:
-    return Put(at, 0, "lease/a", {"incarnation": 1, "version": 1, "acked": 1, "state": "live"} | value)
+    return Put(at, "lease/a", {"incarnation": 1, "version": 1, "acked": 1, "state": "live"} | value)
 
 
 @pytest.mark.row(52, "a store in which a number falls, or an incarnation comes back", "that is found in its log")

@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import MakeLeased
 from harness import open_write
-from harness.leased import LeasedFleet
-from harness.leased_load import load, names_of
+from harness.leased_load import HELD_SECONDS, load, names_of, of_one, wait_for_takeover
 from harness.safety import Counts, found
 from harness.scale import Scale
 from harness.table import Row
-from harness.writers import Writers
-from lib.cluster import Member
 
 LEVELS = ["L0", "L1"]
 AT_WORK = 3
@@ -23,22 +20,8 @@ AT_WORK = 3
 LATE_SECONDS = 0.3
 # A sidecar that was stopped has found out by then.
 AWAKE_SECONDS = 3.0
-HELD_SECONDS = 25.0
 # How long a push that a replica is at takes, as a part of the grace.
 TAIL = 0.7
-
-
-def of_one(fleet: LeasedFleet, member: Member, names: list[str]) -> list[str]:
-    owners = fleet.owners(fleet.leases.members(), names)
-    return [name for name in names if owners[name] == member.id]
-
-
-def wait_for_takeover(row: Row, fleet: LeasedFleet, writers: Writers, names: list[str], since: float) -> float:
-    """Until all are written again, which has to be within what is promised."""
-    back = writers.wait_for_all(names, since, 2 * fleet.level.takeover)
-    row.saw(f"all were written again {back - since:.1f} s after, at most {fleet.level.takeover:.0f} s are promised")
-    assert back - since <= fleet.level.takeover
-    return back
 
 
 @pytest.mark.row(

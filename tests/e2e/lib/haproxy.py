@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from .process import Ports, Process, accepts
+from .process import Ports, Process, accepts, wait_until
 
 START_SECONDS = 10.0
+UP_SECONDS = 30.0
 Mode = Literal["http", "tcp"]
 
 _CONFIG = """\
@@ -77,7 +78,11 @@ class HAProxy:
         names = (word.removeprefix("zot-cluster/") for word in self.process.text().split() if "zot-cluster/" in word)
         return set(names)
 
-    def servers_up(self) -> int:
+    def wait_up(self, count: int) -> None:
+        """Until it has so many servers to send clients to."""
+        wait_until(f"HAProxy to see {count} members", lambda: self._servers_up() == count, UP_SECONDS)
+
+    def _servers_up(self) -> int:
         """How many its checks have found ready, of those that it checks."""
         with socket.create_connection(("127.0.0.1", self._stats)) as connection:
             connection.sendall(b"show stat\n")

@@ -70,8 +70,15 @@ class Replica(ABC):
         self.process.wait_ready(lambda: accepts(self.place.host, self.place.port), START_SECONDS)
 
     def restart(self) -> None:
-        self.process = self._spawn()
+        self.start_again()
         self.wait_ready()
+
+    def start_again(self) -> None:
+        """After its process has ended; does not wait until it is ready."""
+        self.process = self._spawn()
+
+    def note_death(self) -> None:  # noqa: B027 (most keep no log of their own)
+        """Once its process is gone, and what it was at with it."""
 
     def served(self) -> Iterator[Served]:
         """Every request of its log, oldest first."""

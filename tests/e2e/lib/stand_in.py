@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .process import Process, accepts
+from .small_http import response, serve
 
 START_SECONDS = 30.0
 _TARGET = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs/uploads|blobs|tags)/(?P<last>[^/?]*)(?:\?.*)?")
@@ -79,26 +80,14 @@ def _digest(body: bytes) -> str:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
-async def _serve(registry: Registry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            method, target, _ = head[0].split(" ")
-            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-            body = await reader.readexactly(int(fields.get("content-length", "0")))
-            answer = registry.answer(method, target, fields, body)
-            lines = [f"HTTP/1.1 {answer.status} -", f"Content-Length: {len(answer.body)}"]
-            lines += [f"{name}: {value}" for name, value in answer.fields.items()]
-            shown = b"" if method == "HEAD" else answer.body
-            writer.write("\r\n".join([*lines, "", ""]).encode() + shown)
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
-
-
 async def _run(port: int, hosts: Sequence[str]) -> None:
     registry = Registry()
-    server = await asyncio.start_server(lambda *ends: _serve(registry, *ends), list(hosts), port, reuse_address=True)
+
+    async def answer(method: str, target: str, fields: dict[str, str], body: bytes) -> bytes:
+        said = registry.answer(method, target, fields, body)
+        return response(said.status, said.body, head=method == "HEAD", **said.fields)
+
+    server = await asyncio.start_server(lambda *ends: serve(*ends, answer), list(hosts), port, reuse_address=True)
     await server.serve_forever()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +43,20 @@ Store = Bucket | Directory
 class Moto:
     """The stand-in for S3 and DynamoDB, the same as in compose: one process for the whole run."""
 
-    def __init__(self, ports: Ports, directory: Path) -> None:
+    def __init__(self, ports: Ports, directory: Path, program: Sequence[str | Path] = (STAND_IN,)) -> None:
+        """`program`: what Python runs as the stand-in, with a host and a port."""
         port = ports.take()
         self.endpoint = f"http://127.0.0.1:{port}"
         self.process = Process(
             "moto",
-            [sys.executable, STAND_IN, "127.0.0.1", str(port)],
+            [sys.executable, *program, "127.0.0.1", str(port)],
             directory / "moto.log",
-            {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": REGION},
+            {
+                "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+                "AWS_DEFAULT_REGION": REGION,
+                "PYTHONPATH": ":".join(sys.path),
+            },
         )
         self.process.wait_ready(self._answers, START_SECONDS)
 

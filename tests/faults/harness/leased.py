@@ -5,6 +5,7 @@ What the views were, who was in them, and whose lease was taken is read from the
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import signal
@@ -18,11 +19,12 @@ import yaml
 from lib import sidecar as sidecars
 from lib.certs import Authority
 from lib.cluster import Member, Site
-from lib.lease_store import CREDENTIALS, LeaseStore, Put
+from lib.lease_store import Leases, LeaseStore, Put
 from lib.process import Ports, Process, run, wait_until
 from lib.replica import Place as ReplicaPlace
+from lib.replica import Replica
 from lib.sidecar import Settings, Sidecar, binary, merged
-from lib.store import Directory
+from lib.store import Directory, Store
 
 from .shared_index import SharedIndex
 from .warden import Warden
@@ -90,11 +92,16 @@ class LeasedFleet:
         sites: Sequence[Site] = LOOPBACK,
         store_host: str = "127.0.0.1",
         settings: Settings | None = None,
+        kind: type[Replica] = SharedIndex,
+        store: Store | None = None,
+        leases: Leases | None = None,
     ) -> None:
+        """`store`: what the replicas share. `leases`: where the leases are, in a stand-in for S3 unless told otherwise."""
         self.authority, self.directory, self.level = authority, directory, level
-        self.store = Directory(directory / "indexes")
+        self.store = store or Directory(directory / "indexes")
+        self._kind = kind
         self.members: list[Member] = []
-        self.replicas: list[SharedIndex] = []
+        self.replicas: list[Replica] = []
         self.ids_of: dict[str, set[str]] = {}
         self._numbers = itertools.count()
         self._leavers: list[tuple[Member, Process]] = []
@@ -107,7 +114,7 @@ class LeasedFleet:
             sidecars.Place(f"member-{number}", site.host, clients, peers, admin, site.prefix)
             for number, site in enumerate(sites, start=1)
         ]
-        self.leases = LeaseStore([place.id for place in self.places], ports, directory, store_host)
+        self.leases = leases or LeaseStore([place.id for place in self.places], ports, directory, store_host)
         self.warden = Warden(directory, ends_with_sidecar=level.kills)
         try:
             for _ in range(count):
@@ -132,14 +139,15 @@ class LeasedFleet:
         """Starts the next member and its replica; does not wait until it is ready."""
         place = self.places[len(self.members)]
         at = ReplicaPlace(place.host, self.replica_port, self.directory, place.prefix)
-        replica = SharedIndex(f"{place.id}-replica", at, self.store, relative_urls=True)
+        replica = self._kind(f"{place.id}-replica", at, self.store, relative_urls=True)
         self.replicas.append(replica)
         self.ids_of[replica.name] = {place.id}
         self.warden.note_start(replica)
         replica.wait_ready()
         trust = sidecars.Trust(self.authority.ca, self.authority.issue(place.id, place.id, place.host), None)
         settings = merged(self._settings, self._coordination(place, replica))
-        sidecar = Sidecar(place, replica.address, [], trust, self.directory, settings, CREDENTIALS)
+        launched = dataclasses.replace(place, prefix=place.prefix + self.leases.launcher)
+        sidecar = Sidecar(launched, replica.address, [], trust, self.directory, settings, self.leases.environment)
         member = Member(place.id, sidecar, replica)
         self.members.append(member)
         self.warden.watch(member)
@@ -152,11 +160,11 @@ class LeasedFleet:
         member.sidecar.process.kill()
         member.sidecar.start_again()
 
-    def move_replica(self, member: Member) -> SharedIndex:
+    def move_replica(self, member: Member) -> Replica:
         """Another one beside it, from its next start on; the old one goes on. Level L0 alone: nobody ends the old one."""
         place = self.places[self.members.index(member)]
         at = ReplicaPlace(OTHER_HOST, self.replica_port, self.directory, place.prefix)
-        moved = SharedIndex(f"{member.id}-other-replica", at, self.store, relative_urls=True)
+        moved = self._kind(f"{member.id}-other-replica", at, self.store, relative_urls=True)
         moved.wait_ready()
         self.replicas.append(moved)
         self.ids_of[moved.name] = {member.id}
@@ -239,13 +247,30 @@ class LeasedFleet:
             self._owned |= {(view, row["repository"]): row["owner"] for row in rows}
         return {name: self._owned[view, name] for name in names if view}
 
-    def owned_by(self, member: Member, count: int, view: Sequence[str] = ()) -> list[str]:
+    def owned_by(self, member: Member, count: int, view: Sequence[str] = (), label: str = "owned") -> list[str]:
         """So many repositories that are this member's, by the view in force unless another is named."""
-        names = [f"owned/{next(self._numbers)}" for _ in range(40 * count)]
+        names = [f"{label}/{next(self._numbers)}" for _ in range(40 * count)]
         owners = self.owners(view or self.leases.members(), names)
         found = [name for name in names if owners[name] == member.id][:count]
         assert len(found) == count, f"only {len(found)} of {count} repositories were found"
         return found
+
+    @property
+    def bases(self) -> list[str]:
+        """Of those that run."""
+        return [member.sidecar.base for member in self.running()]
+
+    @property
+    def ca(self) -> None:
+        """Clients speak plain HTTP."""
+
+    def repository(self, label: str) -> str:
+        """A name that nothing else uses."""
+        return f"{label}-{next(self._numbers)}"
+
+    def repository_of(self, owner: Member, label: str) -> str:
+        """Such a name, owned by `owner` in the view in force."""
+        return self.owned_by(owner, 1, label=label)[0]
 
     def wait_quiet(self) -> None:
         """Until no replica is at a write."""
@@ -266,7 +291,7 @@ class LeasedFleet:
         file.write_text(yaml.safe_dump(given | {"member": view[0]}))
         return file
 
-    def _coordination(self, place: sidecars.Place, replica: SharedIndex) -> Settings:
+    def _coordination(self, place: sidecars.Place, replica: Replica) -> Settings:
         level = self.level
         written: dict[str, Any] = {
             "store": self.leases.settings(place.id),

@@ -10,17 +10,33 @@ from lib.sidecar import Place
 
 from .leased import LeasedFleet
 from .scale import Scale
+from .table import Row
 from .writers import Writers
 
 # Longer than a write is held.
 PATIENCE_SECONDS = 45.0
 FIRST_SECONDS = 30.0
+# Where a takeover takes less, no push fails but those in the middle.
+HELD_SECONDS = 25.0
 
 
 def names_of(fleet: LeasedFleet, count: int) -> list[str]:
     """Of every member as many as of any other."""
     share = -(-count // len(fleet.members))
     return [name for member in fleet.members for name in fleet.owned_by(member, share)]
+
+
+def of_one(fleet: LeasedFleet, member: Member, names: list[str]) -> list[str]:
+    owners = fleet.owners(fleet.leases.members(), names)
+    return [name for name in names if owners[name] == member.id]
+
+
+def wait_for_takeover(row: Row, fleet: LeasedFleet, writers: Writers, names: list[str], since: float) -> float:
+    """Until all are written again, which has to be within what is promised."""
+    back = writers.wait_for_all(names, since, 2 * fleet.level.takeover)
+    row.saw(f"all were written again {back - since:.1f} s after, at most {fleet.level.takeover:.0f} s are promised")
+    assert back - since <= fleet.level.takeover
+    return back
 
 
 def load(

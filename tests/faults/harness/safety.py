@@ -16,6 +16,7 @@ from .judge import SHOWN, Verdict, judge
 from .leased import LeasedFleet
 from .open_write import OpenWrite
 from .shared_index import index_of
+from .shipped import Shipped
 from .table import Row, in_order
 from .writers import CREATED, Push, Writers
 
@@ -35,8 +36,9 @@ What was done to fleets that hold leases, and what was seen. The command that ra
 - **unexplained**: of all pushes and pulls of tags that are pushed again and again, what no order of them explains.
 - **failed**: what a client has to tell its user, by status and reason. Where an address refuses, clients try the next one.
 - **fences**: leases that were taken from a member, by the store's own log. **gap**: the longest time in which a repository
-  took no push.
+  took no push. **–**: not counted in that row.
 """
+NOT_COUNTED = "–"
 
 
 @dataclass
@@ -54,15 +56,14 @@ class Counts:
 
     def cells(self) -> list[str]:
         failed = ", ".join(f"{count} × {kind}" for kind, count in self.failed.most_common()) or "0"
-        unexplained = f"{self.unexplained} of {self.operations}"
         return [
             str(self.acknowledged),
             str(self.lost),
-            f"{self.overlaps} of {self.writes}",
-            unexplained,
+            f"{self.overlaps} of {self.writes}" if self.writes else NOT_COUNTED,
+            f"{self.unexplained} of {self.operations}" if self.operations else NOT_COUNTED,
             failed,
             str(self.fences),
-            f"{self.gap:.1f} s",
+            f"{self.gap:.1f} s" if self.operations else NOT_COUNTED,
         ]
 
 
@@ -124,6 +125,14 @@ def found(
     row.saw(f"{counts.unexplained} unexplained, {counts.fences} fences, longest gap {counts.gap:.1f} s")
     row.saw(f"failed: {dict(counts.failed) or 0}")
     return seen
+
+
+def count(counts: Counts, work: Shipped, fleet: LeasedFleet) -> None:
+    """What clients as they are shipped have seen: what is in their registries, no log of ours tells."""
+    counts.acknowledged = len(work.runs("push")) - len(work.failed("push"))
+    counts.lost, counts.pulls = len(work.lost), len(work.runs("pull"))
+    counts.failed = Counter(f"{run.kind} by {run.tool.name}" for kind in ("push", "pull") for run in work.failed(kind))
+    counts.fences = len(fleet.leases.fenced())
 
 
 def _is_cut(one: Push, cut_at: Sequence[float], stopped_at: Sequence[float]) -> bool:

@@ -81,12 +81,7 @@ class SharedIndex(Replica):
         entries = [one for one in self._entries() if (one["repository"], one["tag"]) == (repository, tag)]
         return len([one for one in entries if one["event"] == "begun"]) > len(entries) / 2
 
-    def spawned_again(self) -> Process:
-        """Another process at its place; does not wait until it is ready."""
-        return self._spawn()
-
     def note_death(self) -> None:
-        """Once its process is gone: so are the writes that it was at."""
         entries = self._entries()
         ended = {entry["id"] for entry in entries if entry["event"] == "ended"}
         for entry in entries:

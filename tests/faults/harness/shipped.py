@@ -5,7 +5,9 @@ Nothing is sent again but by themselves.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
 import shutil
 import threading
 import time
@@ -19,6 +21,7 @@ from lib.image import Layout
 from lib.process import wait_until
 from lib.tools import Buildah, Command, Crane, Entry, Oras, Skopeo, Tool
 
+from .leased import LeasedFleet
 from .load import percentile
 from .table import Row
 
@@ -28,6 +31,8 @@ BEGIN_SECONDS = 60.0
 # They share two cores with all members and registries.
 PAUSE_SECONDS = 0.2
 SAID = 400
+# By us; what is cut is told by another status, or by none. Digests are longer words.
+_REFUSED = re.compile(r"\b503\b")
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Client:
 class Shipped:
     """All clients at work; `with` lets each finish what it does, and ends them."""
 
-    cluster: Cluster
+    cluster: Cluster | LeasedFleet
     layout: Layout
     clients: list[Client] = field(default_factory=list)
 
@@ -117,9 +122,32 @@ class Shipped:
             runs, failed = self.runs(kind), self.failed(kind)
             by = ", ".join(f"{name} {count}" for name, count in _by_tool(failed).items())
             row.saw(f"{len(failed)} of {len(runs)} {plural} failed" + (f" ({by})" if by else ""))
-        seconds = [run.seconds for run in self.runs("push")]
-        row.saw(f"p99 of a push {percentile(seconds, 99):.2f} s, median {percentile(seconds, 50):.2f} s")
+        row.saw(f"p99 of a push {self.push_seconds(99):.2f} s, median {self.push_seconds(50):.2f} s")
+        row.saw(f"{len(self.lost)} tags lost")
 
+    def push_seconds(self, share: int) -> float:
+        return percentile([run.seconds for run in self.runs("push")], share)
+
+    def assert_unseen(self) -> None:
+        """By any client, in all that has happened."""
+        assert not (bad := [str(run) for kind in ("push", "pull") for run in self.failed(kind)]), bad
+        assert not self.lost, self.lost
+
+    def conclude_death(self, row: Row, died: float) -> None:
+        """No push fails but those that were under way then, and these succeed when they are run again."""
+        under_way = [run for run in self.runs("push") if run.was_under_way(died)]
+        cut = [run for run in self.failed("push") if run in under_way]
+        again = [run.again() for run in cut]
+        self.tell(row)
+        row.saw(f"{len(under_way)} pushes were under way at the death, {len(cut)} of them failed")
+        succeeded = [run for run in again if not run.code]
+        row.saw(f"of these, {len(succeeded)} succeeded when the same command was run again")
+        assert not (bad := [str(run) for run in self.failed("push") if run not in under_way]), bad
+        assert not (bad := [str(run) for run in cut if _REFUSED.search(run.said)]), bad
+        assert not (bad := [str(run) for run in again if run.code]), bad
+        assert not self.lost, self.lost
+
+    @functools.cached_property
     def lost(self) -> list[str]:
         """What was pushed, as the client says, and is not there, or is something else."""
         lost = []
@@ -137,7 +165,7 @@ class Shipped:
         return digest_of(manifest) == digest_of(self.layout.manifest)
 
 
-def start(cluster: Cluster, entry: Entry, layout: Layout, directory: Path) -> Shipped:
+def start(cluster: Cluster | LeasedFleet, entry: Entry, layout: Layout, directory: Path) -> Shipped:
     """One client of each kind that pushes, and one that pulls, through `entry`.
 
     Each push is to a repository of its own, so that all its blobs are sent, and their owners take turns by themselves.
@@ -155,7 +183,7 @@ def start(cluster: Cluster, entry: Entry, layout: Layout, directory: Path) -> Sh
     return work
 
 
-def _pushing(cluster: Cluster, tool: Tool, layout: Layout) -> Callable[[int], tuple[str, Command]]:
+def _pushing(cluster: Cluster | LeasedFleet, tool: Tool, layout: Layout) -> Callable[[int], tuple[str, Command]]:
     def step(number: int) -> tuple[str, Command]:
         name = f"{cluster.repository(f'shipped-{tool.name}')}:v{number}"
         return name, tool.push(layout, name)

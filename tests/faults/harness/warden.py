@@ -14,15 +14,14 @@ from pathlib import Path
 
 from lib.cluster import Member
 from lib.process import wait_until
-
-from .shared_index import SharedIndex
+from lib.replica import Replica
 
 LOOK_SECONDS = 0.02
 # A sidecar may be stopped for so long.
 STOPPED_SECONDS = 0.5
 UP_SECONDS = 20.0
 # Kills the process that the file names, and waits until its death was noted: by then the file names another, or none. Ours
-# is known by a word of its command line, since a number may be another process's by now.
+# is known by a file of its command line, since a number may be another process's by now.
 KILL = """
 pid=$(cat "$1") && grep -qa -- "$2" "/proc/$pid/cmdline" && kill -KILL "$pid"
 for _ in $(seq 200); do [ "$(cat "$1" 2>/dev/null)" != "$pid" ] && exit 0; sleep 0.02; done
@@ -50,12 +49,12 @@ class Warden:
         with self._lock:
             self._members.append(member)
 
-    def note_start(self, replica: SharedIndex) -> None:
+    def note_start(self, replica: Replica) -> None:
         self._file(replica).write_text(str(replica.process.pid))
 
-    def kill_command(self, replica: SharedIndex) -> Sequence[str]:
+    def kill_command(self, replica: Replica) -> Sequence[str]:
         """For `replica_kill`."""
-        return ["/bin/sh", "-c", KILL, "kill", str(self._file(replica)), f"{replica.name}.writes"]
+        return ["/bin/sh", "-c", KILL, "kill", str(self._file(replica)), f"{replica.name}[.]"]
 
     def wait_dealt_with(self, member: Member) -> None:
         """Until the replica of a sidecar that has ended is another one: both start anew together."""
@@ -76,7 +75,6 @@ class Warden:
 
     def _look(self, member: Member) -> None:
         replica = member.replica
-        assert isinstance(replica, SharedIndex)
         sidecar = member.sidecar.process
         if replica.process.exit_code is None and self._ends_with_sidecar and self._is_to_end(sidecar.pid, sidecar.exit_code):
             self._bury(replica)
@@ -95,15 +93,15 @@ class Warden:
             return False
         return pid not in self._dealt_with
 
-    def _bury(self, replica: SharedIndex) -> None:
+    def _bury(self, replica: Replica) -> None:
         self.killed_at.append(time.monotonic())
         replica.process.kill()
         replica.note_death()
         self._file(replica).unlink(missing_ok=True)
-        replica.process = replica.spawned_again()
+        replica.start_again()
         self.note_start(replica)
 
-    def _file(self, replica: SharedIndex) -> Path:
+    def _file(self, replica: Replica) -> Path:
         return self._directory / f"{replica.name}.pid"
 
 
