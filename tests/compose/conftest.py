@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harness import images
 from harness.engine import Engine, Impossible
-from harness.fleet import REPLICAS, Fleet
+from harness.fleet import LEASED, LISTED, REPLICAS, Fleet, Kind
 from lib import sidecar
 from lib.process import Process
 from lib.replica import Zot
@@ -64,9 +64,19 @@ def fleet(request: pytest.FixtureRequest, stocked: Engine, tmp_path_factory: pyt
     profile: str = request.param
     if profile != "distribution" and not Zot.binary():
         pytest.skip("no zot binary")
+    yield from _up(stocked, profile, tmp_path_factory.mktemp(profile), LISTED)
+
+
+@pytest.fixture(scope="module")
+def leased(stocked: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Up, with members by leases. Once the others are down: they have the same name and ports."""
+    yield from _up(stocked, "distribution", tmp_path_factory.mktemp("leased"), LEASED)
+
+
+def _up(engine: Engine, profile: str, directory: Path, by: Kind) -> Iterator[Fleet]:
     built = images.stripped(Path(sidecar.binary())).relative_to(images.ROOT)
     base = {"SHARDLET_TARGET": "prebuilt", "RUN_IMAGE": "base:test", "SHARDLET_BINARY_FILE": str(built)}
-    made = Fleet(stocked, VARIABLES | base, profile, tmp_path_factory.mktemp(profile))
+    made = Fleet(engine, VARIABLES | base, profile, directory, by=by)
     made.compose("build", "shardlet-1")
     made.up()
     yield made
@@ -92,7 +102,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed:
         for process in Process.running:
             report.sections.append((f"last words of {process.name}", process.tail()))
-        if fleet := getattr(item, "funcargs", {}).get("fleet"):
+        given = getattr(item, "funcargs", {})
+        if fleet := given.get("fleet") or given.get("leased"):
             report.sections.append(("last words of the containers", fleet.last_words()))
     return report  # type: ignore[return-value]
 

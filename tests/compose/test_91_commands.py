@@ -93,7 +93,7 @@ def shell(stocked: Engine) -> Iterator[Shell]:
 
 def test_what_the_readme_says_to_try(shell: Shell) -> None:
     listed = re.findall(r"`(docker [^`]+)`", (COMPOSE / "README.md").read_text())
-    up, tag, push, pull, owner, kill, start, haproxy, redis, distribution, observe, down = listed
+    up, tag, push, pull, owner, kill, start, haproxy, redis, distribution, observe, leased, leave, back, down = listed
     shell.run(up)
     shell.wait_healthy()
     shell.run(tag)
@@ -119,6 +119,13 @@ def test_what_the_readme_says_to_try(shell: Shell) -> None:
         shell.wait_healthy()
         assert shell.status(5002) == "200"
         shell.run(down)
+    shell.run(leased)
+    shell.wait_healthy()
+    shell.run(leave)
+    shell.wait_healthy(2)
+    shell.run(back)
+    shell.wait_healthy()
+    shell.run(down)
     assert shell.left() == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from lib.image import Layout, pulling, pushing
 from lib.process import run, wait_until
-from lib.sidecar import merged
+from lib.sidecar import Settings, merged
 from lib.tools import GO_TOOLS
 
 from .engine import Engine
@@ -23,6 +23,8 @@ MEMBERS = ("shardlet-1", "shardlet-2", "shardlet-3")
 # On the engine's own network, where nothing else listens.
 PORTS = {"shardlet-1": 5001, "shardlet-2": 5002, "shardlet-3": 5003}
 HAPROXY_PORT = 5000
+# Of the first member.
+ADMIN_PORT = 9901
 # Profile → what its replicas are called.
 REPLICAS = {"distribution": "distribution", "zot": "zot", "redis": "zot-redis"}
 # Of compose/htpasswd. A registry that wants to know nobody does not look at it.
@@ -42,6 +44,27 @@ OWNED_NAMES_TRIED = 64
 
 
 @dataclass(frozen=True)
+class Kind:
+    """How its members know each other: files of this folder, and what is set over the members' configuration."""
+
+    files: Sequence[str]
+    config: str
+    # Names the configuration to mount.
+    variable: str
+    settings: Settings
+
+
+LISTED = Kind(["compose.yaml"], "proxy.yaml", "PROXY_YAML", {})
+# A push waits for as long as another member may take to take over.
+LEASED = Kind(
+    ["compose.yaml", "leased.yaml"],
+    "leased-proxy.yaml",
+    "LEASED_PROXY_YAML",
+    {"writes": {"hold": "25s"}, "cluster": {"coordination": {"lease": "3s"}}},
+)
+
+
+@dataclass(frozen=True)
 class Answer:
     """What curl was told (in lines that end as Python has them), and how long it took."""
 
@@ -54,13 +77,15 @@ class Answer:
 class Fleet:
     """A compose project, with the registry of one profile and HAProxy."""
 
-    def __init__(self, engine: Engine, variables: dict[str, str], profile: str, directory: Path) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, variables: dict[str, str], profile: str, directory: Path, *, by: Kind = LISTED
+    ) -> None:
+        self.engine, self._kind = engine, by
         # Its services are called so, with a number.
         self.replica = REPLICAS[profile]
         config = directory / "proxy.yaml"
-        given = yaml.safe_load((COMPOSE / "proxy.yaml").read_text())
-        config.write_text(yaml.safe_dump(merged(given, SHORTER)))
+        given = yaml.safe_load((COMPOSE / by.config).read_text())
+        config.write_text(yaml.safe_dump(merged(merged(given, SHORTER), by.settings)))
         # The container's user is another than ours.
         config.chmod(0o644)
         self._environment = variables | {
@@ -69,12 +94,12 @@ class Fleet:
             "DOCKER_CONFIG": str(GO_TOOLS / "docker"),
             "DOCKER_HOST": engine.host,
             "DOCKER_BUILDKIT": "0",
-            "PROXY_YAML": str(config),
+            by.variable: str(config),
         }
 
     def compose(self, *words: str, timeout: float = UP_SECONDS) -> str:
-        command = ["docker", "compose", "--file", COMPOSE / "compose.yaml", *words]
-        return run(command, timeout, self._environment)
+        files = [word for name in self._kind.files for word in ("--file", COMPOSE / name)]
+        return run(["docker", "compose", *files, *words], timeout, self._environment)
 
     def up(self) -> None:
         try:
@@ -125,9 +150,14 @@ class Fleet:
         wait_until(f"shardlet-{number} to be healthy", lambda: self.is_healthy(f"shardlet-{number}"), READY_SECONDS)
 
     def owners(self, repositories: Sequence[str]) -> dict[str, str]:
-        words = ("/usr/local/bin/shardlet", "owner", "--format", "json", *repositories)
-        rows = json.loads(self.engine.docker("exec", self.container(MEMBERS[0]), *words))
-        return {row["repository"]: row["owner"] for row in rows}
+        if self._kind is LISTED:
+            words = ("/usr/local/bin/shardlet", "owner", "--format", "json", *repositories)
+            rows = json.loads(self.engine.docker("exec", self.container(MEMBERS[0]), *words))
+            return {row["repository"]: row["owner"] for row in rows}
+        # No file tells who the members are.
+        urls = [f"http://127.0.0.1:{ADMIN_PORT}/api/v1/owner?repo={name}" for name in repositories]
+        told = self._run(["curl", "--silent", "--fail", "--write-out", r"\n\n", *urls])
+        return {row["repository"]: row["owner"] for row in map(json.loads, told.strip().split("\n\n\n"))}
 
     def owned(self, prefix: str) -> dict[str, str]:
         """Member → a repository that it owns."""
