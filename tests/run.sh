@@ -87,7 +87,8 @@ main() {
     exit 0
   fi
 
-  step "cargo test" cargo test --locked
+  # The workspace has the simulation of leases as well, compiled to run fast.
+  step "cargo test" cargo test --locked --workspace
   if [[ $fast == yes ]]; then summary "cargo test passed; END TO END, COMPOSE AND FAULTS NOT RUN (--fast)" "$started"; exit 0; fi
 
   prepare

@@ -22,10 +22,13 @@
 //!   never returns. Not more than half of the members are taken off, for having been fenced, in the
 //!   time that a lease lasts.
 //! - R8 Members are added to, and changed in, a settled view alone: this member, and those whose
-//!   leases it has seen renewed.
+//!   leases it has seen renewed. Where many join, they look at each other in turn.
 //! - R9 A view is settled when all its members have acknowledged it, or are over.
 //! - R10 A process takes up the lease of the one before it where that has parked it, or is proven
-//!   dead and the replica is the same. Else it waits and fences it, as others would.
+//!   dead and the replica is the same. Else it waits and fences it, as others would; and so it does
+//!   where the one before it had done the same, had not waited for what that had left, and keeps a
+//!   view from being settled. A member without a lease begins with an incarnation that nobody has
+//!   heard of: a higher one than the number of the view.
 //! - R11 When the clocks of a machine go apart by more than the margin, the lease is worth nothing
 //!   until the next renewal. Who fences counts by the slower of the clock that counts and the raw
 //!   one, which nobody corrects.
@@ -191,9 +194,8 @@ pub struct Coordinator {
     differing: BTreeSet<MemberId>,
     nonces: u64,
     calls: u64,
-    /// When the renewal was sent that counts; when the last one was; and now.
+    /// When the renewal was sent that counts, and now.
     ahead: Option<Ahead>,
-    ahead_at_call: Ahead,
     ahead_now: Ahead,
     /// What views take from this member.
     handovers: Vec<Handover>,
@@ -257,7 +259,6 @@ impl Coordinator {
             nonces: 0,
             calls: 0,
             ahead: None,
-            ahead_at_call: Ahead::default(),
             ahead_now: Ahead::default(),
             handovers: Vec::new(),
             kill: None,

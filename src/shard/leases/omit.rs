@@ -5,11 +5,11 @@
 pub(super) enum Rule {
     /// A lease lasts from before its renewal was sent.
     CountFromSending,
-    /// One that a read finds done lasts from then too, and not from the read.
+    /// A renewal that a read finds done lasts from when it was sent first, and not from the read.
     CountFromFirstTry,
     /// A put without an answer may not have been carried out.
     DoubtUnknown,
-    /// One that was is no one else's.
+    /// A put of one's own is known as that where its answer was lost.
     KnowOwnPut,
     /// Another process with our incarnation is a clone.
     KnowClone,
@@ -17,13 +17,13 @@ pub(super) enum Rule {
     SeeRenewals,
     /// Who fences waits for the replica too.
     WaitForGrace,
-    /// It waits from the answer to its first look.
+    /// Who fences waits from the answer to its first look.
     WaitFromAnswer,
-    /// Time in which a call has failed does not count.
+    /// Time in which a call has failed does not count for fencing.
     SkipFailures,
-    /// It counts by the slower of two clocks.
+    /// Who fences counts by the slower of two clocks.
     CountByBothClocks,
-    /// It fences what it has seen, and nothing newer.
+    /// Who fences takes the lease that it has seen, and no newer one.
     #[cfg(test)]
     FenceWhatWasSeen,
     /// Only who is over is taken off the view.
@@ -33,13 +33,17 @@ pub(super) enum Rule {
     ReplaceWhatWasRead,
     /// Members join a settled view.
     JoinWhenSettled,
-    /// Others are added once they were seen alive.
+    /// Who joins adds others once they were seen alive.
     AddOnlyRenewed,
+    /// Where many join, one reads the leases of all.
+    TakeTurns,
     /// Who leaves in good order is none of those that were fenced.
     CountOnlyFenced,
     /// A lease that was deleted is followed by another incarnation.
     GoBeyondDeleted,
-    /// One that a process gets on its way out is given back.
+    /// So is one that was deleted after its member had left: no view knows it any more.
+    GoBeyondForgotten,
+    /// A lease that a process gets on its way out is given back.
     GiveBackEarlyLease,
     /// One answer that a record is not there may be wrong.
     DoubtMissing,
@@ -49,11 +53,13 @@ pub(super) enum Rule {
     BeginAnew,
     /// A lease that lasts is taken up with proof.
     ProveDeath,
+    /// Processes that die one after the other do not keep a view open.
+    EndLoops,
     /// What was under way is waited for before an acknowledgement.
     AwaitWrites,
     /// An acknowledgement is waited for.
     AwaitAcknowledgement,
-    /// Of every view that is not settled.
+    /// Those who owned by any view that is not settled are waited for, not by the first alone.
     MindWholeChain,
     /// It is asked again before the last byte.
     AskAtLastByte,
@@ -61,6 +67,8 @@ pub(super) enum Rule {
     NeverGoBack,
     /// The clocks of a machine go alike.
     MindClocks,
+    /// A renewal that a read finds done is held against the clocks of when it was sent.
+    MindClocksOfLostAnswers,
     /// Members by other rules count.
     MindOtherRules,
 }

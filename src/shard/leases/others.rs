@@ -48,6 +48,10 @@ struct Seen {
 
 /// Fewer looks than this say nothing.
 const LOOKS: u32 = 3;
+/// More than so many who may join at once are a crowd.
+const CROWD: usize = 8;
+/// Nobody waits longer for those before it in a crowd.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
 
 impl Others {
     pub(super) fn down(&mut self, member: MemberId, now: Moment) {
@@ -245,7 +249,7 @@ impl Coordinator {
                 consider(&self.setup.id, timing.renew / 2);
             }
         }
-        if self.joins() {
+        if self.joins() && now >= self.turn_to_join() {
             let strangers = self.others.unread().filter(|id| self.is_stranger(id));
             strangers.for_each(|id| consider(id, Duration::ZERO));
         }
@@ -272,6 +276,52 @@ impl Coordinator {
     /// Whether a member has to be known before we join: those of the view are.
     fn is_stranger(&self, id: &MemberId) -> bool {
         *id != self.setup.id && !self.seats().any(|seat| seat.id == *id)
+    }
+
+    /// Those who may want to be members too, as far as was listed and is known.
+    fn crowd(&self) -> impl Iterator<Item = &MemberId> {
+        let listed = self.others.listed.iter().flat_map(|(ids, _)| ids);
+        let is_over = |id: &MemberId| self.others.lease(id).is_some_and(Lease::is_over);
+        listed.filter(move |id| self.is_stranger(id) && !is_over(id))
+    }
+
+    /// Whether so many may join at once that one is to read the leases of all, and not each.
+    pub(super) fn joins_in_a_crowd(&self) -> bool {
+        self.joins() && !omits(Rule::TakeTurns) && self.crowd().nth(CROWD).is_some()
+    }
+
+    /// When it is our turn to read the leases of a crowd: those before us get the time that it takes them
+    /// to see all of them renewed. Who is added by them has no need to.
+    fn turn_to_join(&self) -> Moment {
+        let listed_at = self.others.listed_at().unwrap_or_default();
+        if !self.joins_in_a_crowd() {
+            return listed_at;
+        }
+        let score = |id: &MemberId| {
+            let mut hasher = SipHasher24::new();
+            hasher.write(id.as_str().as_bytes());
+            hasher.finish()
+        };
+        let ours = score(&self.setup.id);
+        let before = self.crowd().filter(|id| score(id) < ours).count();
+        let takes = self.setup.timing.poll / 4;
+        let takes = takes.saturating_mul(u32::try_from(self.crowd().count()).unwrap_or(u32::MAX));
+        let waits = takes.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
+        listed_at.saturating_add(waits.min(LONGEST_TURN))
+    }
+
+    /// Whether it is known of all in a crowd whether they renew their leases, so that they can be added at
+    /// once.
+    pub(super) fn knows_wishes(&self, now: Moment) -> bool {
+        let renews = self.setup.timing.renew;
+        let renews = renews.saturating_add(renews / 2);
+        let is_known = |id: &MemberId| {
+            let seen = self.others.seen.get(id);
+            seen.is_none_or(|seen| {
+                seen.renewed_at.is_some() || seen.unchanged_at(now, self.others.raw_ahead) >= renews
+            })
+        };
+        !self.joins_in_a_crowd() || self.crowd().all(is_known)
     }
 
     /// Everybody who may want to be a member, or knows of a view where there is none, was read since it

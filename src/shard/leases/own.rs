@@ -11,7 +11,7 @@ use super::event::{Answer, Call, CallId, Condition, Effect, Fault, Note, Tag};
 use super::omit::{Rule, omits};
 use super::record::{Epoch, Incarnation, Lease, LeaseState, Nonce};
 use super::shared::take_call;
-use super::{Coordinator, Departure, Moment, Phase, Timing, UnderWay};
+use super::{Ahead, Coordinator, Departure, Moment, Phase, Timing, UnderWay};
 
 /// What is known of our own lease.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +25,14 @@ pub(super) struct Own {
     /// Puts up to this one are worth nothing.
     revoked: u64,
     /// Puts that may have been carried out, with the moments before they were sent.
-    doubtful: VecDeque<(Nonce, Moment)>,
+    doubtful: VecDeque<(Nonce, Sent)>,
     /// Whether it has to be read before anything is put.
     unread: bool,
     /// No call before this.
     next: Moment,
     call: Option<(CallId, OwnCall, Moment)>,
+    /// How far the clocks were ahead when it was sent.
+    ahead_at_call: Ahead,
     /// What the process before may have left at the replica is over by then.
     quiet_from: Moment,
     /// How long its replica may take for that, as its lease said.
@@ -43,6 +45,13 @@ pub(super) struct Own {
     pub(super) ended: bool,
     /// Whether a departure has cut what was under way.
     pub(super) cut: bool,
+}
+
+/// The clocks before something was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Moment,
+    ahead: Ahead,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +141,7 @@ impl Own {
     }
 
     /// A put may have been carried out, or may still be.
-    fn doubt(&mut self, nonce: Nonce, sent: Moment) {
+    fn doubt(&mut self, nonce: Nonce, sent: Sent) {
         if self.doubtful.len() == DOUBTFUL {
             self.doubtful.pop_front();
         }
@@ -144,10 +153,8 @@ impl Own {
         self.lease().map_or(Epoch::default(), |lease| lease.acked)
     }
 
-    fn lasts_from(&mut self, sent: Moment, lease: &Lease) {
-        if lease.state == LeaseState::Live && lease.nonce.call > self.revoked {
-            self.until = self.until.max(sent.saturating_add(lease.lasts()));
-        }
+    fn is_worth_something(&self, lease: &Lease) -> bool {
+        lease.state == LeaseState::Live && lease.nonce.call > self.revoked
     }
 }
 
@@ -167,7 +174,7 @@ impl Coordinator {
         };
         let id = self.next_call();
         self.own.call = Some((id, what, now));
-        self.ahead_at_call = self.ahead_now;
+        self.own.ahead_at_call = self.ahead_now;
         effects.push(Effect::Call(id, call));
     }
 
@@ -193,7 +200,7 @@ impl Coordinator {
             return None;
         }
         if let Some(vacant) = self.own.vacant.take() {
-            let lease = self.first_lease(&vacant);
+            let lease = self.first_lease(&vacant, now);
             return Some(self.put_own(vacant.condition, lease));
         }
         // One that was not ours is watched as any other.
@@ -210,7 +217,7 @@ impl Coordinator {
         (OwnCall::Put(lease), call)
     }
 
-    fn first_lease(&self, vacant: &Vacant) -> Lease {
+    fn first_lease(&self, vacant: &Vacant, now: Moment) -> Lease {
         let timing = &self.setup.timing;
         Lease {
             id: self.setup.id.clone(),
@@ -228,6 +235,7 @@ impl Coordinator {
             weight: self.setup.weight,
             replica: self.setup.replica.clone(),
             policy: self.setup.policy.id(),
+            inherited: !self.own.is_quiet(now),
         }
     }
 
@@ -238,10 +246,11 @@ impl Coordinator {
         if let Some(epoch) = self.acknowledges(now, writes) {
             renewed.acked = renewed.acked.max(epoch);
         }
-        let left = if self.own.is_quiet(now) {
-            Duration::ZERO
-        } else {
+        renewed.inherited = !self.own.is_quiet(now);
+        let left = if renewed.inherited {
             self.own.left
+        } else {
+            Duration::ZERO
         };
         renewed.grace_ms = millis(self.setup.grace().max(left));
         // What is admitted until a snapshot says so is under way only then.
@@ -264,12 +273,13 @@ impl Coordinator {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let Some((what, sent)) = take_call(&mut self.own.call, call) else {
+        let Some((what, at)) = take_call(&mut self.own.call, call) else {
             return false;
         };
+        let ahead = self.own.ahead_at_call;
+        let sent = Sent { at, ahead };
         match (what, answer) {
             (OwnCall::Put(lease), Answer::Done(tag)) => {
-                self.ahead = Some(self.ahead_at_call);
                 self.own_is_stored(lease, tag.clone(), sent, now, effects);
             }
             // Something in between may have sent it twice: then it is there.
@@ -305,21 +315,26 @@ impl Coordinator {
         &mut self,
         lease: Lease,
         tag: Tag,
-        sent: Moment,
+        sent: Sent,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
         let from = if omits(Rule::CountFromSending) {
             now
         } else {
-            sent
+            sent.at
         };
-        self.own.lasts_from(from, &lease);
+        if self.own.is_worth_something(&lease) {
+            self.ahead = Some(sent.ahead);
+            self.own.until = self.own.until.max(from.saturating_add(lease.lasts()));
+        }
         self.own.held = Some((lease, tag));
         (self.own.unread, self.own.vacant) = (false, None);
         self.own.missed.is_over();
         self.own.doubtful.clear();
-        self.own.next = sent.saturating_add(self.jittered(self.setup.timing.renew));
+        self.own.next = sent
+            .at
+            .saturating_add(self.jittered(self.setup.timing.renew));
         if self.phase == Phase::Starting {
             self.phase = Phase::Serving;
             self.calls_view_now(now);
@@ -331,7 +346,7 @@ impl Coordinator {
     fn take_own_lease(
         &mut self,
         found: Option<(Lease, Tag)>,
-        sent: Moment,
+        sent: Sent,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
@@ -343,12 +358,15 @@ impl Coordinator {
                 self.own.missed.is_over();
                 self.own.none_since = None;
                 let mut doubtful = self.own.doubtful.iter();
-                let ours = doubtful.find(|(nonce, _)| *nonce == lease.nonce);
-                if let Some((_, first)) = ours.filter(|_| !omits(Rule::KnowOwnPut)) {
+                let ours = doubtful.find(|(nonce, _)| *nonce == lease.nonce).copied();
+                if let Some((_, mut first)) = ours.filter(|_| !omits(Rule::KnowOwnPut)) {
+                    if omits(Rule::MindClocksOfLostAnswers) {
+                        first.ahead = self.ahead.unwrap_or_default();
+                    }
                     let counted = if omits(Rule::CountFromFirstTry) {
                         sent
                     } else {
-                        *first
+                        first
                     };
                     return self.own_is_stored(lease, tag, counted, now, effects);
                 }
@@ -418,10 +436,21 @@ impl Coordinator {
         }
         self.own.vacant = Some(Vacant {
             condition: Condition::Absent,
-            incarnation: Incarnation(if is_new { 1 } else { known.0 + 1 }),
+            incarnation: self.unheard_of(known),
             version: 1,
             acked: Epoch(0),
         });
+    }
+
+    /// One that no member has ever heard of: a member that left may have had its lease deleted, and others
+    /// remember that it was over. Since then there was another view.
+    fn unheard_of(&self, known: Incarnation) -> Incarnation {
+        let views = if omits(Rule::GoBeyondForgotten) {
+            0
+        } else {
+            self.epoch().0
+        };
+        Incarnation(known.0.max(views) + 1)
     }
 
     /// The latest incarnation of this member that a view knows; none if no view was looked for.
@@ -439,6 +468,11 @@ impl Coordinator {
     fn find_vacant(&mut self, lease: Lease, tag: Tag, now: Moment, effects: &mut Vec<Effect>) {
         let dead = self.setup.dead_predecessor == Some(lease.nonce.process)
             && lease.replica == self.setup.replica;
+        if dead && lease.inherited && self.no_view_at.is_none() && self.view.is_none() {
+            self.own.next = self.soon(now);
+            return;
+        }
+        let dead = dead && !self.keeps_a_view_open(&lease);
         let (incarnation, acked) = match lease.state {
             LeaseState::Parked => (lease.incarnation, lease.acked),
             LeaseState::Live if dead || omits(Rule::ProveDeath) => {
@@ -467,6 +501,17 @@ impl Coordinator {
             version: lease.version + 1,
             acked,
         });
+    }
+
+    /// Processes that die one after the other, each before what the one before it has left is over, would
+    /// keep a view from being settled for as long as they do. The second one waits, and is fenced.
+    fn keeps_a_view_open(&self, lease: &Lease) -> bool {
+        let open = self.view.iter().filter(|view| !view.chain.is_empty());
+        let mut waits = open.filter(|view| {
+            let arrangement = view.layout.arrangement();
+            arrangement.lists(&lease.id, lease.incarnation) && lease.acked != arrangement.epoch
+        });
+        lease.inherited && waits.next().is_some() && !omits(Rule::EndLoops)
     }
 
     /// A moment later, not the same for all.

@@ -65,6 +65,9 @@ pub struct Lease {
     pub replica: String,
     /// What its file says of placement and pins.
     pub policy: PolicyId,
+    /// Its process took it up from one that had died, and what that has left may be under way still.
+    #[serde(default)]
+    pub inherited: bool,
 }
 
 /// Whether a lease is one.

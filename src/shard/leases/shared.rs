@@ -123,10 +123,10 @@ impl Coordinator {
         matches!(self.phase, Phase::Gone(_) | Phase::Frozen(_))
     }
 
-    /// Who joins waits for the view to be settled.
+    /// Who joins waits for the view to be settled. A crowd is told of it, as members are.
     fn view_period(&self) -> Moment {
         let timing = &self.setup.timing;
-        if self.joins() {
+        if self.joins() && !self.joins_in_a_crowd() {
             timing.poll * 2
         } else {
             self.jittered(timing.renew)

@@ -42,10 +42,13 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) const LONGEST_CHAIN: usize = 8;
 
 impl Coordinator {
-    /// The epoch that this member can acknowledge.
+    /// The epoch that this member can acknowledge, and has not.
     pub(super) fn acknowledges(&self, now: Moment, writes: &impl UnderWay) -> Option<Epoch> {
         let view = self.view.as_ref()?;
         view.adopted_at?;
+        if self.own.acked() == view.layout.epoch() {
+            return None;
+        }
         let quiet = self.own.is_quiet(now) && !writes.lost_by(&view.layout, now);
         (quiet || omits(Rule::AwaitWrites)).then(|| view.layout.epoch())
     }
@@ -151,7 +154,7 @@ impl Coordinator {
             .renew
             .saturating_add(self.delay_of_rank(&first.id));
         view.record.nonce.process == self.setup.process
-            || self.joins()
+            || (self.joins() && !self.joins_in_a_crowd())
             || now.saturating_sub(view.first_read_at) >= turn
     }
 
@@ -203,7 +206,7 @@ impl Coordinator {
     fn first_view(&self, now: Moment) -> Option<Next> {
         // Where somebody knows a view, that has come meanwhile, or is there no more.
         let is_first = self.others.acknowledgement_read_at().is_none();
-        if !is_first || !self.joins() || !self.knows_all() {
+        if !is_first || !self.joins() || !self.knows_all() || !self.knows_wishes(now) {
             return None;
         }
         let mut members = Vec::new();
@@ -231,7 +234,8 @@ impl Coordinator {
                     .others
                     .listed_at()
                     .is_some_and(|at| at >= view.first_read_at)
-                && self.knows_all();
+                && self.knows_all()
+                && self.knows_wishes(now);
             if may_add {
                 self.add_wishes(&mut members, now);
             }

@@ -6,10 +6,7 @@ use super::*;
 use crate::shard::members::tests::members;
 
 /// Vectors for zot's placement: made with two independent SipHash implementations, checked against zot's own test.
-const VECTORS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/data/zot-placement-vectors.json"
-));
+const VECTORS: &str = include_str!("../../../tests/data/zot-placement-vectors.json");
 
 #[derive(Deserialize)]
 struct Vectors {

@@ -5,10 +5,7 @@ use crate::shard::members::tests::{id, members, weighted_members};
 use crate::shard::pins::Pin;
 
 /// Written by tests/data/golden.py with Python's hmac and hashlib.
-const GOLDEN: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/data/golden.json"
-));
+const GOLDEN: &str = include_str!("../../../tests/data/golden.json");
 
 #[derive(Deserialize)]
 struct Golden {

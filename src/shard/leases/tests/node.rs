@@ -91,6 +91,8 @@ pub(super) struct Process {
     pub(super) ledger: Ledger,
     /// Works on no view of the store, and takes itself for the owner of everything.
     pub(super) is_static: bool,
+    /// Whether each of the others is up, as it was told last.
+    pub(super) told: Vec<Option<bool>>,
 }
 
 /// A machine.
@@ -105,6 +107,7 @@ pub(super) struct Node {
     /// How fast its clock goes, in thousandths, and what the time of day is ahead.
     pub(super) speed: u64,
     pub(super) ahead: Duration,
+    pub(super) wall_stands: bool,
     /// When its clocks are corrected, for how long, and by how many thousandths.
     pub(super) slews: Vec<(Duration, Duration, i64)>,
     /// When it stood still, clock and all, and for how long.
@@ -129,7 +132,11 @@ impl Node {
         let raw = at_speed(now.saturating_sub(lost));
         Clock {
             boot: corrected(raw),
-            wall: corrected(at_speed(now)) + self.ahead,
+            wall: self.ahead
+                + match self.wall_stands {
+                    true => corrected(raw),
+                    false => corrected(at_speed(now)),
+                },
             raw,
         }
     }

@@ -144,6 +144,7 @@ pub(super) fn lease(of: &Setup, acked: u64) -> Lease {
         weight: of.weight,
         replica: of.replica.clone(),
         policy: of.policy.id(),
+        inherited: false,
     }
 }
 

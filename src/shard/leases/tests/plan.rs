@@ -13,8 +13,9 @@ pub(super) struct Plan {
     pub(super) running: usize,
     pub(super) timing: Timing,
     pub(super) kills_replica: bool,
-    /// So does something else, when the process has ended or stands still.
+    /// So does something else, when the process has ended or stands still, and it takes so long at most.
     pub(super) replica_ends_with_us: bool,
+    pub(super) watchdog: Duration,
     pub(super) lasts: Duration,
     pub(super) writes: u64,
     /// How long a body comes, and how long the replica works, at most.
@@ -27,9 +28,13 @@ pub(super) struct Plan {
     pub(super) answer_lost: u64,
     pub(super) late: u64,
     pub(super) crashes: u64,
+    /// How long it takes at most until the next process of a member that crashed is there.
+    pub(super) restart: Duration,
     pub(super) stops: u64,
     /// Of the machine, whose clock stands still meanwhile.
     pub(super) suspensions: u64,
+    /// The time of day stands still with it, and is not set right.
+    pub(super) wall_stands: bool,
     /// A stop between the last look and the last byte: nothing but a fence at the storage helps.
     pub(super) stops_at_last_byte: bool,
     pub(super) cuts: u64,
@@ -81,6 +86,7 @@ impl Plan {
             timing: timing(),
             kills_replica: false,
             replica_ends_with_us: false,
+            watchdog: SECOND * 2,
             lasts: Duration::from_secs(120),
             writes: 6000,
             body: Duration::from_millis(400),
@@ -90,8 +96,10 @@ impl Plan {
             answer_lost: 0,
             late: 0,
             crashes: 0,
+            restart: SECOND * 30,
             stops: 0,
             suspensions: 0,
+            wall_stands: false,
             stops_at_last_byte: false,
             cuts: 0,
             outages: 0,
@@ -236,6 +244,122 @@ impl Plan {
             policies: 10,
             wrong_downs: 30,
             ..Self::calm()
+        }
+    }
+
+    /// The same, and processes know that those before them are dead.
+    pub(super) fn proofs() -> Self {
+        Self {
+            proves_death: true,
+            ..Self::rough()
+        }
+    }
+
+    /// Processes die one after the other, and the next one is there at once.
+    pub(super) fn loops() -> Self {
+        Self {
+            crashes: 150,
+            restart: SECOND * 2,
+            ..Self::proofs()
+        }
+    }
+
+    /// Nearly everything moves with each view.
+    pub(super) fn zot() -> Self {
+        Self {
+            placement: Placement::Zot,
+            members: 6,
+            running: 6,
+            ..Self::rough()
+        }
+    }
+
+    /// Members leave one after the other, and what tells the others is lost.
+    pub(super) fn lost_pokes() -> Self {
+        Self {
+            placement: Placement::Zot,
+            members: 8,
+            running: 8,
+            leaves: 40,
+            pokes_lost: 300,
+            body: SECOND * 6,
+            lasts: SECOND * 60,
+            ..Self::calm()
+        }
+    }
+
+    /// Requests come in beside a departure, and processes overlap.
+    pub(super) fn races() -> Self {
+        Self {
+            members: 4,
+            running: 4,
+            leaves: 40,
+            restarts: 40,
+            clones: 30,
+            races: 1000,
+            body: Duration::from_millis(40),
+            tail: Duration::from_millis(1500),
+            ..Self::calm()
+        }
+    }
+
+    /// Members come and go.
+    pub(super) fn resizes() -> Self {
+        Self {
+            members: 6,
+            running: 2,
+            leaves: 30,
+            ..Self::calm()
+        }
+    }
+
+    /// Two processes have one id.
+    pub(super) fn clones() -> Self {
+        Self {
+            clones: 30,
+            stops: 60,
+            crashes: 20,
+            ..Self::calm()
+        }
+    }
+
+    /// Not borne: machines stand still, and no clock of theirs tells.
+    pub(super) fn unnoticed_suspensions() -> Self {
+        Self {
+            wall_stands: true,
+            ..Self::suspended()
+        }
+    }
+
+    /// Not borne: a process stops between the last look and the last byte.
+    pub(super) fn stopped_at_last_byte() -> Self {
+        Self {
+            stops_at_last_byte: true,
+            crashes: 10,
+            ..Self::calm()
+        }
+    }
+
+    /// Not borne: a replica takes longer than its grace, and nobody kills it.
+    pub(super) fn slow_replica() -> Self {
+        Self {
+            tail: SECOND * 60,
+            ..Self::rough()
+        }
+    }
+
+    /// Not borne: what is said to end the replica with its sidecar does so too late.
+    pub(super) fn slow_watchdog() -> Self {
+        Self {
+            watchdog: SECOND * 20,
+            writes: 40_000,
+            crashes: 40,
+            cuts: 60,
+            wrong_downs: 600,
+            body: SECOND,
+            leaves: 0,
+            outages: 0,
+            ..Self::killed()
         }
     }
 }

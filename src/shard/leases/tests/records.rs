@@ -25,6 +25,7 @@ fn lease() -> Lease {
         weight: setup.weight,
         replica: "registry:5000".into(),
         policy: setup.policy.id(),
+        inherited: true,
     }
 }
 
@@ -62,7 +63,7 @@ fn records_are_stored_like_this() {
         concat!(
             r#"{"id":"a","incarnation":3,"version":77,"nonce":{"process":9,"call":41},"state":"live","#,
             r#""lasts_ms":10000,"grace_ms":30000,"acked":5,"address":"a:5443","weight":1,"#,
-            r#""replica":"registry:5000","policy":"46e8f2ef65eb2511"}"#
+            r#""replica":"registry:5000","policy":"46e8f2ef65eb2511","inherited":true}"#
         )
     );
     assert_eq!(
@@ -78,6 +79,18 @@ fn records_are_stored_like_this() {
             r#""pins":[["team","b"]]}}],"fenced":2}"#
         )
     );
+}
+
+#[test]
+fn what_an_earlier_version_stored_is_read() {
+    let stored = String::from_utf8(lease().to_bytes().unwrap()).unwrap();
+    let earlier = stored.replace(",\"inherited\":true", "");
+    assert_ne!(earlier, stored);
+    let wanted = Lease {
+        inherited: false,
+        ..lease()
+    };
+    assert_eq!(Lease::from_bytes(earlier.as_bytes()), Ok(wanted));
 }
 
 #[test]

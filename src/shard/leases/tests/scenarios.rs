@@ -1,55 +1,24 @@
 //! What the rules bear, each with many seeds, and what they say they do not.
 
-use std::time::Duration;
-
 use super::plan::Plan;
-use super::world::World;
-use crate::shard::placement::Placement;
-
-/// So many seeds of each scenario where all tests run.
-const SEEDS: u64 = 60;
-
-pub(super) fn number_of(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn seeds() -> Vec<u64> {
-    match number_of("SHARDLET_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number_of("SHARDLET_SEEDS").unwrap_or(SEEDS)).collect(),
-    }
-}
-
-/// The first seed that ends in a fault.
-pub(super) fn first_fault(
-    plan: &Plan,
-    seeds: impl IntoIterator<Item = u64>,
-) -> Option<(u64, String)> {
-    seeds.into_iter().find_map(|seed| {
-        let world = World::new(plan, seed).run();
-        world.fault.map(|fault| (seed, fault))
-    })
-}
+use super::search::{Outcome, first_fault, run_all, seeds};
 
 fn holds(name: &str, plan: &Plan) {
-    let (mut admitted, mut finished, mut fences, mut epochs) = (0, 0, 0, 0);
-    let seeds = seeds();
-    for seed in &seeds {
-        let world = World::new(plan, *seed).run();
-        assert_eq!(
-            world.fault, None,
-            "{name}: replay it by SHARDLET_SEED={seed}"
-        );
-        admitted += world.admitted;
-        finished += world.finished;
-        fences += world.fences;
-        epochs += world.store.view.map_or(0, |(view, _)| view.now.epoch.0);
+    let outcomes = run_all(plan, &seeds(), &[], true);
+    for Outcome { seed, fault, .. } in &outcomes {
+        assert_eq!(*fault, None, "{name}: replay it by SHARDLET_SEED={seed}");
     }
+    let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
     println!(
-        "{name}: {} seeds, {admitted} writes admitted, {finished} finished, {fences} fences, {epochs} views",
-        seeds.len()
+        "{name}: {} seeds, {} steps, {} writes admitted, {} finished, {} fences, {} views",
+        outcomes.len(),
+        sum(|run| run.steps),
+        sum(|run| run.admitted),
+        sum(|run| run.finished),
+        sum(|run| run.fences),
+        sum(|run| run.epochs),
     );
-    assert!(finished > 0, "{name}: nothing was written");
+    assert!(sum(|run| run.finished) > 0, "{name}: nothing was written");
 }
 
 #[test]
@@ -80,42 +49,22 @@ fn reads_are_answered_as_if_nothing_were_there() {
 
 #[test]
 fn members_leave_one_after_the_other_and_pokes_are_lost() {
-    let plan = Plan {
-        placement: Placement::Zot,
-        members: 8,
-        running: 8,
-        leaves: 40,
-        pokes_lost: 300,
-        body: Duration::from_secs(6),
-        lasts: Duration::from_secs(60),
-        ..Plan::calm()
-    };
-    holds("lost pokes", &plan);
+    holds("lost pokes", &Plan::lost_pokes());
 }
 
 #[test]
 fn requests_come_in_beside_a_departure_and_processes_overlap() {
-    let plan = Plan {
-        members: 4,
-        running: 4,
-        leaves: 40,
-        restarts: 40,
-        clones: 30,
-        races: 1000,
-        body: Duration::from_millis(40),
-        tail: Duration::from_millis(1500),
-        ..Plan::calm()
-    };
-    holds("races", &plan);
+    holds("races", &Plan::races());
 }
 
 #[test]
 fn everything_goes_wrong_and_processes_prove_that_those_before_are_dead() {
-    let plan = Plan {
-        proves_death: true,
-        ..Plan::rough()
-    };
-    holds("rough, with proof", &plan);
+    holds("rough, with proof", &Plan::proofs());
+}
+
+#[test]
+fn processes_die_one_after_the_other() {
+    holds("crash loops", &Plan::loops());
 }
 
 #[test]
@@ -135,13 +84,7 @@ fn machines_stand_still_and_their_clocks_too() {
 
 #[test]
 fn zot_placement_moves_nearly_everything() {
-    let plan = Plan {
-        placement: Placement::Zot,
-        members: 6,
-        running: 6,
-        ..Plan::rough()
-    };
-    holds("zot placement", &plan);
+    holds("zot placement", &Plan::zot());
 }
 
 #[test]
@@ -151,24 +94,12 @@ fn the_store_goes_away() {
 
 #[test]
 fn members_come_and_go() {
-    let plan = Plan {
-        members: 6,
-        running: 2,
-        leaves: 30,
-        ..Plan::calm()
-    };
-    holds("resizes", &plan);
+    holds("resizes", &Plan::resizes());
 }
 
 #[test]
 fn two_processes_have_one_id() {
-    let plan = Plan {
-        clones: 30,
-        stops: 60,
-        crashes: 20,
-        ..Plan::calm()
-    };
-    holds("clones", &plan);
+    holds("clones", &Plan::clones());
 }
 
 #[test]
@@ -179,20 +110,28 @@ fn a_member_by_a_file_keeps_the_others_from_writing() {
 /// What only a fence at the storage could do without, and the documents say so.
 #[test]
 fn a_process_that_stops_between_the_last_look_and_the_last_byte_is_not_borne() {
-    let plan = Plan {
-        stops_at_last_byte: true,
-        crashes: 10,
-        ..Plan::calm()
-    };
-    assert!(first_fault(&plan, 0..300).is_some());
+    assert_not_borne(&Plan::stopped_at_last_byte());
+}
+
+/// A machine that was paused from outside, and whose time of day is not set right.
+#[test]
+fn a_machine_that_stands_still_unnoticed_is_not_borne() {
+    assert_not_borne(&Plan::unnoticed_suspensions());
 }
 
 /// A replica that takes longer than its grace: not borne, unless it is killed.
 #[test]
 fn a_replica_that_is_slower_than_its_grace_is_not_borne() {
-    let slow = Plan {
-        tail: Duration::from_secs(60),
-        ..Plan::rough()
-    };
-    assert!(first_fault(&slow, 0..300).is_some());
+    assert_not_borne(&Plan::slow_replica());
+}
+
+/// A watchdog that keeps its promise (`replica_ends_with_sidecar`) late.
+#[test]
+fn a_replica_that_outlives_its_sidecar_is_not_borne() {
+    assert_not_borne(&Plan::slow_watchdog());
+}
+
+fn assert_not_borne(plan: &Plan) {
+    let seeds: Vec<u64> = (0..300).collect();
+    assert!(first_fault(plan, &seeds, &[]).is_some());
 }

@@ -13,10 +13,14 @@ impl World {
         self.remove(node);
         if self.plan.replica_ends_with_us {
             let replica = self.nodes[node].replica;
-            self.soon(MILLI * 50, SECOND * 2, Happening::Killed(node, replica));
+            self.soon(
+                MILLI * 50,
+                self.plan.watchdog,
+                Happening::Killed(node, replica),
+            );
         }
         if self.now < self.troubles_end {
-            self.soon(MILLI * 100, SECOND * 30, Happening::Start(node));
+            self.soon(MILLI * 100, self.plan.restart, Happening::Start(node));
         }
     }
 
@@ -37,7 +41,11 @@ impl World {
         let is_same = |process: &Process| process.number == number;
         if self.nodes[node].process.as_ref().is_some_and(is_same) && !self.is_running(number) {
             let replica = self.nodes[node].replica;
-            self.soon(MILLI * 50, SECOND * 2, Happening::Killed(node, replica));
+            self.soon(
+                MILLI * 50,
+                self.plan.watchdog,
+                Happening::Killed(node, replica),
+            );
         }
     }
 
@@ -144,6 +152,10 @@ impl World {
                     lasts && self.is_running(process.number)
                 });
                 let is_up = is_up && !self.random.happens(self.plan.wrong_downs);
+                let told = self.process(node, number).map(|at| &mut at.told[other]);
+                if told.is_none_or(|told| told.replace(is_up) == Some(is_up)) {
+                    continue;
+                }
                 let event = if is_up {
                     Event::Up(member)
                 } else {
@@ -195,7 +207,7 @@ impl World {
             return Some("there is no view".into());
         };
         if !view.chain.is_empty() {
-            return Some(format!("the view is not settled: {view:?}"));
+            return Some(format!("view {} is not settled at the end", view.now.epoch));
         }
         for (index, name) in REPOSITORIES.iter().enumerate() {
             let takes = |node: &&Node| {

@@ -46,8 +46,13 @@ pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) random: Random,
     pub(super) now: Duration,
-    pub(super) queue: BTreeMap<(Duration, u64), Happening>,
-    pub(super) sequence: u64,
+    /// By their moments, and in the order in which they were asked for.
+    queue: BTreeMap<(Duration, u64), Box<Happening>>,
+    sequence: u64,
+    /// So many of them have happened: how long the trace of this run is.
+    pub(super) steps: u64,
+    /// Whether it is printed.
+    is_traced: bool,
     pub(super) processes: u64,
     pub(super) store: Store,
     pub(super) store_is_away: bool,
@@ -104,6 +109,8 @@ impl World {
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             sequence: 0,
+            steps: 0,
+            is_traced: std::env::var_os("SHARDLET_TRACE").is_some(),
             processes: 0,
             store: Store::default(),
             store_is_away: false,
@@ -126,6 +133,7 @@ impl World {
                 cut_off: false,
                 speed,
                 slews: Vec::new(),
+                wall_stands: plan.wall_stands,
                 lost: Vec::new(),
                 ahead: Duration::from_secs(1_000_000),
                 gone: index >= plan.running,
@@ -144,10 +152,15 @@ impl World {
     pub(super) fn run(mut self) -> Self {
         self.run_until(self.plan.lasts);
         self.heal();
-        self.run_until(self.plan.lasts + SECOND * 130);
-        if self.fault.is_none() {
-            self.fault = self.unhealed();
+        let (begin, longest) = (self.plan.lasts, SECOND * 130);
+        // Until then somebody may start who was on the way out.
+        self.run_until(begin + SECOND * 50);
+        let mut unhealed = self.unhealed();
+        while unhealed.is_some() && self.now < begin + longest && self.fault.is_none() {
+            self.run_until(self.now + SECOND);
+            unhealed = self.unhealed();
         }
+        self.fault = self.fault.or(unhealed);
         self
     }
 
@@ -158,14 +171,18 @@ impl World {
             }
             let ((at, _), happening) = entry.remove_entry();
             self.now = self.now.max(at);
-            self.happens(happening);
+            self.steps += 1;
+            if self.is_traced {
+                println!("{:>9.3} {happening:?}", self.now.as_secs_f64());
+            }
+            self.happens(*happening);
         }
         self.now = self.now.max(end);
     }
 
     pub(super) fn at(&mut self, at: Duration, happening: Happening) {
         self.sequence += 1;
-        self.queue.insert((at, self.sequence), happening);
+        self.queue.insert((at, self.sequence), Box::new(happening));
     }
 
     pub(super) fn soon(&mut self, from: Duration, to: Duration, happening: Happening) {
@@ -300,10 +317,7 @@ impl World {
                 }
             }
             Effect::Note(Note::Frozen(fault)) if self.plan.clones == 0 => {
-                self.fault = Some(format!(
-                    "{} is frozen: {fault:?}",
-                    self.nodes[node].setup.id
-                ));
+                self.fault = Some(format!("{} is frozen: {fault}", self.nodes[node].setup.id));
             }
             Effect::Note(_) => {}
         }
@@ -431,6 +445,7 @@ impl World {
             snapshot: None,
             ledger,
             is_static: self.plan.statics && node == self.nodes.len() - 1,
+            told: vec![None; self.nodes.len()],
         }
     }
 

@@ -139,8 +139,8 @@ impl World {
         });
         if let Some(beside) = beside {
             self.fault = Some(format!(
-                "{}: {} writes {} beside {}",
-                self.now.as_millis(),
+                "after {:.1} s {} writes {} beside {}",
+                self.now.as_secs_f64(),
                 self.nodes[known.node].setup.id,
                 REPOSITORIES[known.repository],
                 self.nodes[beside.node].setup.id,

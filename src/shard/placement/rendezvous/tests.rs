@@ -5,10 +5,7 @@ use super::*;
 use crate::shard::members::tests::{id, weighted_members};
 
 /// Written by tests/data/golden.py, a second implementation that shares nothing with this one.
-const GOLDEN: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/data/golden.json"
-));
+const GOLDEN: &str = include_str!("../../../../tests/data/golden.json");
 
 #[derive(Deserialize)]
 struct Golden {
