@@ -104,10 +104,12 @@ fn the_pure_rooms_do_no_input_or_output() {
     ];
     let mut findings = Vec::new();
     for room in PURE {
+        // Its tests read documents and use all processors.
+        let is_test = |path: &Path| path.iter().any(|part| part == "tests");
         for (path, text) in sources(room) {
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
-                if forbidden.iter().any(|word| code.contains(word)) {
+                if !is_test(&path) && forbidden.iter().any(|word| code.contains(word)) {
                     findings.push(format!("{}:{}: {line}", path.display(), number + 1));
                 }
             }

@@ -252,6 +252,11 @@ impl Coordinator {
         if self.joins() && now >= self.turn_to_join() {
             let strangers = self.others.unread().filter(|id| self.is_stranger(id));
             strangers.for_each(|id| consider(id, Duration::ZERO));
+        } else if self.joins()
+            && let Some(first) = self.before_us().min_by_key(|id| score(id))
+        {
+            // It may be of the past.
+            consider(first, timing.renew);
         }
         if let Some(id) = self.keeps_policy() {
             consider(id, timing.renew);
@@ -278,11 +283,21 @@ impl Coordinator {
         *id != self.setup.id && !self.seats().any(|seat| seat.id == *id)
     }
 
-    /// Those who may want to be members too, as far as was listed and is known.
+    /// Those who may want to be members too, as far as is known: those whose leases are over, or are not
+    /// renewed, do not.
     fn crowd(&self) -> impl Iterator<Item = &MemberId> {
+        let renews = self.setup.timing.renew;
+        let renews = renews.saturating_add(renews / 2);
+        let is_idle = move |seen: &Seen| seen.lease.is_over() || seen.unchanged >= renews;
         let listed = self.others.listed.iter().flat_map(|(ids, _)| ids);
-        let is_over = |id: &MemberId| self.others.lease(id).is_some_and(Lease::is_over);
-        listed.filter(move |id| self.is_stranger(id) && !is_over(id))
+        let wishes = listed.filter(|id| self.is_stranger(id));
+        wishes.filter(move |id| !self.others.seen.get(*id).is_some_and(is_idle))
+    }
+
+    /// Those of them whose turn comes before ours.
+    fn before_us(&self) -> impl Iterator<Item = &MemberId> {
+        let ours = score(&self.setup.id);
+        self.crowd().filter(move |id| score(id) < ours)
     }
 
     /// Whether so many may join at once that one is to read the leases of all, and not each.
@@ -297,31 +312,20 @@ impl Coordinator {
         if !self.joins_in_a_crowd() {
             return listed_at;
         }
-        let score = |id: &MemberId| {
-            let mut hasher = SipHasher24::new();
-            hasher.write(id.as_str().as_bytes());
-            hasher.finish()
-        };
-        let ours = score(&self.setup.id);
-        let before = self.crowd().filter(|id| score(id) < ours).count();
-        let takes = self.setup.timing.poll / 4;
-        let takes = takes.saturating_mul(u32::try_from(self.crowd().count()).unwrap_or(u32::MAX));
-        let waits = takes.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
+        let times =
+            |time: Duration, count| time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let takes = times(self.setup.timing.poll / 4, self.crowd().count());
+        let waits = times(takes, self.before_us().count());
         listed_at.saturating_add(waits.min(LONGEST_TURN))
     }
 
-    /// Whether it is known of all in a crowd whether they renew their leases, so that they can be added at
-    /// once.
-    pub(super) fn knows_wishes(&self, now: Moment) -> bool {
-        let renews = self.setup.timing.renew;
-        let renews = renews.saturating_add(renews / 2);
-        let is_known = |id: &MemberId| {
+    /// Whether all in a crowd were seen renewed, so that they can be added at once.
+    pub(super) fn knows_wishes(&self) -> bool {
+        let is_renewed = |id: &MemberId| {
             let seen = self.others.seen.get(id);
-            seen.is_none_or(|seen| {
-                seen.renewed_at.is_some() || seen.unchanged_at(now, self.others.raw_ahead) >= renews
-            })
+            seen.is_none_or(|seen| seen.renewed_at.is_some())
         };
-        !self.joins_in_a_crowd() || self.crowd().all(is_known)
+        !self.joins_in_a_crowd() || self.crowd().all(is_renewed)
     }
 
     /// Everybody who may want to be a member, or knows of a view where there is none, was read since it
@@ -407,18 +411,25 @@ impl Coordinator {
     /// Others have less to do the later they come: each waits for those before it, in an order that
     /// differs for each member that is looked at.
     pub(super) fn delay_of_rank(&self, victim: &MemberId) -> Duration {
-        let score = |id: &MemberId| {
+        let rank = |id: &MemberId| {
             let mut hasher = SipHasher24::new();
             hasher.write(victim.as_str().as_bytes());
             hasher.write(id.as_str().as_bytes());
             hasher.finish()
         };
-        let ours = score(&self.setup.id);
+        let ours = rank(&self.setup.id);
         let others = self
             .seats()
             .filter(|seat| seat.id != self.setup.id && seat.id != *victim);
         let up = others.filter(|seat| !self.others.down.contains_key(&seat.id));
-        let before = up.filter(|seat| score(&seat.id) < ours).count();
+        let before = up.filter(|seat| rank(&seat.id) < ours).count();
         Duration::from_secs(u64::try_from(before).unwrap_or(u64::MAX).min(60))
     }
+}
+
+/// In a crowd the lowest one is first.
+fn score(id: &MemberId) -> u64 {
+    let mut hasher = SipHasher24::new();
+    hasher.write(id.as_str().as_bytes());
+    hasher.finish()
 }

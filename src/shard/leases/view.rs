@@ -206,7 +206,7 @@ impl Coordinator {
     fn first_view(&self, now: Moment) -> Option<Next> {
         // Where somebody knows a view, that has come meanwhile, or is there no more.
         let is_first = self.others.acknowledgement_read_at().is_none();
-        if !is_first || !self.joins() || !self.knows_all() || !self.knows_wishes(now) {
+        if !is_first || !self.joins() || !self.knows_all() || !self.knows_wishes() {
             return None;
         }
         let mut members = Vec::new();
@@ -235,7 +235,7 @@ impl Coordinator {
                     .listed_at()
                     .is_some_and(|at| at >= view.first_read_at)
                 && self.knows_all()
-                && self.knows_wishes(now);
+                && self.knows_wishes();
             if may_add {
                 self.add_wishes(&mut members, now);
             }

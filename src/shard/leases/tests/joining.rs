@@ -89,6 +89,31 @@ fn who_joins_a_large_fleet_reads_it_once() {
     assert!(reads < 12, "{reads} reads");
 }
 
+/// Leases of members that have left stay in the store, and so do those of some that died before they were
+/// members: nobody waits for them for long.
+#[test]
+fn who_joins_beside_many_leases_of_the_past_is_soon_a_member() {
+    for (left, died, within) in [(200, 0, 12), (50, 2, 25)] {
+        let (mut one, mut store, mut now) = alone(numbered(&Plan::calm(), 0, 1));
+        for index in 0..left + died {
+            let mut past = lease(&numbered(&Plan::calm(), 1, 2), 0);
+            past.id = id(&format!("m{index:03}"));
+            past.address = format!("m{index:03}:5443").parse().unwrap();
+            if index < left {
+                past.state = LeaseState::Released;
+            }
+            put_lease(&mut store, past);
+        }
+        let mut joins = One::new(numbered(&Plan::calm(), 2, 3));
+        let begin = now;
+        while !joins.coordinator.is_member() {
+            let mut both = [&mut one, &mut joins];
+            pass(MILLI * 100, &mut now, &mut store, &mut both);
+            assert!(now - begin < SECOND * within, "{left} left, {died} died");
+        }
+    }
+}
+
 /// R7 limits those that were fenced; who has left in good order does not count.
 #[test]
 fn leaving_members_do_not_delay_the_removal_of_a_dead_one() {
