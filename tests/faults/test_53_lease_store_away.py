@@ -10,7 +10,7 @@ import pytest
 from conftest import MakeLeased
 from harness.ask import once
 from harness.leased import LeasedFleet
-from harness.leased_load import load, names_of
+from harness.leased_load import HELD_SECONDS, load, names_of
 from harness.network import BRIDGE_ADDRESS, Network
 from harness.safety import Counts, found
 from harness.scale import Scale
@@ -103,7 +103,11 @@ def test_one_member_cannot_reach_the_store(
         back = fleet.wait_ready(lonely)
         writers.wait_for_all([*names, *theirs], back, fleet.level.takeover)
     # At L1 its replica was killed when its lease was over, in the middle of a push maybe.
-    found(row, counts, fleet, [writers, late], cut_at=fleet.warden.killed_at).assert_unharmed()
+    seen = found(row, counts, fleet, [writers, late], cut_at=fleet.warden.killed_at)
+    seen.assert_safe()
+    seen.assert_pulls()
+    if fleet.level.takeover < HELD_SECONDS:
+        seen.assert_unharmed()
 
 
 @pytest.mark.row(
