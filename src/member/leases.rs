@@ -1,19 +1,23 @@
 //! Leases at work in this process: what the rules say to requests, and what requests and peers tell the
 //! rules. The rules themselves run in one task, which the composition root drives.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod hearsay;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch};
 
-use crate::shard::leases::record::Incarnation;
-use crate::shard::leases::{Clock, Departure, Fault, Snapshot, Wait};
+use crate::shard::leases::record::{Epoch, Incarnation};
+use crate::shard::leases::{Change, Clock, Departure, Fault, Reading, Snapshot, Wait, Wishes};
 use crate::shard::ownership::{Ledger, WriteId};
 use crate::shard::{MemberId, Repository};
+use hearsay::Hearsay;
+pub(crate) use hearsay::{Tenure, Wish};
 
 /// What a store takes at most, if nothing is wrong with it.
 const STORED: Duration = Duration::from_millis(500);
@@ -30,6 +34,7 @@ pub(crate) struct Leases {
     news: Mutex<News>,
     has_news: Notify,
     standing: ArcSwap<Standing>,
+    hearsay: Mutex<Hearsay>,
     /// How this process has gone, or that it has nothing to leave.
     gone: watch::Sender<Option<Departure>>,
 }
@@ -45,6 +50,8 @@ pub(crate) struct News {
     pub(crate) up: BTreeMap<MemberId, bool>,
     /// Whether these work by other rules.
     pub(crate) differ: BTreeMap<MemberId, bool>,
+    /// The file says this now.
+    pub(crate) wishes: Option<Wishes>,
     /// This process is to end.
     pub(crate) go: Option<Departure>,
 }
@@ -64,6 +71,18 @@ pub(crate) struct Standing {
     pub(crate) fault: Option<Fault>,
     /// What went wrong with the last call to the store, if something did.
     pub(crate) store_trouble: Option<String>,
+    /// Our own lease: of which incarnation, and the view that it has acknowledged last.
+    pub(crate) tenure: Option<(Incarnation, Epoch)>,
+    /// What this process wishes.
+    pub(crate) wish: Option<Wish>,
+    /// The leases of others that were read, which is not done while all is well.
+    pub(crate) readings: Vec<Reading>,
+    /// Earlier views that are not settled: their numbers, and how many members they have.
+    pub(crate) chain: Vec<(u64, usize)>,
+    /// Whose file keeps the view from taking the placement and pins of ours, as far as is known.
+    pub(crate) policy_waits_for: Option<MemberId>,
+    /// The last views that were put in force here, and when; the newest is the last.
+    pub(crate) history: VecDeque<(SystemTime, Change)>,
 }
 
 /// Asked before the last byte of a write, which may come long after its first.
@@ -113,6 +132,7 @@ impl Leases {
             news: Mutex::default(),
             has_news: Notify::new(),
             standing: ArcSwap::default(),
+            hearsay: Mutex::default(),
             gone: watch::Sender::new(Some(Departure::Park)),
         })
     }
@@ -217,6 +237,49 @@ impl Leases {
         if **self.standing.load() != standing {
             self.standing.store(Arc::new(standing));
         }
+    }
+
+    /// Our own lease, as others are told of it.
+    pub(crate) fn tenure(&self) -> Option<Tenure> {
+        let standing = self.standing();
+        let (incarnation, acked) = standing.tenure?;
+        let left = self.snapshot()?.left(self.now());
+        Some(Tenure {
+            incarnation: incarnation.0,
+            acked: acked.0,
+            left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            wish: standing.wish,
+        })
+    }
+
+    /// A member tells of its lease.
+    pub(crate) fn hear(&self, member: &MemberId, tenure: Tenure) {
+        self.hearsay().tells(member, tenure, Instant::now());
+    }
+
+    /// Somebody asks who is no member.
+    pub(crate) fn note_guest(&self, guest: &MemberId) {
+        self.hearsay().asked(guest, Instant::now());
+    }
+
+    /// What a member has told last, and how long ago.
+    pub(crate) fn heard(&self, member: &MemberId) -> Option<(Tenure, Duration)> {
+        let (tenure, at) = self.hearsay().told(member)?;
+        Some((tenure, at.elapsed()))
+    }
+
+    /// Those that ask and are no members: they wish to be, or have just left.
+    pub(crate) fn guests(&self) -> Vec<MemberId> {
+        self.hearsay().guests(Instant::now())
+    }
+
+    /// Others than these are members no more.
+    pub(crate) fn keep_hearsay(&self, is_member: impl Fn(&MemberId) -> bool) {
+        self.hearsay().keep(is_member);
+    }
+
+    fn hearsay(&self) -> MutexGuard<'_, Hearsay> {
+        self.hearsay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on this process may hold a lease.

@@ -45,16 +45,32 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
 }
 
+/// So many names are told one by one.
+pub(crate) const NAMED: usize = 3;
+
+/// Some of many names: `a, b and c`, or `a, b, c and 9 more`.
+pub(crate) fn names(all: &[impl AsRef<str>]) -> String {
+    let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
+    match all.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] if all.len() <= NAMED => format!("{} and {last}", first.join(", ")),
+        _ => format!("{} and {} more", all[..NAMED].join(", "), all.len() - NAMED),
+    }
+}
+
 /// Rows as columns that line up, two spaces apart and without trailing ones.
-pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let count = rows.iter().map(|row| row.as_ref().len()).max();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.as_ref().get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..count.unwrap_or(0)).map(width).collect();
     let mut out = String::new();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}  "));
+        let cells = row.as_ref().iter().zip(&widths);
+        let cells = cells.map(|(cell, width)| format!("{cell:<width$}  "));
         out.push_str(cells.collect::<String>().trim_end());
         out.push('\n');
     }

@@ -1,6 +1,7 @@
 //! The status page: one HTML document, whole without a script. The script only fetches it again and
 //! swaps what has changed, so that everything is said in one place.
 
+mod leases;
 mod members;
 mod panels;
 mod words;
@@ -64,6 +65,7 @@ impl Page {
         }
         self.answer(asked.as_ref())?;
         self.members(status, activity)?;
+        self.leases(status.leases.as_ref())?;
         self.requests(status)?;
         self.activity(activity)?;
         self.details(status, checks)?;

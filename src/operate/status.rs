@@ -4,8 +4,12 @@
 //! Fields are only ever added. Readers ignore what they do not know, so that a member of one
 //! version can be asked by the command line of another.
 
+mod leases;
 mod owner;
 
+pub(crate) use leases::{
+    EarlierViewStatus, LeaseStatus, LeasesStatus, ViewChangeStatus, WishStatus,
+};
 pub(crate) use owner::{Asker, OwnerAnswer};
 
 use crate::observe::human;
@@ -72,31 +76,6 @@ pub struct WritesStatus {
     pub held_limit: u64,
     /// How long each may, in seconds.
     pub hold_seconds: f64,
-}
-
-/// How the leases stand, as this member knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeasesStatus {
-    /// Where they are kept.
-    pub store: String,
-    /// `L0` or `L1`: what ends the writes of a replica whose member's lease is over.
-    pub level: String,
-    /// Whether it is a member of the view in force.
-    pub member: bool,
-    /// Whether its own lease lasts.
-    pub lasts: bool,
-    /// The number of the view in force.
-    pub epoch: u64,
-    /// How many earlier views may still be written by.
-    pub unsettled: u64,
-    /// Who has not acknowledged the one in force, where there are any.
-    pub awaited: Vec<String>,
-    /// What the store has not done that it was asked last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store_trouble: Option<String>,
-    /// Why it writes nothing any more, if it cannot go on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<String>,
 }
 
 /// One socket.
@@ -181,6 +160,9 @@ pub struct MemberStatus {
     /// Requests that wait here for a place at it.
     #[serde(default)]
     pub queued: u64,
+    /// Its lease, where members hold leases and it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseStatus>,
     /// What it did for us in the last minute.
     #[serde(default)]
     pub traffic: TrafficStatus,
@@ -343,6 +325,8 @@ pub struct MemberFacts {
     pub why: Option<String>,
     /// Requests that it works on, and that wait for a place at it.
     pub load: (u64, u64),
+    /// Its lease, where members hold leases.
+    pub lease: Option<LeaseStatus>,
     /// What it did in the last minute.
     pub traffic: TrafficStatus,
 }
@@ -367,6 +351,7 @@ impl ViewStatus {
                 answered,
                 why,
                 load: (in_flight, queued),
+                lease,
                 traffic,
             } = facts(index);
             let age = |at: SystemTime| at.elapsed().unwrap_or_default().as_secs();
@@ -387,6 +372,7 @@ impl ViewStatus {
                 why,
                 in_flight,
                 queued,
+                lease,
                 traffic,
             }
         };

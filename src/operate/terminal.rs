@@ -1,8 +1,8 @@
 //! The status document for terminals: what `shardlet status` prints.
 
-use super::status::{
-    CircuitStatus, HealthStatus, LeasesStatus, MemberStatus, Status, WritesStatus,
-};
+mod leases;
+
+use super::status::{CircuitStatus, HealthStatus, MemberStatus, Status, WritesStatus};
 use super::verdict::{Sentence, Severity, verdict};
 use crate::observe::human::{columns, day, duration, percent};
 use crate::shard::text::printable;
@@ -87,7 +87,7 @@ fn problems(status: &Status) -> String {
     format!("\nthe changed configuration:\n{lines}")
 }
 
-fn members(status: &Status) -> Vec<[String; 9]> {
+fn members(status: &Status) -> Vec<Vec<String>> {
     let heading = [
         "MEMBER", "STATE", "SHARE", "REQ/S", "ERR/S", "P50", "P99", "NOW", "ADDRESS",
     ];
@@ -100,6 +100,7 @@ fn members(status: &Status) -> Vec<[String; 9]> {
             resolved,
             in_flight,
             queued,
+            lease,
             traffic,
             ..
         } = member;
@@ -113,7 +114,7 @@ fn members(status: &Status) -> Vec<[String; 9]> {
             0 => in_flight.to_string(),
             queued => format!("{in_flight}, {queued} WAIT"),
         };
-        [
+        let cells = [
             format!("{id}{here}"),
             state(member),
             percent(*share),
@@ -123,11 +124,18 @@ fn members(status: &Status) -> Vec<[String; 9]> {
             millis(traffic.p99_ms),
             now,
             format!("{address}{resolved}"),
-        ]
+        ];
+        let mut cells = Vec::from(cells);
+        if let Some(leases) = &status.leases {
+            cells.insert(2, leases::of_member(lease.as_ref(), leases));
+        }
+        cells
     });
-    std::iter::once(heading.map(str::to_owned))
-        .chain(rows)
-        .collect()
+    let mut heading = Vec::from(heading.map(str::to_owned));
+    if status.leases.is_some() {
+        heading.insert(2, "LEASE".to_owned());
+    }
+    std::iter::once(heading).chain(rows).collect()
 }
 
 /// How a member is, and for how long; nothing of what a dead one told.
@@ -154,25 +162,6 @@ fn state(member: &MemberStatus) -> String {
 
 fn millis(millis: Option<f64>) -> String {
     millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0} ms"))
-}
-
-fn lease(leases: &LeasesStatus) -> String {
-    let place = if leases.member {
-        "a member"
-    } else {
-        "no member"
-    };
-    let lease = if leases.lasts { "lasts" } else { "is over" };
-    let LeasesStatus { store, level, .. } = leases;
-    let mut text = format!(
-        "{place} of view {}, its lease {lease}, {level}, in {store}",
-        leases.epoch
-    );
-    if leases.unsettled > 0 {
-        let (views, awaited) = (leases.unsettled, leases.awaited.join(", "));
-        text += &format!(", {views} earlier views open, waits for {awaited}");
-    }
-    text
 }
 
 fn writes(writes: &WritesStatus) -> String {
@@ -223,9 +212,7 @@ fn details(status: &Status) -> Vec<[String; 2]> {
             ),
         ),
     ];
-    if let Some(leases) = &status.leases {
-        rows.push(("lease".to_owned(), lease(leases)));
-    }
+    rows.extend(status.leases.iter().flat_map(leases::rows));
     let configuration = &status.configuration;
     // A member of an earlier version does not tell.
     if !configuration.source.is_empty() {
@@ -254,11 +241,16 @@ fn details(status: &Status) -> Vec<[String; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::tests::sample;
+    use crate::operate::tests::{leased, sample};
 
     #[test]
     fn the_text_is_pinned() {
         insta::assert_snapshot!(render(&sample()));
+    }
+
+    #[test]
+    fn the_text_of_a_fleet_with_leases_is_pinned() {
+        insta::assert_snapshot!(render(&leased()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 mod fixture;
 
-pub(crate) use fixture::{Fixed, activity, healthy, sample};
+pub(crate) use fixture::{Fixed, activity, healthy, leased, sample};
 
 use super::status::*;
 use super::*;
@@ -188,6 +188,40 @@ fn the_page_shows_what_is_wrong_and_escapes_what_it_shows() {
     for raw in ["<timeout>", "<refused>", "<0.0.0.0", "app/<web>"] {
         assert!(!page.contains(raw), "{raw}");
     }
+}
+
+#[test]
+fn the_page_shows_leases_where_members_hold_them() {
+    let page = page_of(&leased());
+    for wanted in [
+        "<th>state<th>lease<th>share",
+        "<span class=\"good nowrap\">8s left</span> <span class=\"soft nowrap\">incarnation 1</span></span>",
+        "<br><span class=warning>acknowledged view 11</span><br><span class=warning>wishes to leave</span>",
+        "<span class=\"bad nowrap\">taken in 31s</span>",
+        "<dd>12, <span class=warning>not settled</span>: view 11 (4 members) may still be written by. \
+         It waits for zot-2, zot-3.</dd>",
+        "<code>s3://registry/&lt;prod&gt;</code>, level L0",
+        "<span class=warning>zot-5 to join</span>",
+        "2026-11-22 05:20:00</time> <span class=tag>view 12</span> <span class=soft>3 members</span> \
+         zot-4 taken out: nobody renewed the lease</li>",
+        "found with 4 members</li>",
+    ] {
+        assert!(page.contains(wanted), "{wanted} is not in {page}");
+    }
+    for absent in ["id=leases", "<th>lease", "data-label=lease"] {
+        assert!(!page_of(&sample()).contains(absent), "{absent}");
+    }
+}
+
+#[test]
+fn leases_stand_in_the_document() {
+    let document = serde_json::to_value(leased()).unwrap();
+    insta::assert_json_snapshot!((
+        &document["leases"],
+        &document["view"]["members"][2]["lease"]
+    ));
+    let read: Status = serde_json::from_value(document).unwrap();
+    assert_eq!(read, leased());
 }
 
 #[test]

@@ -5,11 +5,9 @@
 use super::status::{
     CertificateStatus, CircuitStatus, HealthStatus, MemberStatus, ReloadStatus, Status,
 };
-use crate::observe::human::{day, duration};
+use crate::observe::human::{self, NAMED, day, duration};
 use serde::Serialize;
 
-/// Members that are named in one sentence.
-const NAMED: usize = 3;
 /// A certificate is worth a word so long before its end, in seconds.
 const CERTIFICATE_NOTICE: i64 = 14 * 86_400;
 
@@ -295,12 +293,7 @@ fn silent(member: &MemberStatus) -> String {
 
 fn names(members: &[&MemberStatus]) -> String {
     let ids: Vec<&str> = members.iter().map(|member| member.id.as_str()).collect();
-    match ids.as_slice() {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [first @ .., last] if ids.len() <= NAMED => format!("{} and {last}", first.join(", ")),
-        _ => format!("{} and {} more", ids[..NAMED].join(", "), ids.len() - NAMED),
-    }
+    human::names(&ids)
 }
 
 fn certificate_name(name: &str) -> String {

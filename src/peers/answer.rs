@@ -35,7 +35,14 @@ pub(crate) fn state_for<'f>(
         if sent(wire::CHANGED).is_some() {
             leases.poke();
         }
-        leases.lasts()
+        if let Some(id) = asker
+            .member
+            .as_ref()
+            .filter(|id| generation.party(id.as_str()).is_none())
+        {
+            leases.note_guest(id);
+        }
+        (leases.lasts(), leases.tenure())
     });
     if let Some(party) = asker.member.and_then(|id| generation.party(id.as_str())) {
         let peer = generation.peer_state_of(party);
@@ -53,7 +60,8 @@ pub(crate) fn state_for<'f>(
         replica_up: generation.replica().verdict().is_usable(),
         draining: state.is_draining(),
         closing: phase >= Phase::Closing,
-        lease,
+        lease: lease.as_ref().map(|(lasts, _)| *lasts),
+        tenure: lease.and_then(|(_, tenure)| tenure),
         invites: true,
         report,
     }

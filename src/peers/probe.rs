@@ -176,6 +176,9 @@ impl Checks {
         let mut is_up = peer.verdict() != Health::Down;
         if let Heard::State(told) = &mut heard {
             is_up = told.lease == Some(true);
+            if let Some(tenure) = told.tenure {
+                leases.hear(id, tenure);
+            }
             let view = told
                 .report
                 .view

@@ -1,6 +1,7 @@
 //! What one member says to another, on top of HTTP. Pinned by a test: members of two versions
 //! meet during every rolling upgrade.
 
+use crate::member::leases::Tenure;
 use crate::shard::ownership::Report;
 
 /// The sender's view, as the hex of its fingerprint; also in a 421, as the receiver's view.
@@ -48,6 +49,9 @@ pub(crate) struct MemberState {
     /// Whether its lease lasts, where members hold leases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease: Option<bool>,
+    /// More of it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tenure: Option<Tenure>,
     /// Whether it invites bodies ([`INVITE`]).
     #[serde(default)]
     pub(crate) invites: bool,
@@ -60,6 +64,7 @@ pub(crate) struct MemberState {
 mod tests {
     use super::*;
     use crate::http::field::Name;
+    use crate::member::leases::Wish;
 
     #[test]
     fn names_between_members_do_not_change() {
@@ -96,6 +101,7 @@ mod tests {
             draining: false,
             closing: false,
             lease: None,
+            tenure: None,
             invites: true,
             report: Report {
                 view: "00".into(),
@@ -112,9 +118,16 @@ mod tests {
         assert_eq!(read, state);
         let leased = MemberState {
             lease: Some(true),
+            tenure: Some(Tenure {
+                incarnation: 2,
+                acked: 7,
+                left_ms: 8999,
+                wish: Some(Wish::Leave),
+            }),
             ..state
         };
-        let text = text.replace(r#""closing":false"#, r#""closing":false,"lease":true"#);
+        let more = r#""closing":false,"lease":true,"tenure":{"incarnation":2,"acked":7,"left_ms":8999,"wish":"leave"}"#;
+        let text = text.replace(r#""closing":false"#, more);
         assert_eq!(serde_json::to_string(&leased).unwrap(), text);
     }
 }

@@ -102,14 +102,15 @@ impl Fixed {
 }
 
 /// Others count on what a lease says, for as long as it is held.
-fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, bool); 8] {
+fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, bool); 7] {
     let Coordination {
         store,
         timing,
         replica_kill,
         replica_ends_with_sidecar,
         address,
-        weight,
+        // It is told to the view.
+        weight: _,
         policy,
         listed,
     } = now;
@@ -120,18 +121,21 @@ fn agreed_changes(before: &Coordination, now: &Coordination) -> [(&'static str, 
         || *replica_kill != before.replica_kill
         || *replica_ends_with_sidecar != before.replica_ends_with_sidecar;
     let grace = timing.grace != before.timing.grace;
+    // Members with another key would not understand the rest of it.
+    let other_key = policy.key != before.policy.key;
     [
         ("cluster.coordination", coordination),
         ("timeouts.aftermath", grace),
         ("cluster.address", *address != before.address),
-        ("cluster.hash_key", policy.key != before.policy.key),
+        ("cluster.hash_key", other_key),
         (
             "cluster.placement",
-            (&policy.placement, policy.version)
-                != (&before.policy.placement, before.policy.version),
+            other_key && policy.placement != before.policy.placement,
         ),
-        ("cluster.pins", policy.pins != before.policy.pins),
-        ("cluster.weight", *weight != before.weight),
+        (
+            "cluster.pins",
+            other_key && policy.pins != before.policy.pins,
+        ),
         ("cluster.members", *listed != before.listed),
     ]
 }
@@ -150,6 +154,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Environment, Files, SourceName, load};
+    use crate::shard::leases::record::Policy;
 
     struct NoFiles;
 
@@ -204,20 +209,30 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!(changed(LEASED), none);
         let with = |from: &str, to: &str| changed(&LEASED.replace(from, to));
+        // These are for the view to take in, unless the key is another one.
         let policy = "address: a:1\n  placement: zot\n  pins: [{ prefix: a, member: c }]";
+        assert_eq!(with("address: a:1", policy), none);
+        assert_eq!(with("address: a:1", "address: a:1\n  weight: 2"), none);
+        let other_key = config(&LEASED.replace("address: a:1", policy));
+        let other_key = fixed.compare(&Config {
+            coordination: other_key.coordination.map(|leases| Coordination {
+                policy: Policy {
+                    key: "another".into(),
+                    ..leases.policy
+                },
+                ..leases
+            }),
+            ..config(LEASED)
+        });
         assert_eq!(
-            with("address: a:1", policy),
-            ["cluster.placement", "cluster.pins"]
+            other_key.unwrap(),
+            ["cluster.hash_key", "cluster.placement", "cluster.pins"]
         );
         let lease = "kubernetes: }\n    lease: 20s\n";
         assert_eq!(with("kubernetes: }\n", lease), ["cluster.coordination"]);
         let fleet = "kubernetes: { fleet: b } }\n";
         assert_eq!(with("kubernetes: }\n", fleet), ["cluster.coordination"]);
-        let moved = "address: a:2\n  weight: 2";
-        assert_eq!(
-            with("address: a:1", moved),
-            ["cluster.address", "cluster.weight"]
-        );
+        assert_eq!(with("address: a:1", "address: a:2"), ["cluster.address"]);
         let members = "members: [{ id: a, address: 'a:1' }, { id: b, address: 'b:1' }]";
         assert_eq!(with("address: a:1", members), ["cluster.members"]);
         let sure = "kubernetes: }\n    replica_kill: [a]\n    replica_ends_with_sidecar: true\n";

@@ -6,28 +6,29 @@
 mod calls;
 mod kill;
 mod opened;
+mod show;
 
 pub(super) use opened::Leased;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::reload::Reloader;
-use crate::member::leases::{Leases, News, Standing};
+use crate::member::leases::{Leases, News};
 use crate::member::state::State;
 use crate::member::state_folder::StateFolder;
 use crate::member::writes::Writes;
-use crate::observe::recent::ChangeKind;
+use crate::shard::leases::record::ViewRecord;
 use crate::shard::leases::{
-    Answer, CallId, Coordinator, Departure, Effect, Event, Layout, Moment, Note, Phase, UnderWay,
+    Answer, CallId, Change, Coordinator, Departure, Effect, Event, Layout, Moment, Phase, UnderWay,
 };
 use crate::shard::{MemberId, Repository};
 use crate::store::{Store, Trouble, Unproven, prove};
-use calls::carried_out;
+pub(crate) use calls::carried_out;
 use kill::ReplicaKill;
 
 /// How often the rules see the time pass.
@@ -57,6 +58,9 @@ pub(super) struct Driver {
     epoch: u64,
     /// What went wrong with the last call, if something did.
     trouble: Option<String>,
+    /// The view that was put in force last, and how that and those before it came about.
+    known: Option<ViewRecord>,
+    history: VecDeque<(SystemTime, Change)>,
     _folder: Option<StateFolder>,
 }
 
@@ -157,6 +161,10 @@ impl Driver {
             us: &self.us,
         };
         let clock = self.leases.now();
+        let may_show = matches!(
+            event,
+            Event::Answered { .. } | Event::Adopted(_) | Event::Wishes(_) | Event::Go(_)
+        );
         let effects = self.coordinator.step(event, clock, &counted);
         let mut is_new = false;
         for effect in &effects {
@@ -171,8 +179,10 @@ impl Driver {
         if let Phase::Frozen(_) = self.coordinator.phase() {
             self.leases.has_gone(Departure::Park);
         }
-        if is_new {
+        if is_new || may_show {
             self.show();
+        }
+        if is_new {
             self.state.rules_changed();
         }
     }
@@ -209,6 +219,7 @@ impl Driver {
             Ok(()) => {
                 self.agree(&layout);
                 self.epoch = layout.epoch().0;
+                self.keep_change();
                 self.state.metrics.view_epoch(self.epoch);
                 self.next.push_back(Event::Adopted(layout.epoch()));
             }
@@ -227,6 +238,7 @@ impl Driver {
     fn agree(&mut self, layout: &Layout) {
         let is_member =
             |id: &MemberId| layout.view().members().owners().any(|(_, at)| at.id == *id);
+        self.leases.keep_hearsay(is_member);
         let agreeing: Vec<_> = self.listed.extract_if(.., |id| is_member(id)).collect();
         let listed = &self.listed;
         let gone = self
@@ -285,68 +297,6 @@ impl Driver {
         }
         self.next.push_back(Event::Answered { call, answer });
     }
-
-    fn show(&self) {
-        let snapshot = self.leases.snapshot();
-        let unsettled = snapshot.as_ref().map_or(0, |snapshot| snapshot.unsettled());
-        let awaited = snapshot.map_or_else(Vec::new, |snapshot| snapshot.awaited());
-        self.leases.stand(Standing {
-            is_member: self.coordinator.is_member(),
-            epoch: self.epoch,
-            awaited,
-            unsettled,
-            fault: match self.coordinator.phase() {
-                Phase::Frozen(fault) => Some(fault),
-                Phase::Starting | Phase::Serving | Phase::Going(..) | Phase::Gone(_) => None,
-            },
-            store_trouble: self.trouble.clone(),
-        });
-    }
-
-    fn log(&self, note: &Note) {
-        let text = match note {
-            Note::Leased => "this member holds a lease".to_owned(),
-            Note::LeaseOver => {
-                "the lease of this member is over: writes wait until it is renewed".to_owned()
-            }
-            Note::Fenced => {
-                "others have taken the lease of this member, and what it owned: it begins anew"
-                    .to_owned()
-            }
-            Note::FencedOther(member) => {
-                format!(
-                    "{member} did not renew its lease, which was taken from it: what it owned goes to others"
-                )
-            }
-            Note::ClocksApart(apart) => format!(
-                "the clocks of this machine have gone apart by {} ms: the lease is worth nothing until it is renewed",
-                apart.as_millis()
-            ),
-            Note::Differs(member) => {
-                format!(
-                    "{member} does not work by the leases of this store: writes wait until it does"
-                )
-            }
-            Note::Unreadable(member) => {
-                format!("the lease of {member} cannot be read: was it written by a later version?")
-            }
-            Note::WaitsForPredecessor => {
-                "an earlier process of this member may be alive: it is waited for".to_owned()
-            }
-            Note::Frozen(fault) => format!("this member writes nothing any more: {fault}"),
-        };
-        match note {
-            Note::Leased | Note::WaitsForPredecessor => tracing::info!("{text}"),
-            Note::Frozen(_) => tracing::error!("{text}"),
-            Note::LeaseOver
-            | Note::Fenced
-            | Note::FencedOther(_)
-            | Note::ClocksApart(_)
-            | Note::Differs(_)
-            | Note::Unreadable(_) => tracing::warn!("{text}"),
-        }
-        self.state.metrics.recent.changed(ChangeKind::View, text);
-    }
 }
 
 /// The news as the rules hear them.
@@ -356,6 +306,7 @@ fn events(news: News) -> impl Iterator<Item = Event> {
         wanted,
         up,
         differ,
+        wishes,
         go,
     } = news;
     let up = up.into_iter().map(|(member, is_up)| match is_up {
@@ -367,7 +318,9 @@ fn events(news: News) -> impl Iterator<Item = Event> {
         false => Event::Agrees(member),
     });
     let poked = poked.then_some(Event::Poked);
+    let wishes = wishes.map(Event::Wishes);
     let go = go.map(Event::Go);
     let wanted = wanted.into_iter().map(Event::Wanted);
-    up.chain(differ).chain(wanted).chain(poked).chain(go)
+    let told = up.chain(differ).chain(wanted).chain(poked);
+    told.chain(wishes).chain(go)
 }

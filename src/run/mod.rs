@@ -20,6 +20,7 @@ mod supervisor;
 mod traces;
 mod workers;
 
+pub(crate) use leases::carried_out;
 pub use reload::Loader;
 pub use start::StartError;
 pub use supervisor::Supervisor;

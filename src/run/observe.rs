@@ -1,6 +1,7 @@
 //! The running member, as the admin listener shows it.
 
 mod activity;
+mod leases;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,17 +11,16 @@ use super::Addresses;
 use super::reload::Reloader;
 use crate::config::{ClusterTls, Config, RegistryAddress};
 use crate::member::generation::Generation;
-use crate::member::leases::Leases;
 use crate::member::state::{Phase, State};
 use crate::observe::metrics::Listener;
 use crate::operate::status::{
-    Asker, CertificateStatus, CommandStatus, LeasesStatus, ListenerStatus, MemberFacts,
-    ReplicaStatus, RequestTotals, TrafficStatus, ViewStatus, WritesStatus,
+    Asker, CertificateStatus, CommandStatus, ListenerStatus, MemberFacts, ReplicaStatus,
+    RequestTotals, TrafficStatus, ViewStatus, WritesStatus,
 };
 use crate::operate::{Activity, Check, Observed, Operated, OwnerAnswer, Reloaded, Status};
 use crate::shard::ownership::PartyId;
 use crate::shard::repository::NameError;
-use crate::shard::{Access, Health, MemberId, MemberIndex, OwnerDown};
+use crate::shard::{Access, Health, MemberIndex, OwnerDown};
 use crate::tls::TlsFiles;
 
 /// Looks into one member.
@@ -131,6 +131,11 @@ impl Observer {
             answered: standing.answered.filter(|_| standing.why.is_some()),
             why: standing.why,
             load: (in_flight as u64, waiting as u64),
+            lease: self
+                .state
+                .writes
+                .leases()
+                .and_then(|leases| leases::of_member(leases, generation, member)),
             traffic: self.traffic(generation, member),
         }
     }
@@ -178,34 +183,7 @@ impl Observer {
         .collect()
     }
 
-    /// What is in the way of writes, where members hold leases.
-    fn lease_warnings(&self, leases: &Leases) -> Vec<String> {
-        let standing = leases.standing();
-        let mut warnings = Vec::new();
-        if let Some(fault) = standing.fault {
-            warnings.push(format!("this member writes nothing any more: {fault}"));
-        } else if !standing.is_member {
-            warnings
-                .push("this member is not in the view of the store yet: writes wait".to_owned());
-        } else if !leases.lasts() {
-            warnings.push(
-                "the lease of this member is over: writes wait until it is renewed".to_owned(),
-            );
-        }
-        if let Some(trouble) = &standing.store_trouble {
-            warnings.push(format!("the store of leases: {trouble}"));
-        }
-        if !standing.awaited.is_empty() {
-            let awaited: Vec<&str> = standing.awaited.iter().map(MemberId::as_str).collect();
-            let awaited = awaited.join(", ");
-            warnings.push(format!(
-                "a change of the view waits for {awaited}: writes to what moves wait"
-            ));
-        }
-        warnings
-    }
-
-    /// The same, where members work by a list in a file.
+    /// What is in the way of writes, where members work by a list in a file.
     fn ownership_warnings(&self) -> Vec<String> {
         let rules = self.state.writes.rules();
         let leaving: Vec<String> = rules
@@ -231,7 +209,7 @@ impl Observer {
 
     fn warnings(&self) -> Vec<String> {
         let writers = match self.state.writes.leases() {
-            Some(leases) => self.lease_warnings(leases),
+            Some(leases) => leases::warnings(leases),
             None => self.ownership_warnings(),
         };
         let refused = self.reloader.certificates.refused().map(|why| {
@@ -244,22 +222,6 @@ impl Observer {
             .chain(refused)
             .chain(writers)
             .collect()
-    }
-}
-
-fn leases_status(leases: &Leases, shown: &Shown) -> LeasesStatus {
-    let standing = leases.standing();
-    let (store, level) = shown.leases.clone().unwrap_or_default();
-    LeasesStatus {
-        store,
-        level: level.to_owned(),
-        member: standing.is_member,
-        lasts: leases.lasts(),
-        epoch: standing.epoch,
-        unsettled: standing.unsettled as u64,
-        awaited: standing.awaited.iter().map(ToString::to_string).collect(),
-        store_trouble: standing.store_trouble.clone(),
-        fault: standing.fault.map(|fault| fault.to_string()),
     }
 }
 
@@ -314,7 +276,7 @@ impl Observed for Observer {
             leases: state
                 .writes
                 .leases()
-                .map(|leases| leases_status(leases, &report.shown)),
+                .map(|leases| leases::status(leases, report.shown.leases.clone())),
             requests: RequestTotals {
                 in_flight: state.metrics.in_flight(),
                 transfers: state.transfers.total() as u64,

@@ -17,6 +17,7 @@ use crate::observe::recent::ChangeKind;
 use crate::operate::Reloaded;
 use crate::operate::status::{ConfigurationStatus, ReloadStatus};
 use crate::shard::View;
+use crate::shard::leases::Wishes;
 use crate::shard::ownership::PartyId;
 use crate::tls::content_digest::{content_digest, content_digest_in_background};
 use crate::tls::{Authority, Lapsed, TlsFiles, TlsMaterial, replica_authority};
@@ -253,6 +254,10 @@ impl Reloader {
         } = ready;
         let replica_tls = config.registry.tls.is_some();
         let mut in_force = self.in_force();
+        let wishes = config.coordination.as_ref().map(|leases| Wishes {
+            policy: leases.policy.clone(),
+            weight: leases.weight,
+        });
         if self.state.writes.leases().is_some() {
             // That of the store, whatever the file says.
             config.view = in_force.config.view.clone();
@@ -267,6 +272,9 @@ impl Reloader {
         let config = self.swap(&mut in_force, next, &material, replica_tls)?;
         certificates::report_expiry(&self.state, &material);
         super::log_remarks(config);
+        if let (Some(leases), Some(wishes)) = (self.state.writes.leases(), wishes) {
+            leases.tell(|news| news.wishes = Some(wishes));
+        }
         Ok((super::observe::Shown::of(config), needs_restart))
     }
 

@@ -267,3 +267,77 @@ async fn lists_give_way_to_leases_and_come_back_without_a_second_writer() {
     }
     change_over(&mut cluster, &repositories, Plan::listed).await;
 }
+
+#[tokio::test]
+async fn pins_go_into_the_view_without_a_restart_once_all_files_have_them() {
+    let mut cluster = fleet(3).await;
+    let repository = "pinned/app";
+    let before = owner(&cluster, repository);
+    let to = if before == "zot-2" { "zot-1" } else { "zot-2" };
+    let pinned = format!(
+        "hash_key: 000102030405060708090a0b0c0d0e0f, pins: [{{ prefix: pinned, member: {to} }}]"
+    );
+    let waits_for = |cluster: &Cluster| {
+        let leases = cluster.at(0).server.status().leases;
+        leases.and_then(|leases| leases.policy_waits_for)
+    };
+    for at in 0..2 {
+        let reloaded = cluster
+            .reload(at, |plan| plan.set("cluster", &pinned))
+            .await;
+        assert!(reloaded.taken, "{reloaded:?}");
+        assert!(!reloaded.needs_restart.contains(&"cluster.pins".to_owned()));
+    }
+    eventually("the last file to be waited for", async || {
+        waits_for(&cluster).as_deref() == Some("zot-3")
+    })
+    .await;
+    assert_eq!(owner(&cluster, repository), before);
+
+    cluster.reload(2, |plan| plan.set("cluster", &pinned)).await;
+    eventually("the pin to be in the view", async || {
+        owner(&cluster, repository) == to && waits_for(&cluster).is_none()
+    })
+    .await;
+    let answer = cluster.at(0).ask(put(repository)).await;
+    assert_eq!((answer.status, answer.field("x-replica")), (201, Some(to)));
+    let history = cluster.at(0).server.status().leases.unwrap().history;
+    assert!(history[0].policy, "{history:?}");
+}
+
+#[tokio::test]
+async fn a_status_tells_of_every_lease_and_of_the_last_views() {
+    let mut cluster = fleet(3).await;
+    let lease = |cluster: &Cluster, at: usize| {
+        let status = cluster.at(0).server.status();
+        status.view.members[at].lease.clone().unwrap_or_default()
+    };
+    for at in 0..3 {
+        eventually("each member to tell of its lease", async || {
+            let lease = lease(&cluster, at);
+            lease.told_by == "member" && lease.left_ms.is_some_and(|left| left > 0)
+        })
+        .await;
+        let lease = lease(&cluster, at);
+        assert_eq!((lease.state.as_str(), lease.incarnation), ("live", 1));
+    }
+    cluster.stop(1).await;
+    eventually("a dead member's lease to be watched", async || {
+        let lease = lease(&cluster, 1);
+        lease.told_by == "store" && lease.falls_in_ms.is_some()
+    })
+    .await;
+    until_members(&cluster, [0, 2].into_iter(), 2).await;
+    let history = |cluster: &Cluster| cluster.at(0).server.status().leases.unwrap().history;
+    let last = history(&cluster).remove(0);
+    assert_eq!((last.fenced, last.members), (vec!["zot-2".to_owned()], 2));
+
+    cluster.restart_alone(1).await;
+    until_members(&cluster, 0..3, 3).await;
+    let last = history(&cluster).remove(0);
+    assert_eq!((last.came, last.members), (vec!["zot-2".to_owned()], 3));
+    eventually("it to tell of its next incarnation", async || {
+        lease(&cluster, 1).incarnation == 2
+    })
+    .await;
+}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lib import sidecar
+from lib.browser import Browser
 from lib.certs import Authority
 from lib.cluster import Cluster, Shape
 from lib.haproxy import HAProxy
@@ -43,6 +45,21 @@ def moto(ports: Ports, run_dir: Path) -> Iterator[Moto]:
     server = Moto(ports, run_dir)
     yield server
     server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(run_dir: Path) -> Iterator[Browser]:
+    browser = Browser(run_dir / "browser")
+    yield browser
+    browser.stop()
+
+
+@pytest.fixture(scope="session")
+def pictures(run_dir: Path) -> Path:
+    """SHARDLET_PICTURES names a folder for who wants to look at them."""
+    folder = Path(os.environ.get("SHARDLET_PICTURES") or run_dir / "pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.kind)

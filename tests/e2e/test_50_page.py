@@ -3,7 +3,6 @@ of screen."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from lib.process import Ports, accepts, wait_until
 from lib.replica import DockerRegistry
 from lib.store import Directory
 
-DESKTOP, PHONE = (1280, 900), (390, 844)
 GOOD = "All 3 members answer"
 MANY = 100
 PATIENCE_SECONDS = 30.0
@@ -36,21 +34,6 @@ def watched(authority: Authority, ports: Ports, run_dir: Path) -> Iterator[Clust
         cluster.stop()
 
 
-@pytest.fixture(scope="module")
-def browser(run_dir: Path) -> Iterator[Browser]:
-    browser = Browser(run_dir / "browser")
-    yield browser
-    browser.stop()
-
-
-@pytest.fixture(scope="module")
-def pictures(run_dir: Path) -> Path:
-    """SHARDLET_PICTURES names a folder for who wants to look at them."""
-    folder = Path(os.environ.get("SHARDLET_PICTURES") or run_dir / "pictures")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def test_a_dead_member_is_told_without_loading_the_page_again(
     watched: Cluster, browser: Browser, pictures: Path
 ) -> None:
@@ -65,7 +48,7 @@ def test_a_dead_member_is_told_without_loading_the_page_again(
     row = page.wait_text("tr.away", third.id, "down", "refuses connections")
     assert "same" not in row and "ok" not in row.split()
     assert page.run("document.title").startswith("✗ ")
-    _shoot(browser, first.sidecar, "/", pictures / "down")
+    browser.shoot_all(first.sidecar.admin_url(), pictures / "down")
 
     third.sidecar.start_again()
     page.wait_text("#verdict", GOOD)
@@ -87,7 +70,7 @@ def test_a_repository_is_looked_up_without_loading_the_page_again(
     _search(page, "Not a Name")
     page.wait_text("#answer", "not a repository name")
     _is_the_same_and_without_complaints(page)
-    _shoot(browser, first.sidecar, f"/?repo={repository}", pictures / "search")
+    browser.shoot_all(first.sidecar.admin_url(f"/?repo={repository}"), pictures / "search")
 
 
 def test_a_refused_reload_is_shown_until_another_is_taken(watched: Cluster, browser: Browser) -> None:
@@ -124,7 +107,7 @@ def test_nothing_is_asked_while_nobody_looks(watched: Cluster, browser: Browser)
 
 def test_a_member_that_is_gone_does_not_go_on_looking_well(watched: Cluster, browser: Browser) -> None:
     first = watched.members[0].sidecar
-    page = browser.open(_url(first))
+    page = browser.open(first.admin_url())
     page.wait_text("#verdict", GOOD)
     first.process.kill()
     page.wait_text("#contact", "does not answer", "this is how it was at")
@@ -137,11 +120,11 @@ def test_a_member_that_is_gone_does_not_go_on_looking_well(watched: Cluster, bro
 def test_it_works_without_scripts(watched: Cluster, browser: Browser) -> None:
     first, second, _ = watched.members
     repository = watched.repository_of(second, "scriptless")
-    page = browser.open(_url(first.sidecar, f"/?repo={repository}"), script=False)
+    page = browser.open(first.sidecar.admin_url(f"/?repo={repository}"), script=False)
     assert GOOD in page.text("#verdict")
     assert second.id in page.text("#answer")
     assert "live" in page.text("noscript")
-    page.go(_url(first.sidecar, "/?live"))
+    page.go(first.sidecar.admin_url("/?live"))
     page.run("document.marked = true")
     assert page.text("form") == ""
     wait_until("the page to load itself", lambda: not page.run("!!document.marked"), PATIENCE_SECONDS)
@@ -168,26 +151,22 @@ def test_a_hundred_members_fit_on_both_screens(
     one = sidecars.Sidecar(places[0], replica, places, trust, directory, settings)
     try:
         one.process.wait_ready(lambda: accepts(host, admin), PATIENCE_SECONDS)
-        page = browser.open(_url(one))
+        page = browser.open(one.admin_url())
         page.wait_text("#verdict", f"{MANY - 1} of {MANY} members do not answer", "96 more", "99 % of repositories")
         assert page.run("document.querySelectorAll('#members tbody tr').length") == MANY
         assert page.run("document.querySelectorAll('#members tr.away').length") == MANY - 1
         assert page.complaints() == []
         page.close()
-        _shoot(browser, one, "/", pictures / "hundred")
+        browser.shoot_all(one.admin_url(), pictures / "hundred")
     finally:
         one.process.stop()
         for port in taken:
             ports.free(port)
 
 
-def _url(sidecar: sidecars.Sidecar, path: str = "/") -> str:
-    return f"http://{sidecar.place.host}:{sidecar.place.admin}{path}"
-
-
 def _marked(browser: Browser, sidecar: sidecars.Sidecar) -> Page:
     """A page that is known again as long as it is not loaded anew."""
-    page = browser.open(_url(sidecar))
+    page = browser.open(sidecar.admin_url())
     page.run("window.marked = true")
     return page
 
@@ -200,19 +179,6 @@ def _is_the_same_and_without_complaints(page: Page) -> None:
 
 def _search(page: Page, name: str) -> None:
     page.run(f"document.getElementById('repo').value = {name!r}; document.getElementById('search').requestSubmit()")
-
-
-def _shoot(browser: Browser, sidecar: sidecars.Sidecar, path: str, name: Path) -> None:
-    """Desktop and phone, light and dark; nothing is wider than the screen."""
-    for kind, (width, height) in (("desktop", DESKTOP), ("phone", PHONE)):
-        for dark in (False, True):
-            page = browser.open(_url(sidecar, path), width=width, height=height, dark=dark)
-            assert page.overflows() <= 0, (kind, path)
-            file = name.with_name(f"{name.name}-{kind}-{'dark' if dark else 'light'}.png")
-            page.shoot(file)
-            assert file.stat().st_size > 10_000, "an empty picture"
-            assert page.complaints() == []
-            page.close()
 
 
 def _push_and_pull(cluster: Cluster) -> None:

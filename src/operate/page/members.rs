@@ -4,23 +4,30 @@ use super::Page;
 use super::words::{Bar, Curve, Escaped, Since};
 use crate::observe::human::{Bytes, percent};
 use crate::operate::activity::{Activity, MemberActivity};
-use crate::operate::status::{CircuitStatus, HealthStatus, MemberStatus, Status, TrafficStatus};
+use crate::operate::status::{
+    CircuitStatus, HealthStatus, LeasesStatus, MemberStatus, Status, TrafficStatus,
+};
 use std::fmt::{self, Write as _};
 
 impl Page {
     pub(super) fn members(&mut self, status: &Status, activity: &Activity) -> fmt::Result {
         let view = &status.view;
-        self.0.push_str(
-            "<section id=members><h2>Members</h2><table class=members><thead><tr><th>member<th>state\
+        let lease = match &status.leases {
+            Some(_) => "<th>lease",
+            None => "",
+        };
+        write!(
+            self.0,
+            "<section id=members><h2>Members</h2><table class=members><thead><tr><th>member<th>state{lease}\
              <th>share<th>requests<th>errors<th>p50<th>p99<th>bytes<th>now<th>five minutes</tr></thead><tbody>",
-        );
+        )?;
         // Who needs help first; the rest as configured.
         let mut members: Vec<&MemberStatus> = view.members.iter().collect();
         members.sort_by_key(|member| !member.is_away());
         for member in members {
             let mut all = activity.members.iter();
             let curve = all.find(|activity| activity.id == member.id);
-            self.member(member, curve)?;
+            self.member(member, status.leases.as_ref(), curve)?;
         }
         write!(
             self.0,
@@ -31,7 +38,12 @@ impl Page {
         )
     }
 
-    fn member(&mut self, member: &MemberStatus, curve: Option<&MemberActivity>) -> fmt::Result {
+    fn member(
+        &mut self,
+        member: &MemberStatus,
+        leases: Option<&LeasesStatus>,
+        curve: Option<&MemberActivity>,
+    ) -> fmt::Result {
         let MemberStatus {
             id,
             address,
@@ -49,6 +61,7 @@ impl Page {
             why: _,
             in_flight,
             queued,
+            lease,
             traffic,
         } = member;
         // On a small screen there is no room for what did not happen.
@@ -75,6 +88,9 @@ impl Page {
             write!(self.0, "<br><code class=soft>{}</code>", Escaped(&resolved))?;
         }
         self.state(member)?;
+        if let Some(leases) = leases {
+            self.lease(lease.as_ref(), leases)?;
+        }
         write!(
             self.0,
             "<td data-label=share><span class=share title=\"weight {weight}\">{}{}</span>",
@@ -82,6 +98,10 @@ impl Page {
             percent(*share)
         )?;
         self.traffic(traffic)?;
+        self.load(*in_flight, *queued, curve)
+    }
+
+    fn load(&mut self, in_flight: u64, queued: u64, curve: Option<&MemberActivity>) -> fmt::Result {
         let waiting = match queued {
             0 => String::new(),
             queued => format!(", <span class=warning>{queued} wait</span>"),

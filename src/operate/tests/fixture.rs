@@ -193,6 +193,7 @@ fn member(n: usize, health: HealthStatus, same_view: Option<bool>) -> MemberStat
         why: (n == 3).then(|| "connection <refused>".into()),
         in_flight: n as u64,
         queued: u64::from(n == 3),
+        lease: None,
         traffic: TrafficStatus {
             requests_per_second: 12.5 * n as f64,
             errors_per_second: if n == 3 { 0.5 } else { 0.0 },
@@ -218,6 +219,70 @@ pub(crate) fn healthy() -> Status {
     status.configuration.last_reload = None;
     status.configuration.needs_restart.clear();
     status.warnings.clear();
+    status
+}
+
+/// The same cluster by leases: one is down and watched, one leaves, one wishes to be in.
+pub(crate) fn leased() -> Status {
+    let mut status = sample();
+    let lease = |incarnation, acked| LeaseStatus {
+        state: "live".into(),
+        incarnation,
+        acked,
+        left_ms: Some(8_400),
+        told_by: "member".into(),
+        age_ms: 300,
+        ..LeaseStatus::default()
+    };
+    let [one, two, three] = &mut status.view.members[..] else {
+        return status;
+    };
+    one.lease = Some(lease(1, 12));
+    two.lease = Some(LeaseStatus {
+        wish: Some("leave".into()),
+        ..lease(4, 11)
+    });
+    three.lease = Some(LeaseStatus {
+        left_ms: None,
+        falls_in_ms: Some(31_000),
+        told_by: "store".into(),
+        ..lease(2, 11)
+    });
+    let change = |epoch, at: &str| ViewChangeStatus {
+        epoch,
+        at: at.into(),
+        members: 3,
+        ..ViewChangeStatus::default()
+    };
+    status.leases = Some(LeasesStatus {
+        store: "s3://registry/<prod>".into(),
+        level: "L0".into(),
+        member: true,
+        lasts: true,
+        epoch: 12,
+        unsettled: 1,
+        awaited: vec!["zot-2".into(), "zot-3".into()],
+        chain: vec![EarlierViewStatus {
+            epoch: 11,
+            members: 4,
+        }],
+        wishes: vec![WishStatus {
+            member: "zot-5".into(),
+            wish: "join".into(),
+        }],
+        history: vec![
+            ViewChangeStatus {
+                fenced: vec!["zot-4".into()],
+                ..change(12, "2026-11-22T05:20:00.000Z")
+            },
+            ViewChangeStatus {
+                members: 4,
+                first: true,
+                ..change(11, "2026-11-21T05:20:00.000Z")
+            },
+        ],
+        ..LeasesStatus::default()
+    });
     status
 }
 

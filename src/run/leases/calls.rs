@@ -13,7 +13,7 @@ const VIEW: &str = "view";
 const LEASES: &str = "lease";
 
 /// What came of a call, and what was wrong with the store if something was.
-pub(super) async fn carried_out(
+pub(crate) async fn carried_out(
     store: Arc<dyn Store>,
     call: Call,
 ) -> (Answer, Result<(), Trouble>) {

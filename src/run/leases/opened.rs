@@ -108,6 +108,8 @@ impl Leased {
             unadopted: None,
             epoch: 0,
             trouble: None,
+            known: None,
+            history: VecDeque::new(),
             _folder: folder,
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Departure;
 use super::layout::{Incomprehensible, Layout};
-use super::record::{Epoch, Lease, ViewRecord};
+use super::record::{Epoch, Lease, Policy, ViewRecord};
 use super::snapshot::Snapshot;
-use crate::shard::members::MemberId;
+use crate::shard::members::{MemberId, Weight};
 
 /// What has happened.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -37,8 +37,20 @@ pub enum Event {
     Differs(MemberId),
     /// It does not any more, or is not there.
     Agrees(MemberId),
+    /// The file of this member says something else.
+    Wishes(Wishes),
     /// This process is to end.
     Go(Departure),
+}
+
+/// What the file of a member says, and a view may take in while that runs.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Wishes {
+    /// Placement and pins, which a view takes once the files of all members say the same. Its hash key has to be
+    /// the one that this process has.
+    pub policy: Policy,
+    /// The share of this member.
+    pub weight: Weight,
 }
 
 /// Tells calls apart.

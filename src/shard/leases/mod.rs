@@ -22,7 +22,9 @@
 //!   never returns. Not more than half of the members are taken off, for having been fenced, in the
 //!   time that a lease lasts.
 //! - R8 Members are added to, and changed in, a settled view alone: this member, and those whose
-//!   leases it has seen renewed. Where many join, they look at each other in turn.
+//!   leases it has seen renewed. Where many join, they look at each other in
+//!   turn. Placement and pins too, once the leases of all members say that their files have the same
+//!   ones.
 //! - R9 A view is settled when all its members have acknowledged it, or are over.
 //! - R10 A process takes up the lease of the one before it where that has parked it, or is proven
 //!   dead and the replica is the same. Else it waits and fences it, as others would; and so it does
@@ -68,21 +70,23 @@ mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod told;
 mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use event::{Answer, Call, CallId, Condition, Effect, Event, Fault, Note, Tag};
+pub use event::{Answer, Call, CallId, Condition, Effect, Event, Fault, Note, Tag, Wishes};
 pub use layout::{Incomprehensible, Layout};
 pub use snapshot::{Snapshot, Wait};
+pub use told::{Change, Reading};
 
 use ending::{Handover, Kill, Missed};
 use omit::{Rule, omits};
 use others::Others;
 use own::Own;
-use record::{Epoch, Incarnation, Nonce, Policy, Seat};
+use record::{Epoch, Incarnation, Lease, Nonce, Policy, PolicyId, Seat};
 use view::{InForce, Removals};
 
 use super::members::{MemberAddress, MemberId, Weight};
@@ -104,7 +108,8 @@ pub struct Setup {
     pub weight: Weight,
     /// The replica that it writes with.
     pub replica: String,
-    /// What its file says of placement and pins.
+    /// What its file says of placement and pins. As [`Self::weight`], until it says something else
+    /// ([`Event::Wishes`]).
     pub policy: Policy,
     /// Has the hash key.
     pub like: View,
@@ -173,6 +178,8 @@ pub trait UnderWay {
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     setup: Arc<Setup>,
+    /// Stands for our file's policy.
+    policy: PolicyId,
     phase: Phase,
     own: Own,
     view: Option<InForce>,
@@ -243,6 +250,7 @@ impl Coordinator {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         Self {
+            policy: setup.policy.id(),
             setup: Arc::new(setup),
             phase: Phase::Starting,
             own: Own::default(),
@@ -288,6 +296,7 @@ impl Coordinator {
             Event::Agrees(member) => {
                 self.differing.remove(&member);
             }
+            Event::Wishes(wishes) => self.wish(wishes),
             Event::Go(departure) => self.go(departure, now),
         }
         self.mind_own_end(now, writes, &mut effects);
@@ -311,6 +320,18 @@ impl Coordinator {
     pub fn is_member(&self) -> bool {
         let view = self.view.as_ref().filter(|view| view.adopted_at.is_some());
         view.is_some_and(|view| self.is_listed(view))
+    }
+
+    /// Our lease says it with its next renewal, which is at once, and a view takes it in.
+    fn wish(&mut self, wishes: Wishes) {
+        let Wishes { policy, weight } = wishes;
+        let setup = Arc::make_mut(&mut self.setup);
+        // Whoever has another key cannot compute the owners of any view that is there.
+        if policy.key == setup.policy.key {
+            self.policy = policy.id();
+            setup.policy = policy;
+        }
+        setup.weight = weight;
     }
 
     /// The clocks go forward alike for as long as a lease lasts.
@@ -402,6 +423,16 @@ impl Setup {
 }
 
 impl Timing {
+    /// How long a lease that is not renewed, and the replica of its member, may go on by the clock of who watches it.
+    fn longest_life(&self, lease: &Lease) -> Duration {
+        let grace = if omits(Rule::WaitForGrace) {
+            Duration::ZERO
+        } else {
+            lease.grace()
+        };
+        self.with_drift(lease.lasts().saturating_add(grace))
+    }
+
     /// The same plus what a slower clock of somebody else takes longer.
     fn with_drift(&self, time: Duration) -> Duration {
         time.saturating_add(time.saturating_mul(self.drift) / 1000)

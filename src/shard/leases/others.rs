@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher24;
 use super::event::{Effect, Note, Tag};
 use super::omit::{Rule, omits};
 use super::record::{Epoch, Incarnation, Lease, LeaseState};
+use super::told::Reading;
 use super::{Coordinator, Moment, Phase};
 use crate::shard::members::MemberId;
 
@@ -347,12 +348,7 @@ impl Coordinator {
         let me = self.setup.id.clone();
         let overdue = |seen: &&Seen| {
             let lease = &seen.lease;
-            let grace = if omits(Rule::WaitForGrace) {
-                Duration::ZERO
-            } else {
-                lease.grace()
-            };
-            let wait = timing.with_drift(lease.lasts().saturating_add(grace));
+            let wait = timing.longest_life(lease);
             let is_ours = lease.id == me;
             is_ours == waits_for_itself
                 && !lease.is_over()
@@ -390,6 +386,26 @@ impl Coordinator {
     fn lease_of(&self, id: &MemberId) -> Option<&Lease> {
         let own = self.own.lease().filter(|lease| lease.id == *id);
         own.or_else(|| self.others.lease(id))
+    }
+
+    /// What is known of another member's lease.
+    pub(super) fn reading(&self, id: &MemberId) -> Option<Reading> {
+        let seen = self.others.seen.get(id)?;
+        let lease = &seen.lease;
+        let is_watched = self.others.is_down(id) && !lease.is_over() && seen.reads > 0;
+        let left = self
+            .setup
+            .timing
+            .longest_life(lease)
+            .saturating_sub(seen.unchanged);
+        Some(Reading {
+            id: id.clone(),
+            incarnation: lease.incarnation,
+            state: lease.state,
+            acked: lease.acked,
+            read_at: seen.read_at,
+            falls_at: is_watched.then(|| seen.from.saturating_add(left)),
+        })
     }
 
     /// Whether an incarnation never writes again: its lease says so, or a later one has begun.

@@ -189,7 +189,9 @@ impl Coordinator {
                 return None;
             }
             let renewed = self.renewed(lease, now, writes);
-            let says_more = renewed.state != lease.state || renewed.acked != lease.acked;
+            let says_more = renewed.state != lease.state
+                || renewed.acked != lease.acked
+                || renewed.policy != lease.policy;
             if !due && !says_more {
                 return None;
             }
@@ -234,7 +236,7 @@ impl Coordinator {
             address: self.setup.address.clone(),
             weight: self.setup.weight,
             replica: self.setup.replica.clone(),
-            policy: self.setup.policy.id(),
+            policy: self.policy.clone(),
             inherited: !self.own.is_quiet(now),
         }
     }
@@ -243,6 +245,7 @@ impl Coordinator {
     fn renewed(&self, lease: &Lease, now: Moment, writes: &impl UnderWay) -> Lease {
         let mut renewed = lease.clone();
         renewed.version += 1;
+        (renewed.weight, renewed.policy) = (self.setup.weight, self.policy.clone());
         if let Some(epoch) = self.acknowledges(now, writes) {
             renewed.acked = renewed.acked.max(epoch);
         }

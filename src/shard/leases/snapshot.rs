@@ -108,6 +108,16 @@ impl Snapshot {
         clock.boot < self.until && !apart
     }
 
+    /// For how long it lasts without another renewal.
+    #[must_use]
+    pub fn left(&self, clock: Clock) -> Duration {
+        if self.lasts(clock) {
+            self.until.saturating_sub(clock.boot)
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// How many earlier views may still be written by.
     #[must_use]
     pub fn unsettled(&self) -> usize {

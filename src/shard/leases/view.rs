@@ -347,13 +347,12 @@ impl Coordinator {
     }
 
     /// The first member whose file has another placement or other pins than ours, as far as is known.
-    fn first_to_disagree<'a>(&self, base: &'a Arrangement) -> Option<&'a MemberId> {
-        let ours = self.setup.policy.id();
+    pub(super) fn first_to_disagree<'a>(&self, base: &'a Arrangement) -> Option<&'a MemberId> {
         let disagrees = |seat: &&Seat| {
             let lease = self.others.lease(&seat.id);
             seat.id != self.setup.id
                 && lease.is_none_or(|lease| {
-                    lease.incarnation != seat.incarnation || lease.policy != ours
+                    lease.incarnation != seat.incarnation || lease.policy != self.policy
                 })
         };
         base.members.iter().find(disagrees).map(|seat| &seat.id)
@@ -362,11 +361,9 @@ impl Coordinator {
     /// Who keeps our file's placement and pins from being those of the view. Nobody else has to be
     /// looked at until that one agrees.
     pub(super) fn keeps_policy(&self) -> Option<&MemberId> {
-        let view = self.view.as_ref().filter(|view| view.chain.is_empty())?;
-        let base = &view.record.now;
-        (base.policy != self.setup.policy)
-            .then(|| self.first_to_disagree(base))
-            .flatten()
+        let view = self.view.as_ref();
+        let settled = view.is_some_and(|view| view.chain.is_empty());
+        self.policy_waits_for().filter(|_| settled)
     }
 }
 

@@ -15,6 +15,7 @@ from .process import Process, wait_until
 
 START_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
+SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 _QUIET = (
     "--headless",
     "--no-sandbox",
@@ -55,6 +56,18 @@ class Browser:
         page.ask("Emulation.setScriptExecutionDisabled", value=not script)
         page.go(url)
         return page
+
+    def shoot_all(self, url: str, name: Path) -> None:
+        """Desktop and phone, light and dark; nothing is wider than the screen."""
+        for kind, (width, height) in SCREENS.items():
+            for dark in (False, True):
+                page = self.open(url, width=width, height=height, dark=dark)
+                assert page.overflows() <= 0, (kind, url)
+                file = name.with_name(f"{name.name}-{kind}-{'dark' if dark else 'light'}.png")
+                page.shoot(file)
+                assert file.stat().st_size > 10_000, "an empty picture"
+                assert page.complaints() == []
+                page.close()
 
     def stop(self) -> None:
         self.process.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,8 @@ class Shape:
     sites: tuple[Site, ...] = LOOPBACK
     # Over what every proxy.yaml has.
     settings: Settings = field(default_factory=dict)
+    # What the sidecars find in their environment.
+    env: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Cluster:
             replica = shape.kind(name, at, shape.store, relative_urls=shape.relative_urls)
             replica.wait_ready()  # one after the other: zot makes its tables at the first start
             trust = sidecars.Trust(authority.ca, authority.issue(place.id, place.id, place.host), client_pair)
-            sidecar = Sidecar(place, replica.address, places, trust, directory, shape.settings)
+            sidecar = Sidecar(place, replica.address, places, trust, directory, shape.settings, shape.env)
             self.members.append(Member(place.id, sidecar, replica))
         for member in self.members:
             member.sidecar.wait_ready()

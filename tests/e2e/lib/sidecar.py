@@ -115,7 +115,7 @@ class Sidecar:
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self._admin("/readyz"), timeout=5) as answer:
+            with urllib.request.urlopen(self.admin_url("/readyz"), timeout=5) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -136,16 +136,16 @@ class Sidecar:
         return float(found[1]) if found else 0.0
 
     def owners(self, repositories: Sequence[str]) -> dict[str, str]:
-        """Repository → member id, as `shardlet owner` names them from the file alone."""
+        """Repository → member id, as `shardlet owner` names them: from the file alone, unless it has leases."""
         command = [binary(), "owner", "--config", self.config, "--format", "json", *repositories]
         rows: list[dict[str, Any]] = json.loads(run(command))
         return {row["repository"]: row["owner"] for row in rows}
 
     def _ask(self, path: str) -> str:
-        with urllib.request.urlopen(self._admin(path), timeout=10) as answer:
+        with urllib.request.urlopen(self.admin_url(path), timeout=10) as answer:
             return answer.read().decode()
 
-    def _admin(self, path: str) -> str:
+    def admin_url(self, path: str = "/") -> str:
         return f"http://{self.place.host}:{self.place.admin}{path}"
 
     def _spawn(self) -> Process:

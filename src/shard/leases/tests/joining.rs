@@ -1,14 +1,15 @@
 //! Who is taken into a view, and who is taken off it.
 
-use super::super::event::{Call, Event, Note};
+use super::super::event::{Call, Event, Note, Wishes};
 use super::super::omit::Rule;
-use super::super::record::{Incarnation, Lease, LeaseState, Seat};
-use super::super::{Departure, Setup};
+use super::super::record::{Incarnation, Lease, LeaseState, Policy, Seat};
+use super::super::{Departure, Phase, Setup};
 use super::mutants::Without;
 use super::node::REPOSITORIES;
 use super::one::{One, alone, lease, numbered, pass, put_lease, put_view, seat, the_view};
 use super::plan::{Plan, SECOND};
 use super::world::MILLI;
+use crate::shard::members::Weight;
 use crate::shard::members::tests::id;
 
 /// A process that had got a lease and died before it was a member is no wish.
@@ -253,4 +254,60 @@ fn who_is_new_does_not_wait() {
     );
     assert!(joins.notes.contains(&Note::Leased));
     assert!(joins.coordinator.is_member());
+}
+
+/// What a file says that has a pin and another share.
+fn pinned(setup: &Setup, key: &str) -> Event {
+    Event::Wishes(Wishes {
+        policy: Policy {
+            pins: vec![("team".into(), "b".into())],
+            key: key.into(),
+            ..setup.policy.clone()
+        },
+        weight: Weight::new(3).unwrap(),
+    })
+}
+
+/// Files that change while all run.
+#[test]
+fn a_view_takes_what_the_files_of_all_say() {
+    let plan = Plan::calm();
+    let setup = numbered(&plan, 0, 1);
+    let (mut one, mut store, mut now) = alone(setup.clone());
+    let mut other = One::new(numbered(&plan, 1, 2));
+    let some_time = SECOND * 10;
+    pass(some_time, &mut now, &mut store, &mut [&mut one, &mut other]);
+    let before = the_view(&store).now;
+    assert_eq!(before.members.len(), 2);
+    let wishes = pinned(&setup, &setup.policy.key);
+
+    // A share is one's own affair; a pin is not.
+    one.tell(wishes.clone(), now);
+    pass(some_time, &mut now, &mut store, &mut [&mut one, &mut other]);
+    let view = the_view(&store);
+    assert_eq!(view.now.policy, before.policy);
+    let weights = view.now.members.iter().map(|seat| seat.weight.get());
+    assert_eq!(weights.collect::<Vec<_>>(), [3, 1]);
+    assert_eq!(one.coordinator.policy_waits_for(), Some(&id("b")));
+    assert_eq!(other.coordinator.policy_waits_for(), None);
+
+    other.tell(wishes, now);
+    pass(some_time, &mut now, &mut store, &mut [&mut one, &mut other]);
+    let view = the_view(&store);
+    assert_eq!(view.now.policy.pins, [("team".into(), "b".into())]);
+    assert!(view.chain.is_empty(), "{view:?}");
+    assert_eq!(one.coordinator.policy_waits_for(), None);
+}
+
+/// Nobody could read a view with it.
+#[test]
+fn another_key_is_never_taken_into_a_view() {
+    let setup = numbered(&Plan::calm(), 0, 1);
+    let (mut one, mut store, mut now) = alone(setup.clone());
+    let before = the_view(&store).now.policy;
+    one.tell(pinned(&setup, "another"), now);
+    pass(SECOND * 10, &mut now, &mut store, &mut [&mut one]);
+    assert_eq!(the_view(&store).now.policy, before);
+    assert_eq!(one.coordinator.phase(), Phase::Serving);
+    assert!(one.may_write(0, now).is_ok());
 }

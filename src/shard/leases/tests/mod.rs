@@ -18,6 +18,7 @@ mod rules;
 mod scenarios;
 mod search;
 mod store;
+mod told;
 mod trouble;
 mod world;
 mod writes;

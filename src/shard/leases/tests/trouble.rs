@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::{Departure, Event, Phase};
+use super::super::{Departure, Event, Phase, Wishes};
 use super::node::{Node, Process, REPOSITORIES, repository};
 use super::plan::SECOND;
 use super::world::{Happening, MILLI, World};
+use crate::shard::members::Weight;
 
 impl World {
     /// The process ends, and what it had not sent whole.
@@ -128,14 +129,31 @@ impl World {
         self.at(at, Happening::End(node, number));
     }
 
-    /// All files say something else from each one's next start on.
+    /// All files say something else: from each one's next start on, and soon to who runs.
     pub(super) fn change_policy(&mut self) {
         let pinned = usize::try_from(self.random.below(REPOSITORIES.len() as u64)).unwrap();
         let member = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap();
         let member = self.nodes[member].setup.id.to_string();
-        for node in &mut self.nodes {
-            node.setup.policy.pins = vec![(REPOSITORIES[pinned].into(), member.clone())];
+        for node in 0..self.nodes.len() {
+            let weight = u16::try_from(1 + self.random.below(3)).unwrap();
+            let setup = &mut self.nodes[node].setup;
+            setup.policy.pins = vec![(REPOSITORIES[pinned].into(), member.clone())];
+            setup.weight = Weight::new(weight).unwrap();
+            if let Some(process) = &self.nodes[node].process {
+                let reload = Happening::Reload(node, process.number);
+                self.soon(MILLI, SECOND * 20, reload);
+            }
         }
+    }
+
+    /// A process takes its file anew.
+    pub(super) fn reload(&mut self, node: usize, number: u64) {
+        let setup = &self.nodes[node].setup;
+        let wishes = Event::Wishes(Wishes {
+            policy: setup.policy.clone(),
+            weight: setup.weight,
+        });
+        self.tell(node, number, wishes);
     }
 
     pub(super) fn tell_who_is_down(&mut self) {
@@ -219,6 +237,19 @@ impl World {
             let writers = self.nodes.iter().filter(takes).count();
             if writers != 1 {
                 return Some(format!("{name} has {writers} writers at the end"));
+            }
+        }
+        let wishes = &self.nodes[0].setup.policy;
+        if view.now.policy != *wishes {
+            return Some(format!(
+                "the files say {wishes:?}, the view {:?}",
+                view.now.policy
+            ));
+        }
+        for Node { setup, .. } in &self.nodes {
+            let seat = view.now.members.iter().find(|seat| seat.id == setup.id);
+            if seat.is_some_and(|seat| seat.weight != setup.weight) {
+                return Some(format!("{} has another weight than its file", setup.id));
             }
         }
         let serves = |node: &Node| {

@@ -21,6 +21,7 @@ pub(super) enum Happening {
     Tick(usize, u64),
     Carry(usize, u64, CallId, Call, Fate),
     Tell(usize, u64, Event),
+    Reload(usize, u64),
     Begin,
     LastByte(u64),
     Send(u64),
@@ -209,6 +210,7 @@ impl World {
             Happening::Tell(node, process, event) => {
                 self.tell(node, process, event);
             }
+            Happening::Reload(node, process) => self.reload(node, process),
             Happening::Begin => self.begin_write(),
             Happening::LastByte(write) => self.last_byte(write),
             Happening::Send(write) => self.send(write),
@@ -234,7 +236,9 @@ impl World {
     /// When a process that is stopped goes on, if this is for it.
     fn waits(&self, happening: &Happening) -> Option<Duration> {
         let process = match happening {
-            Happening::Tick(_, process) | Happening::Tell(_, process, _) => *process,
+            Happening::Tick(_, process)
+            | Happening::Tell(_, process, _)
+            | Happening::Reload(_, process) => *process,
             Happening::LastByte(write) | Happening::Send(write) => self.writes.get(write)?.process,
             Happening::Carry(..)
             | Happening::Begin
