@@ -1,14 +1,20 @@
 //! Asking a running sidecar through its admin listener, and commanding it through its own socket.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::operate::terminal;
+use super::import::tree;
+use super::{machine, source};
+use crate::config::{ADMIN_PORT, CONFIG_VARIABLE, SourceName};
+use crate::operate::{Status, terminal};
+use crate::shard::text::printable;
 use crate::upstream::{self, ConnectError, Place, Question, Route};
 
 /// How long the sidecar may take to answer a question.
@@ -23,9 +29,9 @@ const FORBIDDEN: &str = "only the sidecar's own user, and root, may send it comm
 /// Which sidecar is meant.
 #[derive(Debug, clap::Args)]
 pub(super) struct Sidecar {
-    /// The admin listener of the sidecar.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
-    pub(super) admin: SocketAddr,
+    /// The admin listener of the sidecar, if it is another than the configuration's.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
 }
 
 /// Where a sidecar takes commands.
@@ -37,6 +43,10 @@ pub(super) struct Commanded {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 }
+
+/// The admin listener of a sidecar.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admin(SocketAddr);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -57,14 +67,65 @@ impl fmt::Display for NoAnswer {
 }
 
 impl Sidecar {
+    /// Its admin listener: as named, else as the configuration says, else the one by default.
+    ///
+    /// # Errors
+    /// A configuration that does not tell: another sidecar could be meant.
+    pub(super) fn admin(&self, config: Option<&OsStr>) -> Result<Admin, String> {
+        let configured = || configured(config).map(Admin::at);
+        self.admin.map(Admin::at).map_or_else(configured, Ok)
+    }
+}
+
+/// What a configuration says of the admin listener, and nothing else of it: who looks at a sidecar, or ends one,
+/// may have no right to its keys, and its file may be the one that was refused.
+fn configured(config: Option<&OsStr>) -> Result<SocketAddr, String> {
+    let named =
+        config.is_some() || env::var_os(CONFIG_VARIABLE).is_some_and(|file| !file.is_empty());
+    let source = source(config);
+    let by_default = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
+    if let (SourceName::File(file), false) = (&source, named)
+        && !file.exists()
+    {
+        return Ok(by_default);
+    }
+    let unread = |why: String| {
+        let why = why.trim_end();
+        format!("{source} does not say where the sidecar is ({why}): name it by --admin")
+    };
+    let text = machine::text(&source).map_err(|problems| unread(problems.to_string()))?;
+    let tree = tree::parse(&text).map_err(|notes| unread(notes.render(&source)))?;
+    let Some(written) = tree.text(&["listen", "admin", "address"]) else {
+        return Ok(by_default);
+    };
+    let address = written.parse();
+    address.map_err(|_| unread(format!("listen.admin.address is {}", printable(written))))
+}
+
+impl Admin {
+    /// Of the sidecar whose admin listener is bound to this address.
+    pub(super) fn at(address: SocketAddr) -> Self {
+        Self(reachable(address))
+    }
+
+    pub(super) fn address(self) -> SocketAddr {
+        self.0
+    }
+
     /// Status and body of a GET.
-    pub(super) fn get(&self, path: &str) -> Result<(StatusCode, String), NoAnswer> {
-        let question = Question::get(path, &self.admin.to_string());
-        send(Place::Address(self.admin), &question, PATIENCE)
+    pub(super) fn get(self, path: &str) -> Result<(StatusCode, String), NoAnswer> {
+        let question = Question::get(path, &self.0.to_string());
+        send(Place::Address(self.0), &question, PATIENCE)
+    }
+
+    /// What the sidecar tells of itself.
+    pub(super) fn status(self) -> Result<Status, String> {
+        let status = terminal::ask(|path| self.fetch(path));
+        status.map_err(|error| error.to_string())
     }
 
     /// The body of a GET that was answered as hoped for.
-    pub(super) fn fetch(&self, path: &str) -> Result<String, String> {
+    fn fetch(self, path: &str) -> Result<String, String> {
         match self.get(path) {
             Ok((StatusCode::OK, body)) => Ok(body),
             Ok((status, body)) => Err(refusal(status, &body)),
@@ -73,30 +134,45 @@ impl Sidecar {
     }
 }
 
+/// Where this machine reaches a listener of its own.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Commanded {
-    /// Status and body of a command.
-    pub(super) fn command(&self, path: &str) -> Result<(StatusCode, String), String> {
+    /// Status and body of a command to the sidecar of this admin listener.
+    pub(super) fn command(&self, admin: Admin, path: &str) -> Result<(StatusCode, String), String> {
         let socket = match &self.socket {
             Some(socket) => socket.clone(),
-            None => self.told_socket()?,
+            None => told_socket(admin)?,
         };
         let shown = socket.display();
         let question = Question::new("POST", path, "localhost").body(b"");
         let answer = send(Place::Unix(socket.clone()), &question, COMMAND_PATIENCE);
         answer.map_err(|error| format!("{shown}: {error}"))
     }
+}
 
-    /// The socket, as the sidecar itself tells it.
-    fn told_socket(&self) -> Result<PathBuf, String> {
-        let status = terminal::ask(|path| self.sidecar.fetch(path));
-        let commands = status.map_err(|error| error.to_string())?.commands;
-        match (commands.socket, commands.problem) {
-            (Some(socket), _) => Ok(PathBuf::from(socket)),
-            (None, Some(problem)) => Err(format!(
-                "it has {problem}; set listen.admin.socket, or send it SIGHUP or SIGTERM"
-            )),
-            (None, None) => Err("it tells no socket for commands".to_owned()),
-        }
+/// The socket, as the sidecar itself tells it.
+fn told_socket(admin: Admin) -> Result<PathBuf, String> {
+    let commands = admin.status()?.commands;
+    match (commands.socket, commands.problem) {
+        (Some(socket), _) => Ok(PathBuf::from(socket)),
+        (None, Some(problem)) => Err(format!(
+            "it has {problem}; set listen.admin.socket, or send it SIGHUP or SIGTERM"
+        )),
+        (None, None) => Err("it tells no socket for commands".to_owned()),
     }
 }
 

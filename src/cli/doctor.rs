@@ -13,11 +13,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{FAILED, Format, export, output, source};
+use super::ask::Admin;
+use super::{FAILED, Format, export, members, output, source};
 use crate::cli::machine::{Identity, load};
 use crate::config::{Config, RegistryAddress};
+use crate::operate::Status;
 use crate::shard::{Host, MemberId};
-use facts::ReplicaFile;
+use facts::{Facts, ReplicaFile};
+use finding::NotChecked;
 use gather::Wanted;
 
 /// Exit code where nothing could be looked at, as for wrong usage: no finding is no news then.
@@ -71,26 +74,33 @@ pub(super) fn run(args: &Args, file: Option<&OsStr>) -> ExitCode {
         credentials,
         format,
     } = args;
-    let config = match load(&source(file), member.as_deref(), Identity::Needed) {
+    let mut config = match load(&source(file), member.as_deref(), Identity::Needed) {
         Ok(config) => config,
         Err(problems) => {
             output::rejected(&problems);
             return ExitCode::from(NOT_LOOKED_AT);
         }
     };
+    let admin = Admin::at(admin.unwrap_or(config.listen.admin.address));
+    let sidecar = admin.status().map_err(|error| format!("{admin}: {error}"));
+    let not_checked = know_members(&mut config, &sidecar);
     let files = registry_config.iter().map(|named| replica(named, &config));
     let replicas = match files.collect() {
         Ok(replicas) => replicas,
         Err(message) => return not_looked_at(&message),
     };
     let wanted = Wanted {
-        admin: *admin,
+        admin,
         write: *write,
         credentials: credentials.as_deref(),
     };
-    let facts = match gather::facts(&config, replicas, &wanted) {
+    let facts = match gather::facts(&config, sidecar, replicas, &wanted) {
         Ok(facts) => facts,
         Err(why) => return not_looked_at(&format!("shardlet: no diagnosis: {why}\n")),
+    };
+    let facts = Facts {
+        not_checked: not_checked.into_iter().chain(facts.not_checked).collect(),
+        ..facts
     };
     let findings = rules::diagnose(&facts);
     match format {
@@ -104,6 +114,27 @@ pub(super) fn run(args: &Args, file: Option<&OsStr>) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
+    }
+}
+
+/// Where members hold leases the file does not list them: those of the running sidecar are taken for them. What could
+/// not be known.
+fn know_members(config: &mut Config, sidecar: &Result<Status, String>) -> Option<NotChecked> {
+    config.coordination.as_ref()?;
+    let known = sidecar
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|status| members::running(config, status))
+        .and_then(|view| members::beside(config, &view));
+    match known {
+        Ok(view) => {
+            config.view = view;
+            None
+        }
+        Err(why) => Some(NotChecked {
+            what: "the other members, which hold leases".to_owned(),
+            why: format!("the running sidecar says who they are: {why}"),
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `shardlet drain`: a running sidecar finishes what it has, and ends.
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::ask::{Commanded, NoAnswer, Sidecar, refusal};
+use super::ask::{Admin, Commanded, NoAnswer, refusal};
 use super::{FAILED, Format, output};
 use crate::operate::Status;
 use crate::operate::command::DRAIN_PATH;
@@ -58,31 +59,38 @@ struct DrainOutcome {
 }
 
 /// Asks for a drain, and waits for its end if that is wanted.
-pub(super) fn run(args: &Args) -> ExitCode {
-    end(
-        &args.end,
-        "drain",
-        DRAIN_PATH,
-        "draining: what is in flight is finished\n",
-    )
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
+    let begun = "draining: what is in flight is finished\n";
+    end(&args.end, config, ("drain", DRAIN_PATH), begun)
 }
 
 /// Has the sidecar end by this command, and waits for its end if that is wanted.
-pub(super) fn end(options: &Options, command: &str, path: &str, begun: &str) -> ExitCode {
+pub(super) fn end(
+    options: &Options,
+    config: Option<&OsStr>,
+    (command, path): (&str, &str),
+    begun: &str,
+) -> ExitCode {
     let Options {
         commanded,
         wait,
         format,
     } = options;
-    let (sidecar, admin) = (&commanded.sidecar, commanded.sidecar.admin);
-    if let Err(error) = begin(commanded, path) {
+    let admin = match commanded.sidecar.admin(config) {
+        Ok(admin) => admin,
+        Err(error) => {
+            output::message(&format!("shardlet: no {command}: {error}\n"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    if let Err(error) = begin(commanded, admin, path) {
         output::message(&format!("shardlet: no {command} at {admin}: {error}\n"));
         return ExitCode::from(FAILED);
     }
     if *format == Format::Text {
         output::result(begun);
     }
-    if *wait && let Err(error) = until_ended(sidecar) {
+    if *wait && let Err(error) = until_ended(admin) {
         output::message(&format!(
             "shardlet: {admin} drains and does not end: {error}\n"
         ));
@@ -99,8 +107,8 @@ pub(super) fn end(options: &Options, command: &str, path: &str, begun: &str) -> 
     ExitCode::SUCCESS
 }
 
-fn begin(commanded: &Commanded, path: &str) -> Result<(), String> {
-    match commanded.command(path)? {
+fn begin(commanded: &Commanded, admin: Admin, path: &str) -> Result<(), String> {
+    match commanded.command(admin, path)? {
         (StatusCode::ACCEPTED, _) => Ok(()),
         (status, body) => Err(refusal(status, &body)),
     }
@@ -108,10 +116,10 @@ fn begin(commanded: &Commanded, path: &str) -> Result<(), String> {
 
 /// Returns when nobody listens any more, or another process does. The sidecar's own limits end the
 /// wait; the admin listener is the last to go.
-fn until_ended(sidecar: &Sidecar) -> Result<(), String> {
+fn until_ended(admin: Admin) -> Result<(), String> {
     let mut silent = 0;
     loop {
-        match sidecar.get(STATUS_PATH) {
+        match admin.get(STATUS_PATH) {
             Err(NoAnswer::Nobody) => return Ok(()),
             Ok((StatusCode::OK, body)) if is_another(&body) => return Ok(()),
             Ok(_) => silent = 0,

@@ -1,5 +1,6 @@
 //! `shardlet leave`: a running sidecar gives what it owns to others, and ends for good.
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use super::drain;
@@ -25,7 +26,7 @@ pub(super) struct Args {
 }
 
 /// Asks it to leave, and waits for its end if that is wanted.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let begun = "leaving: others take over what it owns\n";
-    drain::end(&args.end, "leave", LEAVE_PATH, begun)
+    drain::end(&args.end, config, ("leave", LEAVE_PATH), begun)
 }

@@ -30,10 +30,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// So many looks go by before it is said again that it is still waited for.
 const SAID_EVERY: u32 = 60;
 
-/// Why a file does not tell owners.
-pub(crate) const MEMBERS_IN_STORE: &str = "members work by leases (`cluster.coordination`), and the store says who they \
-    are: ask a member that runs, at /api/v1/owner?repo=NAME of its admin listener";
-
 /// Whether a command needs to know which member this machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {

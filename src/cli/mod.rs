@@ -13,6 +13,7 @@ mod export;
 mod import;
 mod leave;
 mod machine;
+mod members;
 mod output;
 mod owner;
 mod papers;
@@ -66,9 +67,9 @@ enum Command {
     Run(run::Args),
     /// Check a configuration, and report everything that is wrong with it.
     Check(check::Args),
-    /// Say which member owns repositories, without asking anybody.
+    /// Say which member owns repositories.
     Owner(owner::Args),
-    /// Say which repositories another configuration would move, without asking any member.
+    /// Say which repositories another configuration would move.
     Plan(Box<plan::Args>),
     /// Turn another set-up's configuration into one of shardlet's.
     Import(import::Args),
@@ -115,10 +116,10 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args, config),
         Command::Doctor(args) => doctor::run(&args, config),
-        Command::Status(args) => status::run(&args),
-        Command::Reload(args) => reload::run(&args),
-        Command::Drain(args) => drain::run(&args),
-        Command::Leave(args) => leave::run(&args),
+        Command::Status(args) => status::run(&args, config),
+        Command::Reload(args) => reload::run(&args, config),
+        Command::Drain(args) => drain::run(&args, config),
+        Command::Leave(args) => leave::run(&args, config),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => papers::completions(&args),
         Command::Man(args) => papers::man(&args),
@@ -134,15 +135,12 @@ impl Command {
             | Self::Owner(_)
             | Self::Plan(_)
             | Self::Export(_)
-            | Self::Doctor(_) => true,
-            Self::Import(_)
+            | Self::Doctor(_)
             | Self::Status(_)
             | Self::Reload(_)
             | Self::Drain(_)
-            | Self::Leave(_)
-            | Self::Demo(_)
-            | Self::Completions(_)
-            | Self::Man(_) => false,
+            | Self::Leave(_) => true,
+            Self::Import(_) | Self::Demo(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{FAILED, Format, output, source};
-use crate::cli::machine::{Identity, MEMBERS_IN_STORE, load};
+use super::{FAILED, Format, members, output, source};
+use crate::cli::machine::{Identity, load};
 use crate::shard::{Repository, View};
 
 /// What `owner` takes.
@@ -15,6 +16,8 @@ use crate::shard::{Repository, View};
 #[command(
     after_help = "One line a repository: name, owner and, where a pin decides, the pin, separated by tabs.\n\
                   Names that no repository can have are reported, and the exit code is 1.\n\n\
+                  Nobody is asked where the file lists the members. Where they hold leases, a sidecar that runs\n\
+                  says who they are at the moment.\n\n\
                   Examples:\n  \
                   shardlet owner team/app\n  \
                   shardlet owner --format json team/app library/alpine\n  \
@@ -24,6 +27,9 @@ pub(super) struct Args {
     /// Names of repositories, without host and tag; `-` reads them from standard input.
     #[arg(value_name = "REPO", required = true)]
     repositories: Vec<String>,
+    /// Where members hold leases: the admin listener of a sidecar, if it is another than the configuration's.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -48,16 +54,20 @@ enum Verdict {
 pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let Args {
         repositories,
+        admin,
         format,
     } = args;
     // The owner does not depend on who asks.
-    let view = match load(&source(config), None, Identity::Offline) {
-        Ok(config) if config.coordination.is_some() => {
-            output::message(&format!("shardlet: no owners: {MEMBERS_IN_STORE}\n"));
+    let config = match load(&source(config), None, Identity::Offline) {
+        Ok(config) => config,
+        Err(problems) => return output::rejected(&problems),
+    };
+    let view = match members::view(&config, *admin) {
+        Ok(view) => view,
+        Err(why) => {
+            output::message(&format!("shardlet: no owners: {why}\n"));
             return ExitCode::from(FAILED);
         }
-        Ok(config) => config.view,
-        Err(problems) => return output::rejected(&problems),
     };
     let names = match names(repositories) {
         Ok(names) => names,

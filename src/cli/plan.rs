@@ -9,13 +9,14 @@ mod resize;
 mod text;
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{FAILED, Format, output, source, source_of};
-use crate::cli::machine::{Identity, MEMBERS_IN_STORE, load};
-use crate::config::{Problems, SourceName};
-use crate::shard::{MemberId, View};
+use super::{FAILED, Format, members, output, source, source_of};
+use crate::cli::machine::{Identity, load};
+use crate::config::{Config, Problems, SourceName};
+use crate::shard::MemberId;
 use compare::Comparison;
 use names::Names;
 use resize::Addition;
@@ -24,9 +25,10 @@ use resize::Addition;
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("change").required(true).multiple(true).args(["to", "add", "remove"]),
-    after_help = "No member is asked, and nothing is moved: all members share one storage, and only who\n\
-                  writes a repository changes. Without --repositories and --catalog, 100,000 made-up names\n\
-                  stand in, which no pin matches.\n\n\
+    after_help = "Nothing is moved: all members share one storage, and only who writes a repository changes. No\n\
+                  member is asked, unless they hold leases: then a sidecar that runs says who they are, and the\n\
+                  planned configuration is one that all of them take. Without --repositories and --catalog,\n\
+                  100,000 made-up names stand in, which no pin matches.\n\n\
                   Exit code 1 if a configuration is wrong, or a name is no repository.\n\n\
                   Examples:\n  \
                   shardlet plan --add zot-4=zot-4:5443\n  \
@@ -47,6 +49,9 @@ pub(super) struct Args {
     /// A member that leaves.
     #[arg(long, value_name = "ID")]
     remove: Vec<MemberId>,
+    /// Where members hold leases: the admin listener of a sidecar, if it is another than the configuration's.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     /// Names of repositories, one a line; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "catalog")]
     repositories: Option<OsString>,
@@ -94,6 +99,7 @@ fn compare(args: &Args, config: Option<&OsStr>) -> Result<ExitCode, NoPlan> {
         to,
         add,
         remove,
+        admin,
         repositories,
         catalog,
         ca,
@@ -114,11 +120,18 @@ fn compare(args: &Args, config: Option<&OsStr>) -> Result<ExitCode, NoPlan> {
         let message = "standard input can be read only once: `-` stands twice";
         return Err(NoPlan::Other(message.to_owned()));
     }
-    let before = view(&from_source)?;
-    let after = match &to_source {
-        Some(to) => view(to)?,
-        None => resize::resize(&before, add, remove).map_err(NoPlan::Other)?,
+    let from = read(&from_source)?;
+    let before = members::view(&from, *admin);
+    let before = before.map_err(|why| NoPlan::Other(format!("{from_source}: {why}")))?;
+    let after = match (&to_source, &from.coordination) {
+        (Some(to), _) => match read(to)? {
+            to if to.coordination.is_none() => Ok(to.view),
+            to => members::planned(&to, &before),
+        },
+        (None, None) => resize::resize(&before, add, remove),
+        (None, Some(_)) => resize::resize_leased(&from, &before, add, remove),
     };
+    let after = after.map_err(NoPlan::Other)?;
     let names = match (repositories, catalog) {
         (Some(file), _) => Names::read(file),
         (None, Some(url)) => catalog::read(url, ca.as_deref(), credentials.as_deref()),
@@ -143,11 +156,6 @@ fn compare(args: &Args, config: Option<&OsStr>) -> Result<ExitCode, NoPlan> {
     })
 }
 
-/// What a configuration says about owners. Who asks does not matter.
-fn view(source: &SourceName) -> Result<View, NoPlan> {
-    let config = load(source, None, Identity::Offline).map_err(NoPlan::Configuration)?;
-    if config.coordination.is_some() {
-        return Err(NoPlan::Other(format!("{source}: {MEMBERS_IN_STORE}")));
-    }
-    Ok(config.view)
+fn read(source: &SourceName) -> Result<Config, NoPlan> {
+    load(source, None, Identity::Offline).map_err(NoPlan::Configuration)
 }

@@ -1,10 +1,11 @@
 //! `shardlet reload`: a running sidecar takes its configuration anew.
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use http::StatusCode;
 
-use super::ask::{Commanded, refusal};
+use super::ask::{Admin, Commanded, refusal};
 use super::{FAILED, Format, output};
 use crate::operate::Reloaded;
 use crate::operate::command::RELOAD_PATH;
@@ -30,12 +31,18 @@ pub(super) struct Args {
 }
 
 /// Asks for a reload, and says what became of it.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let Args { commanded, format } = args;
-    let reloaded = match ask(commanded) {
+    let admin = match commanded.sidecar.admin(config) {
+        Ok(admin) => admin,
+        Err(error) => {
+            output::message(&format!("shardlet: no reload: {error}\n"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let reloaded = match ask(commanded, admin) {
         Ok(reloaded) => reloaded,
         Err(error) => {
-            let admin = commanded.sidecar.admin;
             output::message(&format!("shardlet: no reload at {admin}: {error}\n"));
             return ExitCode::from(FAILED);
         }
@@ -51,8 +58,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn ask(commanded: &Commanded) -> Result<Reloaded, String> {
-    let (status, body) = commanded.command(RELOAD_PATH)?;
+fn ask(commanded: &Commanded, admin: Admin) -> Result<Reloaded, String> {
+    let (status, body) = commanded.command(admin, RELOAD_PATH)?;
     match status {
         StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => serde_json::from_str(&body)
             .map_err(|error| format!("this is no answer of a shardlet admin listener: {error}")),

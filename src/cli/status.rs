@@ -1,5 +1,6 @@
 //! `shardlet status`: how is a running sidecar?
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use super::ask::Sidecar;
@@ -23,13 +24,16 @@ pub(super) struct Args {
 }
 
 /// Prints what the admin listener says.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: Option<&OsStr>) -> ExitCode {
     let Args { sidecar, format } = args;
-    let status = match terminal::ask(|path| sidecar.fetch(path)) {
+    let status = sidecar.admin(config).and_then(|admin| {
+        let status = admin.status();
+        status.map_err(|error| format!("from {admin}: {error}"))
+    });
+    let status = match status {
         Ok(status) => status,
         Err(error) => {
-            let admin = sidecar.admin;
-            output::message(&format!("shardlet: no status from {admin}: {error}\n"));
+            output::message(&format!("shardlet: no status {error}\n"));
             return ExitCode::from(FAILED);
         }
     };

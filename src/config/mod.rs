@@ -40,6 +40,7 @@ pub use environment::{
     ADDRESS_VARIABLE, CONFIG_VARIABLE, Environment, Files, HASH_KEY_VARIABLE, MEMBER_VARIABLE,
 };
 pub use identity::{Identified, Surroundings};
+pub(crate) use network::ADMIN_PORT;
 pub use problem::{Location, Problem, Problems, Severity};
 pub use settings::{
     AdminListener, ClientListener, ClusterTls, Collector, Config, Coordination, DynamoDbSettings,

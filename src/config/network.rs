@@ -21,7 +21,8 @@ use crate::shard::{Host, MemberAddress, Members};
 
 const CLIENT_PORT: u16 = 5000;
 const PEER_PORT: u16 = 5443;
-const ADMIN_PORT: u16 = 9900;
+/// Of the admin listener, where none is written.
+pub(crate) const ADMIN_PORT: u16 = 9900;
 const REPLICA_PORT: u16 = 5001;
 const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 const QUEUE_LIMIT: usize = 1024;

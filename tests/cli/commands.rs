@@ -10,8 +10,8 @@ use super::{SMALL, run, write};
 
 /// An admin listener that gives these answers, each on a connection of its own, and goes. Commands
 /// are answered first, at a socket.
-struct Admin {
-    address: SocketAddr,
+pub(super) struct Admin {
+    pub(super) address: SocketAddr,
     folder: tempfile::TempDir,
     /// The heads of the requests.
     asked: JoinHandle<Vec<String>>,
@@ -29,7 +29,7 @@ fn answer(mut connection: impl Read + Write, answer: &str) -> String {
 }
 
 impl Admin {
-    fn answering(answers: &[(u16, &str)]) -> Self {
+    pub(super) fn answering(answers: &[(u16, &str)]) -> Self {
         Self::commanded(&[], answers)
     }
 
@@ -85,7 +85,7 @@ impl Admin {
 }
 
 /// A status document with nothing in it.
-fn status(draining: bool) -> String {
+pub(super) fn status(draining: bool) -> String {
     let replica = serde_json::json!({
         "address": "", "health": "up", "in_flight": 0, "in_flight_limit": 1, "queued": 0, "queue_limit": 0
     });
@@ -283,4 +283,62 @@ fn a_doctor_takes_no_password_elsewhere() {
     assert!(err.contains(&refused("192.0.2.1:443")), "{err}");
     let (_, _, err) = doctor(SMALL, &["--admin", "127.0.0.1:9"]);
     assert!(!err.contains("is no address of this machine"), "{err}");
+}
+
+#[test]
+fn the_admin_listener_is_that_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str| {
+        let file = write(folder.path(), "proxy.yaml", text);
+        file.to_str().unwrap().to_owned()
+    };
+    // Nothing else of it has to be right: it may be what was refused.
+    let at = |admin: &Admin| {
+        let address = admin.address;
+        file(&format!(
+            "pears: 1\nlisten: {{ admin: {{ address: '{address}' }} }}\n"
+        ))
+    };
+    let admin = Admin::answering(&[(200, &status(false))]);
+    let (code, out, err) = run(&["status", "--config", &at(&admin)]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("zot-1: ready"), "{out}");
+
+    for command in ["drain", "leave"] {
+        let admin = Admin::commanded(&[(202, "{}")], &[(200, &*status(false))]);
+        let socket = admin.folder.path().join("admin.sock");
+        let socket = socket.to_str().unwrap();
+        let file = at(&admin);
+        let (code, out, err) = run(&[command, "--wait", "--socket", socket, "-c", &file]);
+        assert_eq!((code, err.as_str()), (0, ""), "{command}");
+        assert!(out.ends_with("ended\n"), "{out}");
+        let asked = admin.asked.join().unwrap();
+        let posted = format!("post /api/v1/{command} ");
+        assert!(asked[0].starts_with(&posted), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_does_not_tell_where_the_sidecar_is_leads_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, message) in [
+        ("listen: [", "neither JSON nor YAML"),
+        (
+            "listen: { admin: { address: here } }",
+            "listen.admin.address is here",
+        ),
+    ] {
+        let file = write(folder.path(), "proxy.yaml", text);
+        for command in ["status", "reload", "drain", "leave"] {
+            let (code, out, err) = run(&[command, "-c", file.to_str().unwrap()]);
+            assert_eq!((code, out.as_str()), (1, ""), "{command}");
+            assert!(
+                err.contains(message) && err.contains("name it by --admin"),
+                "{err}"
+            );
+        }
+    }
+    let missing = folder.path().join("missing.yaml");
+    let (code, _, err) = run(&["drain", "-c", missing.to_str().unwrap()]);
+    assert!(code == 1 && err.contains("missing.yaml"), "{err}");
 }

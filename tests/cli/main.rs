@@ -331,7 +331,7 @@ fn wrong_usage_is_told_from_failure() {
         &["-c", "b.yaml", "check", "a.yaml"],
         &["-c", "b.yaml", "plan", "--from", "a.yaml", "--add", "d=d:1"],
         &["--member", "a", "check"],
-        &["-c", "a.yaml", "status"],
+        &["-c", "a.yaml", "completions", "bash"],
         &["demo", "-c", "a.yaml"],
         &["owner", "--format", "xml", "a"],
         &["plan"],

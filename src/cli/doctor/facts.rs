@@ -3,12 +3,14 @@
 use crate::cli::import::tree::Tree;
 use crate::config::Config;
 use crate::operate::Status;
+use crate::shard::leases::record::{Lease, ViewRecord};
 use crate::shard::view::Description;
 
 use super::finding::NotChecked;
 
 /// All that is known.
 pub(super) struct Facts<'c> {
+    /// Its view has the members that the running sidecar tells, where they hold leases.
     pub(super) config: &'c Config,
     /// The local member's id.
     pub(super) local: String,
@@ -21,12 +23,21 @@ pub(super) struct Facts<'c> {
     /// Addresses, other than loopback, at which this machine answers for the replica.
     pub(super) exposed_at: Vec<String>,
     pub(super) peers: Vec<Peer>,
+    /// Where members hold leases, what the store has.
+    pub(super) stored: Option<Stored>,
     pub(super) certificates: Vec<Certificate>,
     pub(super) replicas: Vec<ReplicaFile>,
     /// Peers whose replica stores elsewhere than the local one, and how that was seen.
     pub(super) stores_elsewhere: Vec<(String, String)>,
     /// What could not be looked at.
     pub(super) not_checked: Vec<NotChecked>,
+}
+
+/// What the store of leases has.
+pub(super) struct Stored {
+    pub(super) view: ViewRecord,
+    /// For each member of the view, in its order: its lease, or why that cannot be read.
+    pub(super) leases: Vec<Result<Option<Lease>, String>>,
 }
 
 /// A peer, and what it said.
@@ -41,6 +52,8 @@ pub(super) struct Peer {
 pub(super) struct Told {
     pub(super) member: String,
     pub(super) replica_up: bool,
+    /// Whether it works by a lease, and whether that lasts.
+    pub(super) lease: Option<bool>,
     /// Its view's fingerprint, and the view in words.
     pub(super) view: String,
     pub(super) description: Option<Description>,

@@ -79,6 +79,26 @@ kinds! {
         why: "pushes to repositories on whose owner the two disagree wait, then are refused",
         remedy: "give all members the same `cluster` section, in the same order, and reload"
     }
+    ModesDiffer "modes-differ" {
+        when: "one member works by a list in its file, and another one by leases",
+        why: "while both kinds are there nobody writes",
+        remedy: "give all members the same kind, and start them anew one by one (safety.md)"
+    }
+    LeaseStore "lease-store" {
+        when: "the store of leases does not do what it is asked, or has what cannot be read",
+        why: "a lease that cannot be renewed ends: writes to its member wait, then are refused; reads go on, and nobody is taken for dead",
+        remedy: "by the reason: the way to the store, its credentials and permissions, `cluster.coordination.store`"
+    }
+    LeaseLost "lease-lost" {
+        when: "a member is not in the view, its lease is over or was taken, or it cannot go on",
+        why: "it writes nothing; what it owned waits until others own it, or until it is back",
+        remedy: "`shardlet status` there says why: start it if it does not run, do what a fault says and start it anew"
+    }
+    ViewUnsettled "view-unsettled" {
+        when: "a change of the members waits for one of them",
+        why: "writes to repositories that move wait for its acknowledgement, or until its lease was taken",
+        remedy: "wait for a minute: writes under way are finished or cut after `handoff`, and who is dead is taken out; then look at the member that is named"
+    }
     ClockSkew "clock-skew" {
         when: "a peer's clock is off by more than 5 s against this machine's",
         why: "certificates are good at one member and not yet, or no more, at another; logs and traces cannot be put side by side",

@@ -2,11 +2,12 @@
 //! wanted.
 
 mod clock;
+mod leases;
 mod peers;
 mod reach;
 mod store;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,10 +16,10 @@ use rustls::pki_types::UnixTime;
 
 use super::facts::{Certificate, Facts, ReplicaFile};
 use super::finding::NotChecked;
-use crate::cli::ask::Sidecar;
+use crate::cli::ask::{Admin, reachable};
 use crate::cli::plan::catalog;
 use crate::config::Config;
-use crate::operate::{Status, terminal};
+use crate::operate::Status;
 use crate::shard::View;
 use crate::tls::{Lapsed, TlsFiles, TlsMaterial};
 use crate::upstream::{Credentials, Place, Route, Trust, Upstreams};
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked beyond the configuration.
 pub(super) struct Wanted<'a> {
-    pub(super) admin: Option<SocketAddr>,
+    pub(super) admin: Admin,
     pub(super) write: bool,
     pub(super) credentials: Option<&'a Path>,
 }
@@ -45,16 +46,18 @@ struct Questions {
 /// Where nothing could be asked at all, why.
 pub(super) fn facts<'c>(
     config: &'c Config,
+    sidecar: Result<Status, String>,
     replicas: Vec<ReplicaFile>,
     wanted: &Wanted<'_>,
 ) -> Result<Facts<'c>, String> {
     let members = config.view.members();
     let local = members.get(members.local()).id.to_string();
-    let admin = wanted.admin.unwrap_or(config.listen.admin.address);
-    let admin = reachable(admin);
     if wanted.credentials.is_some() {
         // The password goes to the clients' listener, whose certificate is not verified.
-        for at in [admin, reachable(config.listen.clients.address)] {
+        for at in [
+            wanted.admin.address(),
+            reachable(config.listen.clients.address),
+        ] {
             if !is_on_this_machine(at.ip()) {
                 return Err(format!(
                     "{at} is no address of this machine, and the password of --credentials goes to its own sidecar \
@@ -63,7 +66,6 @@ pub(super) fn facts<'c>(
             }
         }
     }
-    let sidecar = sidecar(admin);
     if let Ok(status) = &sidecar
         && status.member != local
     {
@@ -88,6 +90,7 @@ pub(super) fn facts<'c>(
         replica_fault: None,
         exposed_at: Vec::new(),
         peers: Vec::new(),
+        stored: None,
         replicas,
         stores_elsewhere: Vec::new(),
         not_checked,
@@ -97,12 +100,6 @@ pub(super) fn facts<'c>(
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(ask(&mut facts, &material, wanted.write, login))?;
-    if config.coordination.is_some() {
-        facts.not_checked.push(NotChecked {
-            what: "members that the file does not list".to_owned(),
-            why: "the store says who the members are: run it beside each".to_owned(),
-        });
-    }
     if facts.replicas.is_empty() {
         facts.not_checked.push(NotChecked {
             what: "the replica's configuration".to_owned(),
@@ -143,6 +140,9 @@ async fn ask(
             why: format!("they take questions by the member's certificate alone, and {error}"),
         }),
     }
+    if let Some(coordination) = &config.coordination {
+        facts.stored = leases::read(coordination, &mut facts.not_checked).await;
+    }
     store::compare(&questions, facts, write, login).await;
     Ok(())
 }
@@ -151,21 +151,6 @@ fn is_on_this_machine(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     let mut ours = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
     ip.is_loopback() || ours.any(|interface| interface.ip() == ip)
-}
-
-fn sidecar(admin: SocketAddr) -> Result<Status, String> {
-    let sidecar = Sidecar { admin };
-    terminal::ask(|path| sidecar.fetch(path)).map_err(|error| format!("{admin}: {error}"))
-}
-
-/// Where this machine reaches a listener of its own.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// A way to this machine, where nothing is verified, and nothing needs to be.

@@ -1,6 +1,7 @@
 //! From facts to findings. Pure: one function for each thing that is looked at.
 
 mod fleet;
+mod leases;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use crate::cli::import::tree::Tree;
 /// Everything that is wrong, the fleet first.
 pub(super) fn diagnose(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = fleet::diagnose(facts);
+    found.extend(leases::diagnose(facts));
     found.extend(storage(facts));
     found.extend(secrets(facts));
     for replica in &facts.replicas {

@@ -85,12 +85,19 @@ async fn exchange(
     let told = told.map(|told| Told {
         member: told.member,
         replica_up: told.replica_up,
-        view: told.report.view,
+        lease: told.lease,
+        view: bare(told.report.view),
         description: told.report.description,
         clock_ahead: ahead(answer.field("date"), asked, answered),
     });
     let status = answer.status;
     Ok(told.ok_or_else(|| format!("it answered {status}, which is no member's answer")))
+}
+
+/// The fingerprint alone.
+fn bare(view: String) -> String {
+    let bare = view.strip_prefix(wire::LEASED).map(str::to_owned);
+    bare.unwrap_or(view)
 }
 
 /// By how much a clock is ahead, at the least: its time, whose second had begun, lies between question and answer.

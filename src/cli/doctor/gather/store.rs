@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 use ring::digest;
 
-use super::{PATIENCE, Questions, nearby, reachable};
+use super::{PATIENCE, Questions, nearby};
+use crate::cli::ask::reachable;
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::NotChecked;
 use crate::shard::{MemberIndex, Repository, View};

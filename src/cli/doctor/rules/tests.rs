@@ -1,5 +1,6 @@
 //! One good fleet, of which each case spoils one thing: exactly that is found.
 
+mod leases;
 mod sync;
 
 use super::super::facts::{Certificate, Peer, Told};
@@ -55,6 +56,7 @@ fn told(config: &Config) -> Told {
     Told {
         member: "zot-2".to_owned(),
         replica_up: true,
+        lease: None,
         view: config.view.fingerprint().to_string(),
         description: Some(config.view.describe()),
         clock_ahead: Some(4.9),
@@ -78,6 +80,7 @@ fn good(config: &Config) -> Facts<'_> {
             name: "member".to_owned(),
             expires: 20_014 * DAY,
         }],
+        stored: None,
         replicas: vec![replica("zot-1", ZOT), replica("zot-2", ZOT)],
         stores_elsewhere: Vec::new(),
         not_checked: Vec::new(),
