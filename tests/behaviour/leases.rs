@@ -257,6 +257,24 @@ async fn change_over(cluster: &mut Cluster, repositories: &[String], change: fn(
 }
 
 #[tokio::test]
+async fn members_that_are_listed_too_see_each_other_up() {
+    let cluster = Cluster::start(plan(3).leased_and_listed()).await;
+    until_members(&cluster, 0..3, 3).await;
+    // By the list they were members already, and by the first view of the store they were not.
+    eventually("each to see the others up", async || {
+        (0..3).all(|at| {
+            let others = (0..3).filter(|other| *other != at);
+            let ids = others.map(|other| cluster.plan().id(other));
+            ids.into_iter().all(|id| {
+                let series = format!("shardlet_peer_up{{member=\"{id}\"}}");
+                cluster.at(at).metric(&series) == 1.0
+            })
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn lists_give_way_to_leases_and_come_back_without_a_second_writer() {
     let mut cluster = Cluster::start(hasty(3)).await;
     let repositories: Vec<String> = (0..3).map(|at| cluster.repository_of(at)).collect();

@@ -8,7 +8,7 @@ use crate::config::{Config, Queue, RegistryAddress};
 use crate::member::peer_state::PeerState;
 use crate::observe::metrics::Metrics;
 use crate::shard::ownership::PartyId;
-use crate::shard::{CircuitLimits, CircuitState, Member, View};
+use crate::shard::{CircuitLimits, CircuitState, Health, Member, View};
 use crate::tls::TlsFiles;
 use crate::upstream::{Admission, Breaker, Upstreams};
 
@@ -74,16 +74,21 @@ impl Generation {
             reads_write: registry.reads_write,
             view,
         };
-        generation.show_circuits();
+        generation.show_known();
         generation
     }
 
     /// Members at a new address begin anew, and so do their series.
-    fn show_circuits(&self) {
+    fn show_known(&self) {
         for (member, _) in self.view.members().iter() {
             let state = self.peer_state(member);
             if state.breaker.state() == CircuitState::Closed {
                 self.metrics.circuit_closes(member);
+            }
+            // No probe tells what it knew before, of one that was no member for a while.
+            let verdict = state.verdict();
+            if verdict != Health::Unknown {
+                self.metrics.peer_up(member, verdict == Health::Up);
             }
             if state.has_told() {
                 self.metrics.peer_draining(member, state.is_draining());
