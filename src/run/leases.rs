@@ -8,6 +8,7 @@ mod kill;
 mod opened;
 mod show;
 
+pub(crate) use calls::carried_out;
 pub(super) use opened::Leased;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -28,7 +29,6 @@ use crate::shard::leases::{
 };
 use crate::shard::{MemberId, Repository};
 use crate::store::{Store, Trouble, Unproven, prove};
-pub(crate) use calls::carried_out;
 use kill::ReplicaKill;
 
 /// How often the rules see the time pass.

@@ -30,7 +30,7 @@ pub(super) async fn read(
 
 async fn stored(coordination: &Coordination) -> Result<Stored, String> {
     let store = store::open(&coordination.store).map_err(|error| error.to_string())?;
-    let (answer, told) = carried_out(&*store, Call::ReadView).await;
+    let (answer, told) = carried_out(store.clone(), Call::ReadView).await;
     let view: ViewRecord = match (answer, told) {
         (Answer::View(Some((view, _))), _) => view,
         (Answer::View(None), _) => return Err("there is no view".to_owned()),
@@ -43,7 +43,7 @@ async fn stored(coordination: &Coordination) -> Result<Stored, String> {
     let mut calls = JoinSet::new();
     for (at, seat) in view.now.members.iter().enumerate() {
         let (store, call) = (store.clone(), Call::ReadLease(seat.id.clone()));
-        calls.spawn(async move { (at, carried_out(&*store, call).await) });
+        calls.spawn(async move { (at, carried_out(store, call).await) });
     }
     let mut answers = calls.join_all().await;
     answers.sort_by_key(|(at, _)| *at);

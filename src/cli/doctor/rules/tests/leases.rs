@@ -54,6 +54,7 @@ fn stored(view: &View) -> Stored {
         weight: seat.weight,
         replica: "registry:5000".into(),
         policy: policy.id(),
+        inherited: false,
     };
     Stored {
         leases: seats.iter().map(|seat| Ok(Some(lease(seat)))).collect(),
