@@ -171,6 +171,7 @@ async fn busy_owner(cluster: &Cluster, repository: &str) -> [Connection; 2] {
 async fn writes_at_a_member_that_went_silent_end_when_it_is_out_of_the_view() {
     let plan = plan(3)
         .link(Before::Peers(1))
+        .set("timeouts", "connect: 10s, idle: 60s, drain_delay: 0s")
         // Two of them for writes.
         .set_at(1, "registry", "max_in_flight: 3");
     let mut cluster = fleet_of(plan).await;
