@@ -64,8 +64,9 @@ impl Page {
             self.owner_form(asked.as_ref().map(|(name, _)| *name))?;
         }
         self.answer(asked.as_ref())?;
-        self.members(status, activity)?;
+        // Before the members, of which there may be many.
         self.leases(status.leases.as_ref())?;
+        self.members(status, activity)?;
         self.requests(status)?;
         self.activity(activity)?;
         self.details(status, checks)?;

@@ -63,7 +63,7 @@ impl Page {
         } = leases;
         write!(
             self.0,
-            "<section id=leases><h2>Leases</h2><dl><div><dt>view</dt><dd>{epoch}, "
+            "<section id=leases class=columns><div><h2>Leases</h2><dl><div><dt>view</dt><dd>{epoch}, "
         )?;
         self.settled(leases)?;
         let (class, lease) = match (member, lasts) {
@@ -87,7 +87,7 @@ impl Page {
             )?;
         }
         self.0
-            .push_str("</dl><h2>Last views</h2><ol class=\"log views\">");
+            .push_str("</dl></div><div><h2>Last views</h2><ol class=log>");
         for change in history {
             let ViewChangeStatus {
                 epoch, at, members, ..
@@ -105,7 +105,7 @@ impl Page {
                 Escaped(&change.text())
             )?;
         }
-        self.0.push_str("</ol></section>");
+        self.0.push_str("</ol></div></section>");
         Ok(())
     }
 
