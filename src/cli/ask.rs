@@ -84,9 +84,12 @@ fn configured(config: Option<&OsStr>) -> Result<SocketAddr, String> {
         config.is_some() || env::var_os(CONFIG_VARIABLE).is_some_and(|file| !file.is_empty());
     let source = source(config);
     let by_default = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
-    if let (SourceName::File(file), false) = (&source, named)
-        && !file.exists()
-    {
+    let is_there = match &source {
+        SourceName::File(file) => named || file.exists(),
+        // What the sidecar has read from its standard input is gone.
+        SourceName::Stdin => config.is_some(),
+    };
+    if !is_there {
         return Ok(by_default);
     }
     let unread = |why: String| {
