@@ -41,7 +41,7 @@ pub(super) enum Rule {
     CountOnlyFenced,
     /// A lease that was deleted is followed by another incarnation.
     GoBeyondDeleted,
-    /// So is one that was deleted after its member had left: no view knows it any more.
+    /// A lease that was deleted after its member had left is followed by one that nobody has heard of.
     GoBeyondForgotten,
     /// A lease that a process gets on its way out is given back.
     GiveBackEarlyLease,

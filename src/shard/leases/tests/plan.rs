@@ -52,6 +52,8 @@ pub(super) struct Plan {
     /// effects a request is admitted.
     pub(super) races: u64,
     pub(super) policies: u64,
+    /// Somebody deletes the leases of those who have left.
+    pub(super) tidied: u64,
     /// Seen as down though it is up.
     pub(super) wrong_downs: u64,
     pub(super) clones: u64,
@@ -111,6 +113,7 @@ impl Plan {
             pokes_lost: 0,
             races: 0,
             policies: 0,
+            tidied: 0,
             wrong_downs: 0,
             clones: 0,
             statics: false,
@@ -309,6 +312,19 @@ impl Plan {
             members: 6,
             running: 2,
             leaves: 30,
+            ..Self::calm()
+        }
+    }
+
+    /// Members come and go, and somebody deletes the leases of those who have left.
+    pub(super) fn tidied() -> Self {
+        Self {
+            members: 4,
+            running: 4,
+            leaves: 60,
+            tidied: 300,
+            writes: 40_000,
+            pokes_lost: 500,
             ..Self::calm()
         }
     }

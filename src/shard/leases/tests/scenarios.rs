@@ -98,6 +98,11 @@ fn members_come_and_go() {
 }
 
 #[test]
+fn the_leases_of_those_who_have_left_are_deleted() {
+    holds("tidied", &Plan::tidied());
+}
+
+#[test]
 fn two_processes_have_one_id() {
     holds("clones", &Plan::clones());
 }

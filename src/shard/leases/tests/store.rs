@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::event::{Answer, Call, Condition, Tag};
-use super::super::record::{Lease, ViewRecord};
+use super::super::record::{Lease, LeaseState, ViewRecord};
 use crate::shard::members::MemberId;
 
 #[derive(Clone, Default)]
@@ -51,6 +51,16 @@ impl Store {
                 Answer::Done(tag)
             }
         }
+    }
+
+    /// Deletes the leases of those who have left and whom no view knows any more.
+    pub(super) fn tidy(&mut self) {
+        let view = self.view.iter().map(|(view, _)| view);
+        let all = view.flat_map(|view| view.chain.iter().chain([&view.now]));
+        let all: Vec<_> = all.flat_map(|arrangement| &arrangement.members).collect();
+        self.leases.retain(|id, (lease, _)| {
+            lease.state != LeaseState::Released || all.iter().any(|seat| seat.id == *id)
+        });
     }
 
     fn next_tag(&mut self) -> Tag {

@@ -80,6 +80,9 @@ impl World {
             self.store_is_away = true;
             self.soon(SECOND, SECOND * 60, Happening::StoreIsBack);
         }
+        if self.random.happens(self.plan.tidied) {
+            self.store.tidy();
+        }
         if self.random.happens(self.plan.policies) {
             self.change_policy();
         }

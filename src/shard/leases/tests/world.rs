@@ -321,7 +321,10 @@ impl World {
                 }
             }
             Effect::Note(Note::Frozen(fault)) if self.plan.clones == 0 => {
-                self.fault = Some(format!("{} is frozen: {fault}", self.nodes[node].setup.id));
+                self.fault = Some(format!(
+                    "{} is frozen: {fault:?}",
+                    self.nodes[node].setup.id
+                ));
             }
             Effect::Note(_) => {}
         }
