@@ -134,7 +134,7 @@ class Shipped:
         assert not self.lost, self.lost
 
     def conclude_death(self, row: Row, died: float) -> None:
-        """No push fails but those that were under way then, and these succeed when they are run again."""
+        """Nothing fails but what was under way then, and such a push succeeds when it is run again."""
         under_way = [run for run in self.runs("push") if run.was_under_way(died)]
         cut = [run for run in self.failed("push") if run in under_way]
         again = [run.again() for run in cut]
@@ -142,7 +142,8 @@ class Shipped:
         row.saw(f"{len(under_way)} pushes were under way at the death, {len(cut)} of them failed")
         succeeded = [run for run in again if not run.code]
         row.saw(f"of these, {len(succeeded)} succeeded when the same command was run again")
-        assert not (bad := [str(run) for run in self.failed("push") if run not in under_way]), bad
+        late = [str(run) for kind in ("push", "pull") for run in self.failed(kind) if not run.was_under_way(died)]
+        assert not late, late
         assert not (bad := [str(run) for run in cut if _REFUSED.search(run.said)]), bad
         assert not (bad := [str(run) for run in again if run.code]), bad
         assert not self.lost, self.lost
