@@ -336,9 +336,10 @@ async fn a_status_tells_of_every_lease_and_of_the_last_views() {
             lease.told_by == "member" && lease.left_ms.is_some_and(|left| left > 0)
         })
         .await;
-        let lease = lease(&cluster, at);
-        assert_eq!((lease.state.as_str(), lease.incarnation), ("live", 1));
+        assert_eq!(lease(&cluster, at).state, "live");
     }
+    let before = lease(&cluster, 1).incarnation;
+    assert!(before > 0);
     cluster.stop(1).await;
     eventually("a dead member's lease to be watched", async || {
         let lease = lease(&cluster, 1);
@@ -355,7 +356,7 @@ async fn a_status_tells_of_every_lease_and_of_the_last_views() {
     let last = history(&cluster).remove(0);
     assert_eq!((last.came, last.members), (vec!["zot-2".to_owned()], 3));
     eventually("it to tell of its next incarnation", async || {
-        lease(&cluster, 1).incarnation == 2
+        lease(&cluster, 1).incarnation > before
     })
     .await;
 }
