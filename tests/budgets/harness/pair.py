@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class Replica:
 
     def _answer(self, connection: socket.socket) -> None:
         asked = b""
-        with closing(connection):
+        # A member that ends may reset it.
+        with closing(connection), suppress(ConnectionResetError):
             while read := connection.recv(1 << 16):
                 asked += read
                 if asked.endswith(BODY if asked.startswith(b"PUT") else b"\r\n\r\n"):
