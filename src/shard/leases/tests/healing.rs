@@ -173,13 +173,7 @@ fn who_crashes_again_and_again_keeps_no_view_open() {
 fn a_settled_fleet_renews_and_reads_once_a_period() {
     let counts = [3, 30, 300].into_iter();
     for count in counts.take(if IS_FAST { 3 } else { 2 }) {
-        let plan = Plan {
-            members: count,
-            running: count,
-            lasts: MILLI,
-            latency: MILLI * 20,
-            ..Plan::calm()
-        };
+        let plan = undisturbed(count);
         let setups: Vec<_> = (0..count).map(|index| setup(&plan, index)).collect();
         let mut world = World::new(&plan, 1);
         put_view(
@@ -214,6 +208,17 @@ fn a_settled_fleet_renews_and_reads_once_a_period() {
     }
 }
 
+/// So many run, and nothing happens to them.
+fn undisturbed(count: usize) -> Plan {
+    Plan {
+        members: count,
+        running: count,
+        lasts: MILLI,
+        latency: MILLI * 20,
+        ..Plan::calm()
+    }
+}
+
 /// Many start within a second: when are all members, and what does the store have to bear until then?
 /// `SHARDLET_MEMBERS=1000` takes so many.
 #[test]
@@ -232,13 +237,7 @@ fn many_start_at_once() {
 /// How many reads come in the worst second.
 fn start_at_once(members: u64) -> u64 {
     let count = usize::try_from(members).unwrap();
-    let plan = Plan {
-        members: count,
-        running: count,
-        lasts: MILLI,
-        latency: MILLI * 20,
-        ..Plan::calm()
-    };
+    let plan = undisturbed(count);
     let mut world = World::new(&plan, 1);
     let is_member = |world: &World, node: usize| {
         let process = world.nodes[node].process.as_ref();
