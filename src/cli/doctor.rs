@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::ask::Admin;
 use super::{FAILED, Format, export, members, output, source};
@@ -128,7 +129,7 @@ fn know_members(config: &mut Config, sidecar: &Result<Status, String>) -> Option
         .and_then(|view| members::beside(config, &view));
     match known {
         Ok(view) => {
-            config.view = view;
+            config.view = Arc::new(view);
             None
         }
         Err(why) => Some(NotChecked {

@@ -16,7 +16,7 @@ use crate::shard::{Member, MemberId, Members, Pin, Pins, Placement, View, Weight
 pub(super) fn view(config: &Config, admin: Option<SocketAddr>) -> Result<View, String> {
     if config.coordination.is_none() {
         return match admin {
-            None => Ok(config.view.clone()),
+            None => Ok((*config.view).clone()),
             Some(_) => Err(
                 "the file lists the members, and no sidecar is asked: leave --admin out".to_owned(),
             ),

@@ -125,7 +125,7 @@ fn compare(args: &Args, config: Option<&OsStr>) -> Result<ExitCode, NoPlan> {
     let before = before.map_err(|why| NoPlan::Other(format!("{from_source}: {why}")))?;
     let after = match (&to_source, &from.coordination) {
         (Some(to), _) => match read(to)? {
-            to if to.coordination.is_none() => Ok(to.view),
+            to if to.coordination.is_none() => Ok((*to.view).clone()),
             to => members::planned(&to, &before),
         },
         (None, None) => resize::resize(&before, add, remove),

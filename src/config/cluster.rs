@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::coordination::{self, weight};
 use super::environment::Environment;
@@ -29,7 +30,7 @@ const PEER_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
 /// What stands under `cluster`, and who we are in it.
 pub(super) struct Cluster {
     pub(super) tls: ClusterTls,
-    pub(super) view: View,
+    pub(super) view: Arc<View>,
     pub(super) coordination: Option<Coordination>,
     pub(super) key_known: bool,
     pub(super) identified: Identified,
@@ -135,7 +136,7 @@ pub(super) fn read(
     };
     Some(Cluster {
         tls: tls?,
-        view,
+        view: Arc::new(view),
         coordination,
         key_known: key.known,
         identified,

@@ -10,6 +10,7 @@ mod store;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -33,7 +34,7 @@ pub struct Config {
     /// How members prove to each other who they are.
     pub cluster: ClusterTls,
     /// Members with the local one, placement, hash key and pins, as one value.
-    pub view: View,
+    pub view: Arc<View>,
     /// How members agree over a store who may write; by the list in the file if none. With it, `view` is what
     /// the file says, until the store tells: the list that is written, else this member alone.
     pub coordination: Option<Coordination>,

@@ -6,14 +6,17 @@ mod hearsay;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch};
 
 use crate::shard::leases::record::{Epoch, Incarnation};
-use crate::shard::leases::{Change, Clock, Departure, Fault, Reading, Snapshot, Wait, Wishes};
+use crate::shard::leases::{
+    Change, Clock, Departure, Fault, Planned, Reading, Snapshot, Wait, Wishes,
+};
 use crate::shard::ownership::{Ledger, WriteId};
 use crate::shard::{MemberId, Repository};
 use hearsay::Hearsay;
@@ -29,8 +32,6 @@ pub(crate) struct Leases {
     /// None before the rules have said anything.
     snapshot: ArcSwapOption<Snapshot>,
     clock: BootClock,
-    /// Tells that writes were cut.
-    cuts: watch::Sender<()>,
     news: Mutex<News>,
     has_news: Notify,
     standing: ArcSwap<Standing>,
@@ -86,9 +87,9 @@ pub(crate) struct Standing {
 }
 
 /// Asked before the last byte of a write, which may come long after its first.
-#[derive(Clone, Debug)]
-pub(crate) struct LastLook {
-    leases: Arc<Leases>,
+#[derive(Debug)]
+pub(crate) struct LastLook<'a> {
+    leases: &'a Leases,
     ledger: Arc<Ledger>,
     write: WriteId,
     incarnation: Incarnation,
@@ -105,12 +106,12 @@ impl BootClock {
     }
 
     /// The clocks of this machine, for the rules.
+    #[inline]
     fn now(&self) -> Clock {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         Clock {
             boot: read(ClockId::Boottime).saturating_sub(self.0),
             raw: read(ClockId::MonotonicRaw),
-            wall: wall.unwrap_or_default(),
+            wall: read(ClockId::Realtime),
         }
     }
 }
@@ -128,7 +129,6 @@ impl Leases {
             handoff,
             snapshot: ArcSwapOption::empty(),
             clock: BootClock::start(),
-            cuts: watch::Sender::new(()),
             news: Mutex::default(),
             has_news: Notify::new(),
             standing: ArcSwap::default(),
@@ -143,6 +143,7 @@ impl Leases {
     }
 
     /// The time, as the rules count it.
+    #[inline]
     pub(crate) fn now(&self) -> Clock {
         self.clock.now()
     }
@@ -171,29 +172,22 @@ impl Leases {
         snapshot.is_some_and(|snapshot| snapshot.takes_writes(self.now()))
     }
 
-    /// Admits a write that is counted in at this ledger.
+    /// Admits a write that is counted in.
     ///
     /// # Errors
     /// What it has to wait for.
     pub(crate) fn admit(
-        self: &Arc<Self>,
+        &self,
         repository: &Repository<'_>,
-        ledger: &Arc<Ledger>,
-        write: WriteId,
-    ) -> Result<LastLook, Wait> {
+        planned: Planned<'_>,
+    ) -> Result<Incarnation, Wait> {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_ref().ok_or(Wait::Starting)?;
-        let incarnation = snapshot.may_write(repository, self.now());
-        let incarnation = incarnation.inspect_err(|wait| {
+        let incarnation = snapshot.may_write(repository, Some(planned), self.now());
+        incarnation.inspect_err(|wait| {
             if let Wait::Acknowledgement(member) = wait {
                 self.tell(|news| news.wanted.insert(member.clone()));
             }
-        })?;
-        Ok(LastLook {
-            leases: self.clone(),
-            ledger: ledger.clone(),
-            write,
-            incarnation,
         })
     }
 
@@ -220,11 +214,6 @@ impl Leases {
 
     fn news(&self) -> MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has writes that were cut look.
-    pub(crate) fn tell_cut(&self) {
-        self.cuts.send_replace(());
     }
 
     /// Where the rules stand.
@@ -301,7 +290,22 @@ impl Leases {
     }
 }
 
-impl LastLook {
+impl<'a> LastLook<'a> {
+    /// Of a write that is counted in at this ledger, and was admitted to this incarnation.
+    pub(crate) fn new(
+        leases: &'a Leases,
+        ledger: Arc<Ledger>,
+        write: WriteId,
+        incarnation: Incarnation,
+    ) -> Self {
+        Self {
+            leases,
+            ledger,
+            write,
+            incarnation,
+        }
+    }
+
     /// Whether the rest may be sent, which makes the write whole. From then on it counts until the replica
     /// has answered.
     pub(crate) fn may_finish(&self) -> bool {
@@ -319,12 +323,8 @@ impl LastLook {
         may
     }
 
-    /// Waits until it is cut; for ever if it never is.
-    pub(crate) async fn cut(&self) {
-        let mut cuts = self.leases.cuts.subscribe();
-        while !self.ledger.is_cut(self.write) {
-            // Its sender lives as long as this.
-            let _ = cuts.changed().await;
-        }
+    /// Ready once it is cut.
+    pub(crate) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.ledger.poll_cut(self.write, context)
     }
 }

@@ -182,6 +182,11 @@ impl PeerState {
         Some(at.saturating_add(Duration::from_millis(1)))
     }
 
+    /// Whether it was last known by this view.
+    pub(crate) fn has_view(&self, view: &Fingerprint) -> bool {
+        beginning(view) == self.view.load(Ordering::SeqCst)
+    }
+
     /// Records the view that a request of its has shown.
     pub(crate) fn set_view(&self, view: &Fingerprint) {
         self.view.store(beginning(view), Ordering::SeqCst);

@@ -2,6 +2,7 @@
 //! events, a snapshot for requests, and the clock. Where members hold leases, those decide in their
 //! place, and what is under way is still counted here.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::member::leases::{LastLook, Leases};
 use crate::member::state_folder::StateFolder;
-use crate::shard::leases;
+use crate::shard::leases::record::Incarnation;
+use crate::shard::leases::{self, Planned};
 use crate::shard::ownership::{
     Effect, Event, Ledger, Moment, Ownership, ProcessId, ReplicaId, Rules, Snapshot, Verdict, Wait,
     WriteEnd, WriteId,
@@ -56,8 +58,8 @@ pub(crate) struct WriteGuard {
     write: WriteId,
     sent: bool,
     answered: bool,
-    /// Where it is written by a lease: then it is sent with its last byte.
-    last_look: Option<LastLook>,
+    /// Where it is written by a lease: to whom it was admitted. Then it is sent with its last byte.
+    incarnation: Option<Incarnation>,
     started: Instant,
     aftermath: Duration,
 }
@@ -173,6 +175,7 @@ impl Writes {
         &self,
         generation: u64,
         repository: &Repository<'_>,
+        planned: Planned<'_>,
         aftermath: Duration,
     ) -> Admission {
         let before = self.snapshot.load();
@@ -191,7 +194,7 @@ impl Writes {
             write,
             sent: false,
             answered: false,
-            last_look: None,
+            incarnation: None,
             started: self.started,
             aftermath,
         };
@@ -200,12 +203,12 @@ impl Writes {
             return Admission::Superseded;
         }
         if let Some(leases) = &self.leases {
-            if snapshot.is_written_elsewhere(repository, self.now()) {
+            if snapshot.is_written_elsewhere(repository, || self.now()) {
                 return Admission::Hold(Wait::OwnReplica, Guard::into_inner(snapshot));
             }
-            return match leases.admit(repository, &guard.ledger, write) {
-                Ok(last_look) => {
-                    guard.last_look = Some(last_look);
+            return match leases.admit(repository, planned) {
+                Ok(incarnation) => {
+                    guard.incarnation = Some(incarnation);
                     Admission::Admitted(guard)
                 }
                 Err(wait) => Admission::HoldForLease(wait),
@@ -231,14 +234,21 @@ impl WriteGuard {
         self.sent = true;
     }
 
-    /// What is asked before its last byte.
-    pub(crate) fn last_look(&self) -> Option<&LastLook> {
-        self.last_look.as_ref()
+    /// What is asked before its last byte, where it is written by one of these.
+    pub(crate) fn last_look<'l>(&self, leases: Option<&'l Arc<Leases>>) -> Option<LastLook<'l>> {
+        let (leases, incarnation) = (leases?, self.incarnation?);
+        let ledger = self.ledger.clone();
+        Some(LastLook::new(leases, ledger, self.write, incarnation))
+    }
+
+    /// Waits until it must not go to the replica any more; for ever if it always may.
+    pub(crate) fn cut(&self) -> impl Future<Output = ()> {
+        poll_fn(|context| self.ledger.poll_cut(self.write, context))
     }
 
     /// Whether it must not go to the replica any more: its repository has gone to another, or its lease is over.
     pub(crate) fn is_cut(&self) -> bool {
-        self.last_look.is_some() && self.ledger.is_cut(self.write)
+        self.incarnation.is_some() && self.ledger.is_cut(self.write)
     }
 
     /// The replica has answered: it works on it no longer.

@@ -24,7 +24,7 @@ pub(crate) const WITNESS: &str = "x-shardlet-witness";
 pub(crate) const HOLD: &str = "x-shardlet-hold";
 /// In a request: a read of a repository whose owner's replica is down, to be served by whoever gets it.
 pub(crate) const FALLBACK: &str = "x-shardlet-fallback";
-/// In a write, where members hold leases: the number of the sender's view.
+/// In a write, where members hold leases: the number of the sender's view, where the peer may be behind that.
 pub(crate) const EPOCH: &str = "x-shardlet-epoch";
 /// In a write: its sender keeps the body back until a `100 Continue` with the same field has come.
 pub(crate) const INVITE: &str = "x-shardlet-invite";

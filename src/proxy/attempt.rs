@@ -59,17 +59,13 @@ pub(super) async fn attempt(
 ) -> Result<(), Setback> {
     let began = ctx.times.asks(client.source.has_body());
     client.source.rewind();
-    let connected = connect(state, &mut client.source, route, anew).await?;
+    let write = ctx.write.as_ref();
+    let connected = connect(state, &mut client.source, write, route, anew).await?;
     let connection = connected.map_err(|error| {
         ctx.times.answered();
         ctx.cause = Some(error.to_string());
         verdict::on_connect_error(route, ctx, &error)
     })?;
-    if ctx.write.as_ref().is_some_and(WriteGuard::is_cut) {
-        // Nothing of it was sent: the next owner may have it.
-        connection.give_back();
-        return Err(Setback::Unsent(Failure::Handover));
-    }
     // Only now: until there was a connection, it might have had to wait on.
     hold::end(state, ctx);
     if client.source.has_body() && hop::asks(ctx) && !ctx.is_invited {
@@ -84,7 +80,8 @@ pub(super) async fn attempt(
     }
     let upstream = verdict::upstream_of(ctx);
     state.metrics.upstream_connection(upstream, was_pooled);
-    let last_look = ctx.write.as_ref().and_then(WriteGuard::last_look).cloned();
+    let leases = state.writes.leases();
+    let last_look = ctx.write.as_ref().and_then(|write| write.last_look(leases));
     let upload = Upload::new(began, last_look);
     let hop = Hop::of(state, ctx);
     let head = head_of(state, ctx, hop.as_ref());
@@ -118,6 +115,7 @@ pub(super) async fn attempt(
 async fn connect(
     state: &State,
     source: &mut Source<'_>,
+    write: Option<&WriteGuard>,
     route: &Route,
     anew: bool,
 ) -> Result<Result<Connection, ConnectError>, Setback> {
@@ -133,6 +131,8 @@ async fn connect(
     };
     tokio::select! {
         biased;
+        // Nothing of it was sent: the next owner may have it.
+        () = entry::is_cut(write) => Err(Setback::Unsent(Failure::Handover)),
         connected = dial => Ok(connected),
         failure = client::leaves(state, source) => Err(Setback::Over(failure)),
     }
@@ -156,7 +156,9 @@ fn head_of(state: &State, ctx: &Exchange<'_>, hop: Option<&Hop<'_>>) -> Scratch 
             hold::time_left(ctx).as_millis()
         },
         fallback: matches!(ctx.plan, Some(Plan::PeerFallback { .. })),
-        epoch: generation.epoch.filter(|_| !ctx.reads),
+        epoch: generation
+            .epoch
+            .filter(|_| !ctx.reads && !hop.is_some_and(Hop::is_agreed)),
         asks: hop.is_some_and(|hop| hop.asks),
     });
     let onward = Onward {
@@ -180,7 +182,7 @@ struct Conversation<'a, 'c, 'r> {
     sink: &'a mut Sink<'c>,
     line: &'a Line,
     route: &'a Route,
-    upload: &'a Upload,
+    upload: &'a Upload<'a>,
     /// Where it is a write that is forwarded.
     hop: Option<&'a Hop<'a>>,
     was_pooled: bool,

@@ -8,7 +8,6 @@ use crate::http::client::Source;
 use crate::http::head::Body;
 use crate::http::respond::Failure;
 use crate::member::generation::Generation;
-use crate::member::leases::LastLook;
 use crate::member::peer_state::PeerState;
 use crate::member::state::State;
 use crate::member::writes::WriteGuard;
@@ -173,13 +172,14 @@ async fn wait_for_place(
             } else {
                 ctx.generation.metrics.peer_queued(member)
             };
-            let last_look = ctx.write.as_ref().and_then(WriteGuard::last_look);
+            let write = ctx.write.as_ref();
             let waited = tokio::select! {
                 biased;
+                // Before all else: with a place it would be sent.
+                () = is_cut(write) => None,
                 waited = Box::pin(places.wait(access)) => Some(waited),
                 failure = Box::pin(client::leaves(state, source)) => Some(Err(failure)),
                 () = goes_down(peer_state) => None,
-                () = Box::pin(is_cut(last_look)) => None,
             };
             drop(waiting);
             ctx.times.queued(began.elapsed());
@@ -199,9 +199,9 @@ async fn wait_for_place(
 }
 
 /// Returns when a write must not go to the replica any more. It may go to the next owner's.
-async fn is_cut(last_look: Option<&LastLook>) {
-    match last_look {
-        Some(look) => look.cut().await,
+pub(super) async fn is_cut(write: Option<&WriteGuard>) {
+    match write {
+        Some(write) => write.cut().await,
         None => std::future::pending().await,
     }
 }

@@ -69,6 +69,12 @@ impl<'a> Hop<'a> {
         })
     }
 
+    /// Whether the owner was known by our view last: then it is not behind us.
+    pub(super) fn is_agreed(&self) -> bool {
+        let ours = self.generation.view.fingerprint();
+        self.generation.peer_state(self.owner).has_view(ours)
+    }
+
     /// The owner takes the body.
     pub(super) fn invite(&self) {
         self.invited.store(true, Ordering::Relaxed);

@@ -55,7 +55,7 @@ pub(crate) struct PeerFields<'a> {
     pub(crate) hold_ms: u128,
     /// Whether it is a read for whoever gets it, since the owner's replica is down.
     pub(crate) fallback: bool,
-    /// The number of our view, in a write, where members hold leases.
+    /// The number of our view, in a write, where members hold leases and the peer may be behind.
     pub(crate) epoch: Option<u64>,
     /// Whether the body is sent only once the peer has invited it.
     pub(crate) asks: bool,

@@ -1,9 +1,11 @@
 //! Bodies, in both directions at once: an answer may begin before the request has ended.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::attempt::Broken;
@@ -25,11 +27,11 @@ use crate::member::leases::LastLook;
 /// Less than this is copied: two calls for a pipe cost more.
 const WORTH_A_PIPE: u64 = 64 * 1024;
 /// So much goes into the buffers of a connection where nothing is left from before.
-const NEVER_WAITS: usize = 8 * 1024;
+const NEVER_WAITS: u64 = 8 * 1024;
 
 /// How a request's body gets on, for those who wait for its answer meanwhile.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct Upload<'a> {
     began: Instant,
     /// Bytes that have come from the client.
     read: AtomicU64,
@@ -39,11 +41,11 @@ pub(super) struct Upload {
     progress: Progress,
     ended: OnceLock<Instant>,
     /// Asked before the request is whole, where it is written by a lease.
-    last_look: Option<LastLook>,
+    last_look: Option<LastLook<'a>>,
 }
 
-impl Upload {
-    pub(super) fn new(began: Instant, last_look: Option<LastLook>) -> Self {
+impl<'a> Upload<'a> {
+    pub(super) fn new(began: Instant, last_look: Option<LastLook<'a>>) -> Self {
         Self {
             began,
             read: AtomicU64::new(0),
@@ -90,11 +92,16 @@ impl Upload {
         hop: Option<&Hop<'_>>,
     ) -> Broken {
         let sent = {
-            let sending = pin!(self.send_all(head, request, source, line, patience, hop));
-            match &self.last_look {
-                None => sending.await,
-                Some(look) => unless_cut(look, sending).await,
-            }
+            let mut sending = pin!(self.send_all(head, request, source, line, patience, hop));
+            poll_fn(|cx| {
+                let sent = sending.as_mut().poll(cx);
+                if let (Poll::Pending, Some(look)) = (&sent, &self.last_look) {
+                    let cut = || Err(Broken::Client(Failure::Handover));
+                    return look.poll_cut(cx).map(|()| cut());
+                }
+                sent
+            })
+            .await
         };
         match sent {
             Ok(()) => {
@@ -124,7 +131,11 @@ impl Upload {
         if !source.has_more() {
             self.look_last()?;
         }
-        self.write(line, &[head], 0, patience).await?;
+        let mut head_left = head;
+        if !goes_along(framing, source) {
+            self.write(line, &[head], 0, patience).await?;
+            head_left = &[];
+        }
         if let Some(hop) = hop.filter(|hop| hop.asks) {
             Box::pin(hop.invited(source)).await?;
         }
@@ -148,7 +159,8 @@ impl Upload {
                     return Err(Broken::Client(Failure::BadRequest(Malformed::Body)));
                 }
                 Body::Length(length) if read + data.len() as u64 == length => {
-                    self.write_last(line, data, read, patience).await?;
+                    let parts = (head_left, data);
+                    self.write_last(line, parts, read, patience).await?;
                 }
                 Body::Length(_) => self.write(line, &[data], data.len(), patience).await?,
                 Body::Chunked => {
@@ -165,27 +177,27 @@ impl Upload {
             }
             Body::Length(_) => Ok(()),
             Body::Chunked => {
-                self.look_last()?;
                 let trailers = if request.passes_trailers() {
                     source.trailers()
                 } else {
                     &[]
                 };
+                self.look_last()?;
                 let end: [&[u8]; 3] = [body::LAST_CHUNK, trailers, b"\r\n"];
                 self.write(line, &end, 0, patience).await
             }
         }
     }
 
-    /// Sends the last piece of a body, before which `read` bytes of it have come.
+    /// Sends the last piece of a body, before which `read` bytes of it have come, and what is left of its head.
     async fn write_last(
         &self,
         line: &Line,
-        data: &[u8],
+        (head, data): (&[u8], &[u8]),
         read: u64,
         patience: Duration,
     ) -> Result<(), Broken> {
-        let waits = read > 0 || data.len() > NEVER_WAITS;
+        let waits = read > 0 || data.len() as u64 > NEVER_WAITS;
         let before = if waits && self.last_look.is_some() {
             data.len() - 1
         } else {
@@ -196,7 +208,7 @@ impl Upload {
             self.write(line, &[most], most.len(), patience).await?;
         }
         self.look_last()?;
-        self.write(line, &[last], last.len(), patience).await
+        self.write(line, &[head, last], last.len(), patience).await
     }
 
     /// The replica is about to have all of it. Until then it does nothing that lasts.
@@ -268,17 +280,9 @@ impl Upload {
     }
 }
 
-/// Sends, until that is cut.
-async fn unless_cut(
-    look: &LastLook,
-    sending: impl Future<Output = Result<(), Broken>>,
-) -> Result<(), Broken> {
-    tokio::select! {
-        biased;
-        sent = sending => sent,
-        // Most writes never wait, and nothing is made for them.
-        () = async { Box::pin(look.cut()).await } => Err(Broken::Client(Failure::Handover)),
-    }
+/// Whether the body goes along with its head: a small one that has come already.
+fn goes_along(body: Body, source: &Source<'_>) -> bool {
+    matches!(body, Body::Length(length @ 1..=NEVER_WAITS) if source.has_at_hand(length))
 }
 
 /// What is still to come of an answer's body.

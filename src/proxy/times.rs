@@ -93,7 +93,7 @@ impl Times {
     }
 
     /// So far the body has been sent.
-    pub(super) fn sent(&mut self, upload: &Upload) {
+    pub(super) fn sent(&mut self, upload: &Upload<'_>) {
         if let Some(attempt) = &mut self.attempt {
             attempt.body_ended = upload.ended();
             attempt.write_pending = upload.progress().pending();

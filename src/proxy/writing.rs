@@ -7,7 +7,7 @@ use super::hold::{Awaited, Denied};
 use crate::http::respond::Failure;
 use crate::member::state::State;
 use crate::member::writes::Admission;
-use crate::shard::leases;
+use crate::shard::leases::{self, Planned};
 use crate::shard::ownership::{Snapshot, Verdict, Wait};
 use crate::shard::{Arrival, Plan};
 
@@ -17,15 +17,17 @@ use crate::shard::{Arrival, Plan};
 /// # Errors
 /// What is to be answered instead, unless waiting helps.
 pub(crate) fn admit(state: &State, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
-    let (false, Some(repository)) = (ctx.reads, ctx.repository) else {
+    let (false, Some(repository), Some(owner)) = (ctx.reads, ctx.repository, ctx.owner) else {
         return Ok(());
     };
     match ctx.plan {
         Some(Plan::Local) => {
             let generation = &ctx.generation;
             let aftermath = generation.aftermath();
+            let view = &generation.view;
+            let planned = Planned { view, owner };
             let writes = &state.writes;
-            match writes.admit(generation.number, &repository, aftermath) {
+            match writes.admit(generation.number, &repository, planned, aftermath) {
                 Admission::Admitted(write) => {
                     ctx.write = Some(write);
                     Ok(())

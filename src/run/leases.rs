@@ -252,7 +252,6 @@ impl Driver {
         for ledger in self.state.writes.ledgers() {
             ledger.cut(&is_lost);
         }
-        self.leases.tell_cut();
     }
 
     fn kill_replica(&mut self) {

@@ -282,7 +282,7 @@ impl Reloader {
     ///
     /// # Errors
     /// A member that cannot be called.
-    pub(super) fn adopt(&self, view: &View, epoch: u64) -> Result<(), String> {
+    pub(super) fn adopt(&self, view: &Arc<View>, epoch: u64) -> Result<(), String> {
         let mut in_force = self.in_force();
         let mut next = in_force.clone();
         next.config.view = view.clone();

@@ -8,11 +8,9 @@ import pytest
 from conftest import WORKS, Measured
 from harness import budgets, callgrind
 from harness.budgets import MARGINS, Budget
-from harness.pair import PULL, PUSH
 
-# By leases a request may cost this times what it costs by a list. A push looks at the lease and the clocks twice, and at
-# what is cut while its body is awaited.
-LEASES_MOST = {PULL: 1.02, PUSH: 1.12}
+# By leases a request may cost this times what it costs by a list.
+LEASES_MOST = 1.02
 IN_FORCE = budgets.read(budgets.FILE.read_text())
 
 
@@ -29,7 +27,7 @@ def test_a_small_request_keeps_its_budget(measured: Measured, work: str, figure:
 @pytest.mark.parametrize("work", WORKS)
 def test_leases_cost_a_request_next_to_nothing(measured: Measured, by_leases: dict[str, float], work: str) -> None:
     by_list = measured[work, "instructions"]
-    assert by_leases[work] <= by_list * LEASES_MOST[WORKS[work][0]], f"{work}: {by_leases[work]:.0f} instructions, by a list {by_list:.0f}"
+    assert by_leases[work] <= by_list * LEASES_MOST, f"{work}: {by_leases[work]:.0f} instructions, by a list {by_list:.0f}"
 
 
 def test_everything_that_is_measured_has_a_budget() -> None:

@@ -128,7 +128,7 @@ async fn ask(
     let upstreams = Upstreams::new(registry, members, &config.timeouts, &trust, None)
         .map_err(|error| error.to_string())?;
     let questions = Arc::new(Questions {
-        view: config.view.clone(),
+        view: (*config.view).clone(),
         upstreams,
     });
     facts.replica_fault = reach::replica_fault(&questions, &config.registry.address).await;

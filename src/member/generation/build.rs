@@ -49,7 +49,7 @@ impl Generation {
             files: _,
             remarks: _,
         } = config;
-        let view = Arc::new(view.clone());
+        let view = view.clone();
         metrics.limits(registry.max_in_flight.get(), limits.transfers.get());
         let former = before.map_or_else(Vec::new, |before| former_members(&view, before, counts));
         let peer_states = peer_states(config, &view, before);

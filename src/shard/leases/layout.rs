@@ -1,10 +1,11 @@
 //! An arrangement made ready to compute its owners.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use super::Setup;
 use super::record::{Arrangement, Epoch, Incarnation};
-use crate::shard::members::{Member, MemberAddress, MemberId, Members};
+use crate::shard::members::{Member, MemberAddress, MemberId, MemberIndex, Members};
 use crate::shard::pins::{Pin, Pins};
 use crate::shard::placement::Placement;
 use crate::shard::repository::Repository;
@@ -17,7 +18,16 @@ const NOWHERE: &str = "nowhere.invalid:1";
 #[derive(Clone, Debug)]
 pub struct Layout {
     arrangement: Arrangement,
-    view: View,
+    view: Arc<View>,
+}
+
+/// The owner of a repository, as a request was planned by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// The view that has named it.
+    pub view: &'a Arc<View>,
+    /// The member.
+    pub owner: MemberIndex,
 }
 
 /// Why the owners of an arrangement cannot be computed here.
@@ -47,7 +57,7 @@ impl Layout {
         }
         let members = members(&arrangement, setup).ok_or(Incomprehensible::Broken)?;
         let pins = pins(&arrangement, &members).ok_or(Incomprehensible::Broken)?;
-        let view = setup.like.with_same_key(members, placement, pins);
+        let view = Arc::new(setup.like.with_same_key(members, placement, pins));
         Ok(Self { arrangement, view })
     }
 
@@ -59,7 +69,7 @@ impl Layout {
 
     /// Members, placement and pins. Where this process is no member it is there as a guest.
     #[must_use]
-    pub fn view(&self) -> &View {
+    pub fn view(&self) -> &Arc<View> {
         &self.view
     }
 
@@ -75,6 +85,23 @@ impl Layout {
         let owner = self.view.owner(repository).get();
         let seat = &self.arrangement.members[owner];
         (&seat.id, seat.incarnation)
+    }
+
+    /// Whether a repository belongs to the member that this was made for, in this incarnation. Computed once more,
+    /// unless the plan is by this very view.
+    pub(super) fn is_ours(
+        &self,
+        repository: &Repository<'_>,
+        planned: Option<Planned<'_>>,
+        incarnation: Incarnation,
+    ) -> bool {
+        let owner = match planned {
+            Some(planned) if Arc::ptr_eq(planned.view, &self.view) => planned.owner,
+            _ => self.view.owner(repository),
+        };
+        let seat = self.arrangement.members.get(owner.get());
+        owner == self.view.members().local()
+            && seat.is_some_and(|seat| seat.incarnation == incarnation)
     }
 }
 

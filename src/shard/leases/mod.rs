@@ -78,7 +78,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{Answer, Call, CallId, Condition, Effect, Event, Fault, Note, Tag, Wishes};
-pub use layout::{Incomprehensible, Layout};
+pub use layout::{Incomprehensible, Layout, Planned};
 pub use snapshot::{Snapshot, Wait};
 pub use told::{Change, Reading};
 
@@ -112,7 +112,7 @@ pub struct Setup {
     /// ([`Event::Wishes`]).
     pub policy: Policy,
     /// Has the hash key.
-    pub like: View,
+    pub like: Arc<View>,
     /// The process before it on this machine, where that is known to be dead.
     pub dead_predecessor: Option<u64>,
     /// The operator's numbers.
@@ -162,8 +162,8 @@ pub struct Clock {
 /// How far the other clocks are ahead of the one that counts, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Ahead {
-    wall: i128,
-    raw: i128,
+    wall: i64,
+    raw: i64,
 }
 
 /// Which writes are under way, at the replica too.
@@ -340,6 +340,7 @@ impl Coordinator {
         self.ahead_now = clock.ahead();
         self.others.raw_is_ahead(self.ahead_now.raw);
         let apart = clock.apart_from(*self.ahead.get_or_insert(self.ahead_now));
+        let apart = Duration::from_millis(apart);
         if apart > margin && !omits(Rule::MindClocks) {
             self.own.revoke(self.nonces);
             self.ahead = Some(self.ahead_now);
@@ -395,19 +396,25 @@ impl Coordinator {
 }
 
 impl Clock {
+    /// As numbers that go round, if ever a clock shows a time that far away. Each write asks for it twice.
     fn ahead(&self) -> Ahead {
-        let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
-        let ahead = |time| millis(time).saturating_sub(millis(self.boot));
+        let millis = |time: Duration| {
+            let seconds = time.as_secs().wrapping_mul(1000);
+            seconds.wrapping_add(time.subsec_millis().into())
+        };
+        let boot = millis(self.boot);
+        let ahead = |time| millis(time).wrapping_sub(boot).cast_signed();
         Ahead {
             wall: ahead(self.wall),
             raw: ahead(self.raw),
         }
     }
 
-    fn apart_from(&self, before: Ahead) -> Duration {
+    /// How far the clocks have gone apart, in milliseconds.
+    fn apart_from(&self, before: Ahead) -> u64 {
         let now = self.ahead();
         let (wall, raw) = (now.wall.abs_diff(before.wall), now.raw.abs_diff(before.raw));
-        Duration::from_millis(u64::try_from(wall.max(raw)).unwrap_or(u64::MAX))
+        wall.max(raw)
     }
 }
 

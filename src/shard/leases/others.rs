@@ -26,7 +26,7 @@ pub(super) struct Others {
     /// Those whose leases cannot be read, and when they are looked at again.
     unreadable: BTreeMap<MemberId, Moment>,
     /// How far the raw clock is ahead of the one that counts, in milliseconds.
-    raw_ahead: i128,
+    raw_ahead: i64,
 }
 
 /// One lease, as it was read last.
@@ -38,7 +38,7 @@ struct Seen {
     unchanged: Duration,
     /// Since when that goes on, and how far the raw clock was ahead then.
     from: Moment,
-    raw_ahead: i128,
+    raw_ahead: i64,
     /// Whether a call has failed since: it may have been renewed without our seeing it.
     doubted: bool,
     reads: u32,
@@ -90,7 +90,7 @@ impl Others {
         self.seen.values().filter(lately).map(|seen| &seen.lease)
     }
 
-    pub(super) fn raw_is_ahead(&mut self, millis: i128) {
+    pub(super) fn raw_is_ahead(&mut self, millis: i64) {
         self.raw_ahead = millis;
     }
 
@@ -213,7 +213,7 @@ impl Others {
 
 impl Seen {
     /// How long it was seen as it is, by the slower of two clocks.
-    fn unchanged_at(&self, now: Moment, raw_ahead: i128) -> Duration {
+    fn unchanged_at(&self, now: Moment, raw_ahead: i64) -> Duration {
         if self.doubted {
             return self.unchanged;
         }

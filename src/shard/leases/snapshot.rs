@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::Effect;
-use super::layout::Layout;
+use super::layout::{Layout, Planned};
 use super::omit::{Rule, omits};
 use super::record::Incarnation;
 use super::{Ahead, Clock, Coordinator, Moment, Phase};
@@ -22,7 +22,7 @@ pub struct Snapshot {
     until: Moment,
     /// How far other clocks were ahead of the one that counts, and how far they may be from that now.
     ahead: Ahead,
-    margin: Duration,
+    margin_ms: u64,
     /// The view in force.
     layout: Option<Arc<Layout>>,
     /// Those before it that are not settled.
@@ -55,14 +55,15 @@ pub enum Wait {
 }
 
 impl Snapshot {
-    /// Admits a write, which must be counted as under way before. The incarnation is for
-    /// [`Self::may_finish`].
+    /// Admits a write, which must be counted as under way before. What it was `planned` by spares computing its
+    /// owner, as long as that is in force. The incarnation is for [`Self::may_finish`].
     ///
     /// # Errors
     /// What it has to wait for.
     pub fn may_write(
         &self,
         repository: &Repository<'_>,
+        planned: Option<Planned<'_>>,
         clock: Clock,
     ) -> Result<Incarnation, Wait> {
         if let Some(wait) = &self.wait {
@@ -74,25 +75,34 @@ impl Snapshot {
         if !self.lasts(clock) {
             return Err(Wait::LeaseOver);
         }
-        if layout.owner(repository) != (&self.me, incarnation) {
+        if !layout.is_ours(repository, planned, incarnation) {
             return Err(Wait::NotOurs);
         }
+        // Nearly always.
+        if self.chain.is_empty() {
+            return Ok(incarnation);
+        }
+        match self.awaited_for(repository) {
+            Some(member) if !omits(Rule::AwaitAcknowledgement) => {
+                Err(Wait::Acknowledgement(member.clone()))
+            }
+            _ => Ok(incarnation),
+        }
+    }
+
+    /// Who owned it by an earlier view that is not settled, and has not acknowledged the one in force.
+    fn awaited_for(&self, repository: &Repository<'_>) -> Option<&MemberId> {
         let chain = if omits(Rule::MindWholeChain) {
             self.chain.get(..1).unwrap_or_default()
         } else {
             &self.chain
         };
-        for earlier in chain {
-            let (owner, incarnation) = earlier.owner(repository);
-            let unacked = self
-                .unacked
-                .iter()
-                .any(|(id, of)| id == owner && *of == incarnation);
-            if unacked && !omits(Rule::AwaitAcknowledgement) {
-                return Err(Wait::Acknowledgement(owner.clone()));
-            }
-        }
-        Ok(incarnation)
+        let mut owners = chain.iter().map(|earlier| earlier.owner(repository));
+        let awaited = owners.find(|(owner, incarnation)| {
+            let mut unacked = self.unacked.iter();
+            unacked.any(|(id, of)| id == *owner && of == incarnation)
+        });
+        awaited.map(|(owner, _)| owner)
     }
 
     /// Whether the last byte of a write that was admitted to this incarnation may be sent.
@@ -104,7 +114,7 @@ impl Snapshot {
     /// Whether the lease lasts, as far as the clocks can be believed.
     #[must_use]
     pub fn lasts(&self, clock: Clock) -> bool {
-        let apart = clock.apart_from(self.ahead) > self.margin && !omits(Rule::MindClocks);
+        let apart = clock.apart_from(self.ahead) > self.margin_ms && !omits(Rule::MindClocks);
         clock.boot < self.until && !apart
     }
 
@@ -174,7 +184,7 @@ impl Coordinator {
             incarnation: self.incarnation(),
             until: self.own.admits_until(&self.setup.timing),
             ahead: self.ahead.unwrap_or_default(),
-            margin: self.setup.timing.margin,
+            margin_ms: u64::try_from(self.setup.timing.margin.as_millis()).unwrap_or(u64::MAX),
             layout: view.map(|view| view.layout.clone()),
             // Where nothing is open nobody is waited for.
             unacked: if chain.is_empty() {

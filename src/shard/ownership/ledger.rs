@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::FixedState;
 
@@ -33,6 +34,8 @@ struct Entries {
 struct Entry {
     repository: Arc<str>,
     stage: Stage,
+    /// Who waits for it to be cut.
+    waits: Option<Waker>,
 }
 
 /// How far a write is, where that counts: where members hold leases.
@@ -99,7 +102,12 @@ impl Ledger {
         } else {
             Stage::Sent
         };
-        entries.under_way.insert(id, Entry { repository, stage });
+        let entry = Entry {
+            repository,
+            stage,
+            waits: None,
+        };
+        entries.under_way.insert(id, entry);
         Some(WriteId(id))
     }
 
@@ -130,14 +138,31 @@ impl Ledger {
         entry.is_some_and(|entry| entry.stage == Stage::Cut)
     }
 
+    /// Ready once it was cut. Who has asked last is woken then.
+    pub(crate) fn poll_cut(&self, write: WriteId, context: &mut Context<'_>) -> Poll<()> {
+        let mut entries = self.entries();
+        match entries.under_way.get_mut(&write.0) {
+            Some(entry) if entry.stage == Stage::Cut => return Poll::Ready(()),
+            Some(entry) => match &mut entry.waits {
+                Some(waits) => waits.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            },
+            None => {}
+        }
+        Poll::Pending
+    }
+
     /// Those of which the replica has not got all will never be whole, where this is true of their
     /// repositories.
     pub(crate) fn cut(&self, is_lost: impl Fn(&str) -> bool) {
+        let mut woken = Vec::new();
         for entry in self.entries().under_way.values_mut() {
             if entry.stage == Stage::Coming && is_lost(&entry.repository) {
                 entry.stage = Stage::Cut;
+                woken.extend(entry.waits.take());
             }
         }
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// The replica is being killed. What is sent from now on may go to the next one.
@@ -159,7 +184,10 @@ impl Ledger {
     /// Counts it out.
     pub fn end(&self, write: WriteId, end: WriteEnd) {
         let mut entries = self.entries();
-        let Some(Entry { repository, stage }) = entries.under_way.remove(&write.0) else {
+        let Some(Entry {
+            repository, stage, ..
+        }) = entries.under_way.remove(&write.0)
+        else {
             return;
         };
         if let WriteEnd::Orphaned { until } = end
@@ -251,6 +279,9 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
     use crate::shard::{HashKey, MemberId, Members, Pins, Placement, View};
 
@@ -296,6 +327,38 @@ mod tests {
         assert!(lost_now(), "one was sent, and has no answer yet");
         orphaned(&ledger, sent);
         assert!(lost_now() && !ledger.writes_any(UNTIL, |name| name.ends_with("lost")));
+    }
+
+    #[test]
+    fn who_waits_for_a_write_to_be_cut_is_woken() {
+        #[derive(Default)]
+        struct Woken(AtomicUsize);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let [first, last] = [(); 2].map(|()| Arc::new(Woken::default()));
+        let ledger = a_ledger();
+        let [lost, kept] = ["lost", "kept"].map(|name| ledger.begin(&name.into(), true).unwrap());
+        let poll = |write, by: &Arc<Woken>| {
+            ledger.poll_cut(write, &mut Context::from_waker(&by.clone().into()))
+        };
+        for (write, by) in [(lost, &first), (lost, &last), (kept, &first)] {
+            assert_eq!(poll(write, by), Poll::Pending);
+        }
+        ledger.cut(|name| name == "lost");
+        assert_eq!(
+            [
+                first.0.load(Ordering::Relaxed),
+                last.0.load(Ordering::Relaxed)
+            ],
+            [0, 1]
+        );
+        assert_eq!(poll(lost, &last), Poll::Ready(()));
+        assert_eq!(poll(kept, &first), Poll::Pending);
+        ledger.end(lost, WriteEnd::Done);
+        assert_eq!(poll(lost, &last), Poll::Pending, "it is over");
     }
 
     #[test]

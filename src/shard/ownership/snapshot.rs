@@ -93,7 +93,7 @@ impl Snapshot {
         {
             return Verdict::Hold(Wait::Paused);
         }
-        if self.is_written_elsewhere(repository, now) && !omits(Rule::MindOldReplica) {
+        if self.is_written_elsewhere(repository, || now) && !omits(Rule::MindOldReplica) {
             return Verdict::Hold(Wait::OwnReplica);
         }
         let mut obstacles = self.obstacles.iter();
@@ -104,9 +104,13 @@ impl Snapshot {
     }
 
     /// Whether another replica of ours than the one in use may be writing it.
-    pub(crate) fn is_written_elsewhere(&self, repository: &Repository<'_>, now: Moment) -> bool {
+    pub(crate) fn is_written_elsewhere(
+        &self,
+        repository: &Repository<'_>,
+        now: impl Fn() -> Moment,
+    ) -> bool {
         let mut elsewhere = self.elsewhere.iter();
-        elsewhere.any(|ledger| ledger.writes(repository.as_str(), now))
+        elsewhere.any(|ledger| ledger.writes(repository.as_str(), now()))
     }
 
     /// Whether somebody is known to take another member for the owner than we do. A forward would

@@ -15,7 +15,7 @@ from .pair import WORKS, Pair, with_pair
 
 REQUESTS = 200
 # Each figure is the median of so many.
-ROUNDS = 3
+ROUNDS = 5
 # Counted per byte, where a processor moves 32 at a time.
 MOVES = re.compile(r"_*mem(cpy|p?move|set|pcpy)(_|$)")
 # mimalloc's, and the system's for what is not Rust.

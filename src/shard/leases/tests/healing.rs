@@ -21,7 +21,7 @@ fn all_take_writes(world: &World) -> bool {
         world.nodes.iter().any(|node| {
             let now = node.clock(world.now);
             let snapshot = node.process.as_ref().and_then(|at| at.snapshot.as_ref());
-            snapshot.is_some_and(|at| at.may_write(&repository(index), now).is_ok())
+            snapshot.is_some_and(|at| at.may_write(&repository(index), None, now).is_ok())
         })
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::record::Incarnation;
-use super::super::{Clock, Coordinator, Layout, Moment, Setup, Snapshot, UnderWay};
+use super::super::{Clock, Coordinator, Layout, Moment, Planned, Setup, Snapshot, UnderWay};
 use crate::shard::members::MemberId;
 use crate::shard::repository::Repository;
 
@@ -51,6 +51,13 @@ pub(super) const REPOSITORIES: [&str; 8] = [
 
 pub(super) fn repository(index: usize) -> Repository<'static> {
     Repository::parse(REPOSITORIES[index]).unwrap()
+}
+
+/// As a request for it is planned by this layout.
+pub(super) fn planned<'a>(layout: &'a Layout, repository: &Repository<'_>) -> Planned<'a> {
+    let view = layout.view();
+    let owner = view.owner(repository);
+    Planned { view, owner }
 }
 
 impl Ledger {

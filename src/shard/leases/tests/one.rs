@@ -84,7 +84,7 @@ impl One {
 
     pub(super) fn may_write(&self, index: usize, now: Duration) -> Result<Incarnation, Wait> {
         let snapshot = self.snapshot.as_ref().unwrap();
-        snapshot.may_write(&repository(index), self.clock(now))
+        snapshot.may_write(&repository(index), None, self.clock(now))
     }
 
     pub(super) fn begins_write(&self, index: usize) {

@@ -1,18 +1,20 @@
 //! Rules that one member and a few answers show better than a fleet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::event::{Answer, Call, CallId, Effect, Event, Fault, Note, Tag};
 use super::super::omit::Rule;
 use super::super::record::{Epoch, Lease, LeaseState, ViewRecord};
-use super::super::{Departure, Phase};
+use super::super::{Departure, Phase, Planned, Wait};
 use super::mutants::Without;
-use super::node::repository;
+use super::node::{REPOSITORIES, repository};
 use super::one::{One, alone, numbered, pass};
 use super::plan::{Plan, SECOND};
 use super::store::Store;
 use super::world::setup;
 use crate::shard::members::tests::id;
+use crate::shard::view::View;
 
 /// A member, a store that answers, and a clock that is set by hand.
 struct Member {
@@ -269,7 +271,7 @@ fn where_the_clocks_go_apart_nothing_is_written_until_the_next_renewal() {
     let mut clock = member.one.clock(member.now);
     clock.wall += SECOND * 5;
     let snapshot = member.one.coordinator.published.clone().unwrap();
-    assert!(snapshot.may_write(&repository(0), clock).is_err());
+    assert!(snapshot.may_write(&repository(0), None, clock).is_err());
     let effects = member
         .one
         .coordinator
@@ -277,7 +279,33 @@ fn where_the_clocks_go_apart_nothing_is_written_until_the_next_renewal() {
     let renews = |effect: &Effect| matches!(effect, Effect::Call(_, Call::PutLease(..)));
     assert!(effects.iter().any(renews));
     let snapshot = member.one.coordinator.published.clone().unwrap();
-    assert!(snapshot.may_write(&repository(0), clock).is_err());
+    assert!(snapshot.may_write(&repository(0), None, clock).is_err());
+}
+
+#[test]
+fn a_plan_by_another_view_than_the_one_in_force_is_made_anew() {
+    let member = beside_another();
+    let clock = member.one.clock(member.now);
+    let snapshot = member.one.snapshot.clone().unwrap();
+    let layout = snapshot.layout().unwrap();
+    let members = layout.view().members();
+    let is_ours = |index: &usize| layout.view().owner(&repository(*index)) == members.local();
+    let (ours, theirs): (Vec<usize>, Vec<usize>) = (0..REPOSITORIES.len()).partition(is_ours);
+    let (ours, theirs) = (repository(ours[0]), repository(theirs[0]));
+    let (peer, _) = members.peers().next().unwrap();
+    // It says the same, but is not the one that was compared with the leases.
+    let another = Arc::new(View::clone(layout.view()));
+    let may = |repository, view, owner| {
+        let planned = Some(Planned { view, owner });
+        snapshot.may_write(repository, planned, clock).map(drop)
+    };
+    for view in [layout.view(), &another] {
+        assert_eq!(may(&ours, view, members.local()), Ok(()));
+        assert_eq!(may(&theirs, view, peer), Err(Wait::NotOurs));
+    }
+    assert_eq!(may(&theirs, &another, members.local()), Err(Wait::NotOurs));
+    assert_eq!(may(&ours, &another, peer), Ok(()));
+    assert_eq!(may(&ours, layout.view(), peer), Err(Wait::NotOurs));
 }
 
 /// A clock that is corrected too fast is no reason to fence, and none to write for longer.
@@ -307,8 +335,8 @@ fn a_clock_that_is_too_fast_is_not_believed() {
     let mut slow = clock;
     slow.raw += SECOND * 2;
     let snapshot = member.one.snapshot.clone().unwrap();
-    assert!(snapshot.may_write(&repository(0), clock).is_ok());
-    assert!(snapshot.may_write(&repository(0), slow).is_err());
+    assert!(snapshot.may_write(&repository(0), None, clock).is_ok());
+    assert!(snapshot.may_write(&repository(0), None, slow).is_err());
     member.one.raw_ahead += SECOND * 2;
     member.tell(Event::Tick);
     assert!(!member.takes_writes());

@@ -235,7 +235,7 @@ impl World {
                 let now = node.clock(self.now);
                 let process = node.process.as_ref();
                 let snapshot = process.and_then(|process| process.snapshot.as_ref());
-                snapshot.is_some_and(|at| at.may_write(&repository(index), now).is_ok())
+                snapshot.is_some_and(|at| at.may_write(&repository(index), None, now).is_ok())
             };
             let writers = self.nodes.iter().filter(takes).count();
             if writers != 1 {

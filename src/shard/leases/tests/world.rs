@@ -1,6 +1,7 @@
 //! A fleet, its store and its clients, in simulated time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::event::{Answer, Call, CallId, Effect, Event, Note};
@@ -481,7 +482,7 @@ pub(super) fn setup(plan: &Plan, index: usize) -> Setup {
         weight: Weight::default(),
         replica: String::new(),
         policy: Policy::of(&like),
-        like,
+        like: Arc::new(like),
         dead_predecessor: None,
         timing: plan.timing,
         kills_replica: plan.kills_replica,

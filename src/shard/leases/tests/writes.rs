@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::record::Incarnation;
 use super::super::{Event, Layout, Wait};
-use super::node::{Entry, REPOSITORIES, Stage, Write, repository};
+use super::node::{Entry, REPOSITORIES, Stage, Write, planned, repository};
 use super::plan::SECOND;
 use super::world::{Happening, MILLI, World};
 
@@ -50,7 +50,11 @@ impl World {
         }
         let incarnation = match (&process.snapshot, process.is_static) {
             (_, true) => Ok(Incarnation(0)),
-            (Some(snapshot), false) => snapshot.may_write(&repository(wanted), now),
+            (Some(snapshot), false) => {
+                let repository = repository(wanted);
+                let planned = snapshot.layout().map(|layout| planned(layout, &repository));
+                snapshot.may_write(&repository, planned, now)
+            }
             (None, false) => Err(Wait::Starting),
         };
         let number = process.number;
@@ -94,7 +98,7 @@ impl World {
             .filter(|at| at.number == number)
             .and_then(|at| at.snapshot.clone());
         let Some(snapshot) = snapshot else { return };
-        let admits = |index: &usize| snapshot.may_write(&repository(*index), now).is_ok();
+        let admits = |index: &usize| snapshot.may_write(&repository(*index), None, now).is_ok();
         if let Some(index) = (0..REPOSITORIES.len()).find(admits) {
             self.admit(node, false, index);
         }

@@ -1,5 +1,7 @@
 //! Members that hold leases: a fleet of two, of which each case spoils one thing.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::cli::doctor::facts::Stored;
 use crate::cli::members;
@@ -24,7 +26,7 @@ fn leased() -> Config {
         weight: Default::default(),
     });
     let view = members::with_policy_of(&config, seats.to_vec()).unwrap();
-    config.view = members::beside(&config, &view).unwrap();
+    config.view = Arc::new(members::beside(&config, &view).unwrap());
     config
 }
 
