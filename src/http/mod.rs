@@ -31,7 +31,7 @@ pub(crate) mod respond;
 pub(crate) mod response;
 mod scratch;
 pub(crate) mod splice;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod transfers;
 pub(crate) mod trunk;

@@ -179,11 +179,11 @@ impl Leases {
     pub(crate) fn admit(
         &self,
         repository: &Repository<'_>,
-        planned: Planned<'_>,
+        planned: Option<Planned<'_>>,
     ) -> Result<Incarnation, Wait> {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_ref().ok_or(Wait::Starting)?;
-        let incarnation = snapshot.may_write(repository, Some(planned), self.now());
+        let incarnation = snapshot.may_write(repository, planned, self.now());
         incarnation.inspect_err(|wait| {
             if let Wait::Acknowledgement(member) = wait {
                 self.tell(|news| news.wanted.insert(member.clone()));

@@ -175,7 +175,7 @@ impl Writes {
         &self,
         generation: u64,
         repository: &Repository<'_>,
-        planned: Planned<'_>,
+        planned: Option<Planned<'_>>,
         aftermath: Duration,
     ) -> Admission {
         let before = self.snapshot.load();
@@ -234,21 +234,21 @@ impl WriteGuard {
         self.sent = true;
     }
 
-    /// What is asked before its last byte, where it is written by one of these.
+    /// What is asked before its last byte, where it is written by a lease.
     pub(crate) fn last_look<'l>(&self, leases: Option<&'l Arc<Leases>>) -> Option<LastLook<'l>> {
         let (leases, incarnation) = (leases?, self.incarnation?);
         let ledger = self.ledger.clone();
         Some(LastLook::new(leases, ledger, self.write, incarnation))
     }
 
-    /// Waits until it must not go to the replica any more; for ever if it always may.
+    /// Waits until it must not go to the replica any more. For ever where nobody has leases.
     pub(crate) fn cut(&self) -> impl Future<Output = ()> {
         poll_fn(|context| self.ledger.poll_cut(self.write, context))
     }
 
     /// Whether it must not go to the replica any more: its repository has gone to another, or its lease is over.
     pub(crate) fn is_cut(&self) -> bool {
-        self.incarnation.is_some() && self.ledger.is_cut(self.write)
+        self.ledger.is_cut(self.write)
     }
 
     /// The replica has answered: it works on it no longer.

@@ -35,6 +35,8 @@ use crate::upstream::{ConnectError, Connection, PEER_GRACE, Route};
 pub(super) enum Broken {
     Client(Failure),
     Upstream(io::Error),
+    /// We did, before anything of it was sent: it must not be written here any more.
+    Withheld,
     /// Nobody did. The owner that it was forwarded to is the owner no more, or down.
     OwnerGone,
 }
@@ -69,6 +71,10 @@ pub(super) async fn attempt(
     // Only now: until there was a connection, it might have had to wait on.
     hold::end(state, ctx);
     if client.source.has_body() && hop::asks(ctx) && !ctx.is_invited {
+        if ctx.write.as_ref().is_some_and(WriteGuard::is_cut) {
+            connection.give_back();
+            return Err(Setback::Unsent(Failure::Handover));
+        }
         let inviting = Box::pin(hop::invite(&mut client.sink));
         inviting.await.map_err(Setback::Over)?;
         ctx.is_invited = true;
@@ -417,6 +423,9 @@ impl Conversation<'_, '_, '_> {
         if kept_back {
             self.ctx.times.invited();
         }
+        if matches!(broken, Broken::Withheld) {
+            return Setback::Unsent(Failure::Handover);
+        }
         if matches!(broken, Broken::OwnerGone) {
             let has_all = self.upload.ended().is_some();
             return verdict::on_owner_gone(self.ctx, kept_back, has_all);
@@ -446,6 +455,7 @@ impl Conversation<'_, '_, '_> {
         let error = match broken {
             Broken::Client(failure) => return Ok(failure),
             Broken::Upstream(error) => error,
+            Broken::Withheld => return Ok(Failure::Handover),
             Broken::OwnerGone => return Err(Failure::UpstreamTimeout),
         };
         self.ctx.cause = Some(error.to_string());
@@ -509,7 +519,7 @@ async fn lost(hop: Option<&Hop<'_>>) {
 async fn by_client(sending: Pin<&mut impl Future<Output = Broken>>) -> Broken {
     match sending.await {
         Broken::OwnerGone => std::future::pending().await,
-        broken @ (Broken::Client(_) | Broken::Upstream(_)) => broken,
+        broken @ (Broken::Client(_) | Broken::Upstream(_) | Broken::Withheld) => broken,
     }
 }
 

@@ -69,7 +69,8 @@ impl<'a> Hop<'a> {
         })
     }
 
-    /// Whether the owner was known by our view last: then it is not behind us.
+    /// Whether the owner was last known by our view, and so takes the repository for its own. If it does not all the
+    /// same, it turns the write away, which waits here.
     pub(super) fn is_agreed(&self) -> bool {
         let ours = self.generation.view.fingerprint();
         self.generation.peer_state(self.owner).has_view(ours)

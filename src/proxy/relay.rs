@@ -96,8 +96,8 @@ impl<'a> Upload<'a> {
             poll_fn(|cx| {
                 let sent = sending.as_mut().poll(cx);
                 if let (Poll::Pending, Some(look)) = (&sent, &self.last_look) {
-                    let cut = || Err(Broken::Client(Failure::Handover));
-                    return look.poll_cut(cx).map(|()| cut());
+                    let cut = look.poll_cut(cx);
+                    return cut.map(|()| Err(Broken::Client(Failure::Handover)));
                 }
                 sent
             })
@@ -128,14 +128,16 @@ impl<'a> Upload<'a> {
         hop: Option<&Hop<'_>>,
     ) -> Result<(), Broken> {
         let framing = request.body();
-        if !source.has_more() {
-            self.look_last()?;
+        let fits = fits(head, framing);
+        if framing == Body::Length(0) {
+            return self.write_last(line, [head, &[]], fits, patience).await;
         }
-        let mut head_left = head;
-        if !goes_along(framing, source) {
+        // A small body that has come already goes along with its head.
+        let goes_along = fits && source.has_at_hand(framing);
+        if !goes_along {
             self.write(line, &[head], 0, patience).await?;
-            head_left = &[];
         }
+        let head_left = if goes_along { head } else { &[] };
         if let Some(hop) = hop.filter(|hop| hop.asks) {
             Box::pin(hop.invited(source)).await?;
         }
@@ -159,8 +161,8 @@ impl<'a> Upload<'a> {
                     return Err(Broken::Client(Failure::BadRequest(Malformed::Body)));
                 }
                 Body::Length(length) if read + data.len() as u64 == length => {
-                    let parts = (head_left, data);
-                    self.write_last(line, parts, read, patience).await?;
+                    let parts = [head_left, data];
+                    self.write_last(line, parts, fits, patience).await?;
                 }
                 Body::Length(_) => self.write(line, &[data], data.len(), patience).await?,
                 Body::Chunked => {
@@ -177,11 +179,8 @@ impl<'a> Upload<'a> {
             }
             Body::Length(_) => Ok(()),
             Body::Chunked => {
-                let trailers = if request.passes_trailers() {
-                    source.trailers()
-                } else {
-                    &[]
-                };
+                let passes = request.passes_trailers();
+                let trailers = passes.then(|| source.trailers()).unwrap_or_default();
                 self.look_last()?;
                 let end: [&[u8]; 3] = [body::LAST_CHUNK, trailers, b"\r\n"];
                 self.write(line, &end, 0, patience).await
@@ -189,26 +188,32 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Sends the last piece of a body, before which `read` bytes of it have come, and what is left of its head.
+    /// Sends what makes the request whole: what is left of its head, and the last piece of its body. Unless all of it
+    /// fits, its last byte is kept back until it was looked.
     async fn write_last(
         &self,
         line: &Line,
-        (head, data): (&[u8], &[u8]),
-        read: u64,
+        [head, data]: [&[u8]; 2],
+        fits: bool,
         patience: Duration,
     ) -> Result<(), Broken> {
-        let waits = read > 0 || data.len() as u64 > NEVER_WAITS;
-        let before = if waits && self.last_look.is_some() {
-            data.len() - 1
-        } else {
-            0
-        };
-        let (most, last) = data.split_at(before);
-        if !most.is_empty() {
-            self.write(line, &[most], most.len(), patience).await?;
+        let mut last = [head, data];
+        let splits = !fits && self.last_look.is_some();
+        if splits {
+            let part = usize::from(!data.is_empty());
+            let (before, byte) = last[part].split_at(last[part].len().saturating_sub(1));
+            let mut most = std::mem::take(&mut last);
+            (most[part], last[part]) = (before, byte);
+            self.write(line, &most, most[1].len(), patience).await?;
         }
-        self.look_last()?;
-        self.write(line, &[head, last], last.len(), patience).await
+        self.look_last().map_err(|broken| {
+            if head.is_empty() || splits || !self.is_whole() {
+                broken
+            } else {
+                Broken::Withheld
+            }
+        })?;
+        self.write(line, &last, last[1].len(), patience).await
     }
 
     /// The replica is about to have all of it. Until then it does nothing that lasts.
@@ -280,9 +285,12 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Whether the body goes along with its head: a small one that has come already.
-fn goes_along(body: Body, source: &Source<'_>) -> bool {
-    matches!(body, Body::Length(length @ 1..=NEVER_WAITS) if source.has_at_hand(length))
+/// Whether a request never waits in the middle.
+fn fits(head: &[u8], body: Body) -> bool {
+    match body {
+        Body::Length(length) => (head.len() as u64).saturating_add(length) <= NEVER_WAITS,
+        Body::Chunked => false,
+    }
 }
 
 /// What is still to come of an answer's body.
@@ -450,3 +458,6 @@ impl Broken {
         Self::Upstream(io::Error::from(ErrorKind::InvalidData))
     }
 }
+
+#[cfg(test)]
+mod tests;

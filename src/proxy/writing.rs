@@ -17,7 +17,7 @@ use crate::shard::{Arrival, Plan};
 /// # Errors
 /// What is to be answered instead, unless waiting helps.
 pub(crate) fn admit(state: &State, ctx: &mut Exchange<'_>) -> Result<(), Denied> {
-    let (false, Some(repository), Some(owner)) = (ctx.reads, ctx.repository, ctx.owner) else {
+    let (false, Some(repository)) = (ctx.reads, ctx.repository) else {
         return Ok(());
     };
     match ctx.plan {
@@ -25,7 +25,7 @@ pub(crate) fn admit(state: &State, ctx: &mut Exchange<'_>) -> Result<(), Denied>
             let generation = &ctx.generation;
             let aftermath = generation.aftermath();
             let view = &generation.view;
-            let planned = Planned { view, owner };
+            let planned = ctx.owner.map(|owner| Planned { view, owner });
             let writes = &state.writes;
             match writes.admit(generation.number, &repository, planned, aftermath) {
                 Admission::Admitted(write) => {

@@ -92,14 +92,16 @@ impl<'c> Source<'c> {
         !self.is_done() || self.at < self.kept.len()
     }
 
-    /// Whether the next part is the whole body, of this length, and is here already.
-    pub(crate) fn has_at_hand(&self, length: u64) -> bool {
-        match (&self.from, &self.left) {
-            (_, Left::Nothing) => self.at == 0 && self.kept.len() as u64 == length,
-            (From::Http1 { ahead, .. }, Left::Length(left)) => {
+    /// Whether the next part is the whole of a body that is framed so, and is here already.
+    pub(crate) fn has_at_hand(&self, body: Body) -> bool {
+        match (body, &self.from, &self.left) {
+            (Body::Length(length), _, Left::Nothing) => {
+                self.at == 0 && self.kept.len() as u64 == length
+            }
+            (Body::Length(length), From::Http1 { ahead, .. }, Left::Length(left)) => {
                 *left == length && ahead.len() as u64 >= length
             }
-            (_, Left::Length(_) | Left::Chunked(_) | Left::Stream) => false,
+            _ => false,
         }
     }
 

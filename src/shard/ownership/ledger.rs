@@ -74,7 +74,7 @@ pub enum WriteEnd {
 const NAMED: usize = 64;
 
 impl Ledger {
-    pub(super) fn new(view: Arc<OtherView>, replica: ReplicaId) -> Arc<Self> {
+    pub(crate) fn new(view: Arc<OtherView>, replica: ReplicaId) -> Arc<Self> {
         Arc::new(Self {
             view,
             replica,
