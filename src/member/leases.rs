@@ -323,6 +323,11 @@ impl<'a> LastLook<'a> {
         may
     }
 
+    /// Whether the lease lasts.
+    pub(crate) fn lasts(&self) -> bool {
+        self.leases.lasts()
+    }
+
     /// Ready once it is cut.
     pub(crate) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<()> {
         self.ledger.poll_cut(self.write, context)

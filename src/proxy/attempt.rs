@@ -35,8 +35,8 @@ use crate::upstream::{ConnectError, Connection, PEER_GRACE, Route};
 pub(super) enum Broken {
     Client(Failure),
     Upstream(io::Error),
-    /// We did, before anything of it was sent: it must not be written here any more.
-    Withheld,
+    /// We did, before anything of it was sent: it must not be written here now.
+    Withheld(Failure),
     /// Nobody did. The owner that it was forwarded to is the owner no more, or down.
     OwnerGone,
 }
@@ -62,19 +62,22 @@ pub(super) async fn attempt(
     let began = ctx.times.asks(client.source.has_body());
     client.source.rewind();
     let write = ctx.write.as_ref();
-    let connected = connect(state, &mut client.source, write, route, anew).await?;
+    let connected = connect(state, &mut client.source, write, route, anew).await;
+    let connected = connected.inspect_err(|_| ctx.times.answered())?;
     let connection = connected.map_err(|error| {
         ctx.times.answered();
         ctx.cause = Some(error.to_string());
         verdict::on_connect_error(route, ctx, &error)
     })?;
+    let invites = client.source.has_body() && hop::asks(ctx) && !ctx.is_invited;
+    if invites && ctx.write.as_ref().is_some_and(WriteGuard::is_cut) {
+        ctx.times.answered();
+        connection.give_back();
+        return Err(Setback::Unsent(Failure::Handover));
+    }
     // Only now: until there was a connection, it might have had to wait on.
     hold::end(state, ctx);
-    if client.source.has_body() && hop::asks(ctx) && !ctx.is_invited {
-        if ctx.write.as_ref().is_some_and(WriteGuard::is_cut) {
-            connection.give_back();
-            return Err(Setback::Unsent(Failure::Handover));
-        }
+    if invites {
         let inviting = Box::pin(hop::invite(&mut client.sink));
         inviting.await.map_err(Setback::Over)?;
         ctx.is_invited = true;
@@ -418,13 +421,13 @@ impl Conversation<'_, '_, '_> {
     fn no_answer(&mut self, broken: Broken) -> Setback {
         self.ctx.times.sent(self.upload);
         self.ctx.times.answered();
+        if let Broken::Withheld(failure) = broken {
+            return Setback::Unsent(failure);
+        }
         self.ctx.is_untouched = self.upload.is_untouched();
         let kept_back = self.hop.is_some_and(Hop::is_uninvited);
         if kept_back {
             self.ctx.times.invited();
-        }
-        if matches!(broken, Broken::Withheld) {
-            return Setback::Unsent(Failure::Handover);
         }
         if matches!(broken, Broken::OwnerGone) {
             let has_all = self.upload.ended().is_some();
@@ -453,9 +456,8 @@ impl Conversation<'_, '_, '_> {
     /// Whose fault it is: the client's, or as an error the upstream's.
     fn blame(&mut self, broken: Broken) -> Result<Failure, Failure> {
         let error = match broken {
-            Broken::Client(failure) => return Ok(failure),
+            Broken::Client(failure) | Broken::Withheld(failure) => return Ok(failure),
             Broken::Upstream(error) => error,
-            Broken::Withheld => return Ok(Failure::Handover),
             Broken::OwnerGone => return Err(Failure::UpstreamTimeout),
         };
         self.ctx.cause = Some(error.to_string());
@@ -519,7 +521,7 @@ async fn lost(hop: Option<&Hop<'_>>) {
 async fn by_client(sending: Pin<&mut impl Future<Output = Broken>>) -> Broken {
     match sending.await {
         Broken::OwnerGone => std::future::pending().await,
-        broken @ (Broken::Client(_) | Broken::Upstream(_) | Broken::Withheld) => broken,
+        broken @ (Broken::Client(_) | Broken::Upstream(_) | Broken::Withheld(_)) => broken,
     }
 }
 

@@ -141,11 +141,16 @@ impl<'r> Exchange<'r> {
         self.plan = None;
         self.owner = None;
         self.repository = None;
+        self.step_back();
+        self.has_second = false;
+        self.tried_other_name = false;
+    }
+
+    /// What waits takes no place at its upstream, and is not under way.
+    pub(super) fn step_back(&mut self) {
         self.permit = None;
         self.pass = None;
         self.write = None;
-        self.has_second = false;
-        self.tried_other_name = false;
     }
 
     /// Changes the plan, for another attempt.
@@ -157,10 +162,8 @@ impl<'r> Exchange<'r> {
 
     /// What it needed to be served is given back: what comes after that does not count.
     pub(super) fn give_back(&mut self) {
-        self.permit = None;
         self.transfer = None;
-        self.pass = None;
-        self.write = None;
+        self.step_back();
     }
 
     /// Whether it can be sent again: it reads, and nothing of a body was consumed.

@@ -3,8 +3,8 @@
 //!
 //! Only the head is held. The body stays in the client's socket, no `100 Continue` is sent, and
 //! nobody has served anything of the request, so it can be planned anew as often as something
-//! changes that it waits for. What a peer has turned away after its body had begun to come is held
-//! with what has come, which is little. A request that was forwarded waits at the owner for what is left of
+//! changes that it waits for. What was turned away by a peer, or kept back here, after its body had begun to come is
+//! held with what has come, which is little. A request that was forwarded waits at the owner for what is left of
 //! its time.
 //!
 //! Thousands may wait. So they are not planned all at once, nor refused all at once, and the more

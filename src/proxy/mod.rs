@@ -162,7 +162,13 @@ impl Proxy {
             anew = false;
             let called = entry::called(&ctx.generation, ctx.plan).map(|(member, ..)| member);
             let member = called.unwrap_or_else(|| ctx.generation.view.members().local());
-            let denied = Denied::Wait(unsent, Awaited::member(ctx, member));
+            let awaited = if matches!(unsent, Failure::Handover | Failure::LeaseOver) {
+                Awaited::lease(state)
+            } else {
+                Awaited::member(ctx, member)
+            };
+            ctx.step_back();
+            let denied = Denied::Wait(unsent, awaited);
             Box::pin(self.receive_after(client, ctx, denied)).await?;
         }
     }

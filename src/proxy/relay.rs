@@ -97,7 +97,7 @@ impl<'a> Upload<'a> {
                 let sent = sending.as_mut().poll(cx);
                 if let (Poll::Pending, Some(look)) = (&sent, &self.last_look) {
                     let cut = look.poll_cut(cx);
-                    return cut.map(|()| Err(Broken::Client(Failure::Handover)));
+                    return cut.map(|()| Err(Broken::Client(refusal(look))));
                 }
                 sent
             })
@@ -179,11 +179,8 @@ impl<'a> Upload<'a> {
             }
             Body::Length(_) => Ok(()),
             Body::Chunked => {
-                let passes = request.passes_trailers();
-                let trailers = passes.then(|| source.trailers()).unwrap_or_default();
-                self.look_last()?;
-                let end: [&[u8]; 3] = [body::LAST_CHUNK, trailers, b"\r\n"];
-                self.write(line, &end, 0, patience).await
+                self.look_last().map_err(Broken::Client)?;
+                self.end_chunks(request, source, line, patience).await
             }
         }
     }
@@ -206,20 +203,36 @@ impl<'a> Upload<'a> {
             (most[part], last[part]) = (before, byte);
             self.write(line, &most, most[1].len(), patience).await?;
         }
-        self.look_last().map_err(|broken| {
-            if head.is_empty() || splits || !self.is_whole() {
-                broken
+        self.look_last().map_err(|failure| {
+            if head.is_empty() || splits {
+                Broken::Client(failure)
             } else {
-                Broken::Withheld
+                Broken::Withheld(failure)
             }
         })?;
         self.write(line, &last, last[1].len(), patience).await
     }
 
+    async fn end_chunks(
+        &self,
+        request: &RequestHead<'_>,
+        source: &Source<'_>,
+        line: &Line,
+        patience: Duration,
+    ) -> Result<(), Broken> {
+        let trailers = if request.passes_trailers() {
+            source.trailers()
+        } else {
+            &[]
+        };
+        let end: [&[u8]; 3] = [body::LAST_CHUNK, trailers, b"\r\n"];
+        self.write(line, &end, 0, patience).await
+    }
+
     /// The replica is about to have all of it. Until then it does nothing that lasts.
-    fn look_last(&self) -> Result<(), Broken> {
+    fn look_last(&self) -> Result<(), Failure> {
         match &self.last_look {
-            Some(look) if !look.may_finish() => Err(Broken::Client(Failure::LeaseOver)),
+            Some(look) if !look.may_finish() => Err(refusal(look)),
             _ => Ok(()),
         }
     }
@@ -285,7 +298,16 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Whether a request never waits in the middle.
+/// Why a write is cut.
+fn refusal(look: &LastLook<'_>) -> Failure {
+    if look.lasts() {
+        Failure::Handover
+    } else {
+        Failure::LeaseOver
+    }
+}
+
+/// Whether all of a request goes into the buffers of its connection.
 fn fits(head: &[u8], body: Body) -> bool {
     match body {
         Body::Length(length) => (head.len() as u64).saturating_add(length) <= NEVER_WAITS,

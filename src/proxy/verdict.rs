@@ -71,7 +71,7 @@ pub(crate) fn on_response(
         return Err(Setback::Elsewhere);
     }
     if let (Some(Plan::Forward(owner)), Some(reason)) = (ctx.plan, reason)
-        && [Failure::Draining, Failure::LeaseOver]
+        && [Failure::Draining, Failure::LeaseOver, Failure::Handover]
             .iter()
             .any(|gone| reason == gone.reason().as_bytes())
         && ctx.is_whole

@@ -165,19 +165,52 @@ async fn who_leaves_first_finishes_what_its_replica_works_on() {
     until_members(&cluster, [1].into_iter(), 1).await;
 }
 
+/// The third member ends. A repository that it takes from the first one when it is back.
+async fn taken_by_third(cluster: &mut Cluster) -> String {
+    let all = cluster.at(0).generation().view.clone();
+    cluster.stop(2).await;
+    until_members(cluster, [0, 1].into_iter(), 2).await;
+    let moves = |name: &String| {
+        let by_all = all.owner(&Repository::parse(name).unwrap());
+        all.members().get(by_all).id.as_str() == "zot-3" && owner(cluster, name) == "zot-1"
+    };
+    let mut names = (0..).map(|at| format!("moving/app-{at}"));
+    names.find(moves).unwrap()
+}
+
+#[tokio::test]
+async fn a_write_waits_though_its_new_owner_does_not_let_it_wait() {
+    let plan = plan(3).set_at(2, "writes", "hold: 0s");
+    let mut cluster = fleet_of(plan).await;
+    let repository = taken_by_third(&mut cluster).await;
+    let (mut works, gate) = held_write(&cluster, 0, &repository).await;
+    cluster.restart_alone(2).await;
+    eventually("the third to be the owner", async || {
+        let view = cluster.at(1).generation().view.clone();
+        view.members().owners().len() == 3
+    })
+    .await;
+    let mut waits = cluster.at(1).connect().await;
+    waits.send(put(&repository).bytes()).await;
+    eventually("the third to refuse it", async || {
+        let refused = "shardlet_rejects_total{reason=\"handover\"}";
+        cluster.at(2).metric(refused) >= 1.0
+    })
+    .await;
+    gate.open();
+    assert_eq!(works.answer().await.status, 201);
+    let answer = waits.answer().await;
+    assert_eq!(
+        (answer.status, answer.field("x-replica")),
+        (201, Some("zot-3")),
+        "{answer:?}"
+    );
+}
+
 #[tokio::test]
 async fn an_upload_that_takes_longer_than_a_handover_is_cut_before_its_last_byte() {
     let mut cluster = fleet(3).await;
-    let all = cluster.at(0).generation().view.clone();
-    cluster.stop(2).await;
-    until_members(&cluster, [0, 1].into_iter(), 2).await;
-    // The third takes it from the first when it is back.
-    let moves = |name: &String| {
-        let by_all = all.owner(&Repository::parse(name).unwrap());
-        all.members().get(by_all).id.as_str() == "zot-3" && owner(&cluster, name) == "zot-1"
-    };
-    let repository = (0..).map(|at| format!("moving/app-{at}")).find(moves);
-    let repository = repository.unwrap();
+    let repository = taken_by_third(&mut cluster).await;
     cluster
         .replica(0)
         .steps([Step::ReadBody, Step::say(CREATED)]);

@@ -8,6 +8,7 @@ use crate::http::fields::Fields;
 use crate::http::stream::Tempo;
 use crate::http::wire::Wire;
 use crate::member::leases::Leases;
+use crate::shard::leases::Snapshot;
 use crate::shard::leases::record::Incarnation;
 use crate::shard::ownership::{Ledger, ReplicaId};
 use crate::shard::view::OtherView;
@@ -15,6 +16,7 @@ use crate::shard::{HashKey, Member, Members, Pins, Placement, View, Weight};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROOM: usize = 1 << 20;
+const OURS: Incarnation = Incarnation(1);
 
 fn a_ledger() -> Arc<Ledger> {
     let member = Member {
@@ -62,6 +64,10 @@ impl Case {
         }
     }
 
+    fn whole(&self) -> Vec<u8> {
+        [&vec![b'h'; self.head], &*self.ahead, &*self.later].concat()
+    }
+
     /// What arrives, and how it has ended; twice, if it is `sent_again`.
     async fn sent(&self, look: Option<&Leases>, sent_again: bool) -> (Vec<u8>, Result<(), Broken>) {
         let head = format!(
@@ -86,8 +92,7 @@ impl Case {
             let (mut upstream_end, upstream) = tokio::io::duplex(ROOM);
             let upstream = Line::from(Wire::Memory(upstream));
             let write = ledger.begin(&"a".into(), true).unwrap();
-            let look =
-                look.map(|leases| LastLook::new(leases, ledger.clone(), write, Incarnation(1)));
+            let look = look.map(|leases| LastLook::new(leases, ledger.clone(), write, OURS));
             let upload = Upload::new(Instant::now(), look);
             client.source.rewind();
             let head = vec![b'h'; self.head];
@@ -104,72 +109,70 @@ impl Case {
     }
 }
 
-fn with_length() -> Vec<(Case, bool, usize)> {
+/// With what arrives of each where the look is refused: none, where nothing does.
+fn with_length() -> Vec<(Case, Option<usize>)> {
     const NONE: &str = "Content-Length: 0\r\n";
     const SMALL: &str = "Content-Length: 700\r\n";
     const LARGE: &str = "Content-Length: 8192\r\n";
-    // Whether nothing is sent without leave; else how much of the body is, at least.
     vec![
-        (Case::of(NONE, 300, 0, 0), true, 0),
-        (Case::of(NONE, 9000, 0, 0), false, 0),
-        (Case::of(SMALL, 300, 700, 0), true, 0),
-        // It does not go into the buffers with its head.
-        (Case::of(SMALL, 8000, 700, 0), false, 699),
-        (Case::of(SMALL, 300, 699, 1), false, 699),
-        (Case::of(SMALL, 300, 0, 700), false, 0),
-        (Case::of(LARGE, 300, 8192, 0), false, 8191),
-        (Case::of(LARGE, 300, 4096, 4096), false, 8191),
+        (Case::of(NONE, 300, 0, 0), None),
+        (Case::of(NONE, 8192, 0, 0), None),
+        (Case::of(NONE, 8193, 0, 0), Some(8192)),
+        (Case::of(SMALL, 7492, 700, 0), None),
+        (Case::of(SMALL, 7493, 700, 0), Some(8192)),
+        (Case::of(SMALL, 300, 699, 1), Some(999)),
+        (Case::of(SMALL, 300, 0, 700), Some(300)),
+        (Case::of(SMALL, 7493, 0, 700), Some(8192)),
+        (Case::of(LARGE, 300, 8192, 0), Some(8491)),
+        (Case::of(LARGE, 300, 4096, 4096), Some(8491)),
     ]
 }
 
+const CHUNKED: [&[u8]; 2] = [b"0\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n"];
+
+/// By a list, and by a lease that lasts.
 #[tokio::test]
 async fn head_and_body_arrive_once_and_whole_however_they_came() {
-    for (case, ..) in with_length() {
-        for sent_again in [false, true] {
-            let (arrived, ended) = case.sent(None, sent_again).await;
+    let leases = Leases::new(Duration::ZERO);
+    leases.publish(Snapshot::lasting("zot-1".parse().unwrap(), OURS));
+    let leases = Some(&*leases);
+    for (look, again) in [(None, false), (None, true), (leases, false), (leases, true)] {
+        for (case, _) in with_length() {
+            let (arrived, ended) = case.sent(look, again).await;
             assert!(ended.is_ok(), "{ended:?}");
-            let head = vec![b'h'; case.head];
-            assert_eq!(arrived, [&head[..], &case.ahead, &case.later].concat());
+            assert_eq!(arrived, case.whole());
         }
-    }
-    for (chunks, body) in [
-        (&b"0\r\n\r\n"[..], &b"0\r\n\r\n"[..]),
-        (b"3\r\nabc\r\n0\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
-    ] {
-        for sent_again in [false, true] {
-            let (arrived, ended) = Case::chunked(1, chunks).sent(None, sent_again).await;
+        for chunks in CHUNKED {
+            let case = Case::chunked(1, chunks);
+            let (arrived, ended) = case.sent(look, again).await;
             assert!(ended.is_ok(), "{ended:?}");
-            assert_eq!(arrived, [b"h", body].concat());
+            assert_eq!(arrived, case.whole());
         }
     }
 }
 
-/// Where there is no leave, it may wait if nothing was sent; and else the replica never gets the whole of it.
+/// Where the look is refused it may wait if nothing was sent; and else the replica never gets the whole of it.
 #[tokio::test]
 async fn without_leave_the_last_byte_is_never_sent() {
     // Nothing was published, so that no lease lasts.
     let leases = Leases::new(Duration::ZERO);
-    for (case, is_withheld, of_body) in with_length() {
-        for sent_again in [false, true] {
-            let (arrived, ended) = case.sent(Some(&leases), sent_again).await;
-            let body = case.ahead.len() + case.later.len();
-            // What has come in parts is whole the next time.
-            let is_withheld =
-                is_withheld || (sent_again && (case.head + body) as u64 <= NEVER_WAITS);
+    for (case, of_it) in with_length() {
+        let whole = case.whole();
+        // What has come in parts is in one the next time.
+        let once_more = (whole.len() as u64 > NEVER_WAITS).then(|| whole.len() - 1);
+        for (again, of_it) in [(false, of_it), (true, once_more)] {
+            let (arrived, ended) = case.sent(Some(&leases), again).await;
+            assert_eq!(arrived, whole[..of_it.unwrap_or(0)]);
             match ended {
-                Err(Broken::Withheld) => assert!(is_withheld && arrived.is_empty()),
-                Err(Broken::Client(Failure::LeaseOver)) => {
-                    assert!(!is_withheld);
-                    let least = (case.head + of_body).min(case.head + body - 1);
-                    assert!((least..case.head + body).contains(&arrived.len()));
-                }
+                Err(Broken::Withheld(Failure::LeaseOver)) => assert_eq!(of_it, None),
+                Err(Broken::Client(Failure::LeaseOver)) => assert!(of_it.is_some()),
                 _ => panic!("{ended:?}"),
             }
         }
     }
-    for chunks in [&b"0\r\n\r\n"[..], b"3\r\nabc\r\n0\r\n\r\n"] {
+    for chunks in CHUNKED {
         let (arrived, ended) = Case::chunked(1, chunks).sent(Some(&leases), true).await;
         assert!(matches!(ended, Err(Broken::Client(Failure::LeaseOver))));
-        assert!(arrived.starts_with(b"h") && !arrived.ends_with(b"0\r\n\r\n"));
+        assert_eq!(arrived, [b"h", &chunks[..chunks.len() - 5]].concat());
     }
 }

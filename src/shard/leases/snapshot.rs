@@ -159,6 +159,24 @@ impl Snapshot {
     }
 }
 
+#[cfg(test)]
+impl Snapshot {
+    /// Of a lease of this incarnation that never ends.
+    pub(crate) fn lasting(me: MemberId, incarnation: Incarnation) -> Arc<Self> {
+        Arc::new(Self {
+            me,
+            incarnation: Some(incarnation),
+            until: Moment::MAX,
+            ahead: Ahead::default(),
+            margin_ms: u64::MAX,
+            layout: None,
+            chain: Vec::new(),
+            unacked: BTreeSet::new(),
+            wait: None,
+        })
+    }
+}
+
 impl Coordinator {
     /// What the request path is to read, if it is something new.
     pub(super) fn publish(&mut self, effects: &mut Vec<Effect>) {
