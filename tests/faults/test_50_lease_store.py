@@ -8,11 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from harness.history import NOTHING, Operation, Outcome, violations
 from harness.leased import falls
 from harness.table import Row
+from harness.warden import Warden
+from lib.cluster import Member
 from lib.lease_store import BUCKET, LeaseStore, Put
 from lib.process import Ports
 
@@ -136,3 +140,42 @@ def test_numbers_that_fall_are_found(row: Row, then: dict[str, int]) -> None:
     assert falls([lease(1, state="fenced"), lease(2, version=2)])
     assert not falls([lease(1, state="fenced"), lease(2, version=2, incarnation=2, acked=0)])
     row.saw(found[0])
+
+
+class Numbered:
+    """A process as the warden sees it."""
+
+    def __init__(self, exit_code: int | None) -> None:
+        self.pid, self.exit_code, self.ends = 2, exit_code, 0
+
+    def kill(self) -> None:
+        self.ends += 1
+
+
+class Beside:
+    """A replica, which is there again at once."""
+
+    name = "replica"
+
+    def __init__(self) -> None:
+        self.process = Numbered(None)
+
+    def note_death(self) -> None: ...
+    def start_again(self) -> None: ...
+    def wait_ready(self) -> None: ...
+
+
+@pytest.mark.row(77, "a sidecar dies that has the number of a process before it", "its replica ends with it all the same (L1)")
+def test_numbers_of_processes_come_back(row: Row, tmp_path: Path) -> None:
+    replica, sidecar = Beside(), SimpleNamespace(process=Numbered(None))
+    member = cast("Member", SimpleNamespace(replica=replica, sidecar=sidecar))
+    warden = Warden(tmp_path, ends_with_sidecar=True)
+    warden.watch(member)
+    try:
+        for deaths in (1, 2):
+            sidecar.process = Numbered(-9)
+            warden.wait_dealt_with(member)
+            assert replica.process.ends == deaths
+    finally:
+        warden.stop()
+    row.saw(f"{replica.process.ends} of 2")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.cluster import Member
-from lib.process import wait_until
+from lib.process import Process, wait_until
 from lib.replica import Replica
 
 LOOK_SECONDS = 0.02
@@ -36,9 +36,10 @@ class Warden:
         self._directory, self._ends_with_sidecar = directory, ends_with_sidecar
         self._lock = threading.RLock()
         self._members: list[Member] = []
-        # Of these sidecars the replica was ended already: for this process, or for this stop.
-        self._dealt_with: set[int] = set()
-        self._stopped_since: dict[int, float] = {}
+        # Of these sidecars the replica was ended already: for this process, or for this stop. Not by their numbers, which
+        # others have after them.
+        self._dealt_with: set[Process] = set()
+        self._stopped_since: dict[Process, float] = {}
         # When replicas have died: what they were at was cut.
         self.killed_at: list[float] = []
         self._over = threading.Event()
@@ -59,8 +60,8 @@ class Warden:
     def wait_dealt_with(self, member: Member) -> None:
         """Until the replica of a sidecar that has ended is another one: both start anew together."""
         if self._ends_with_sidecar:
-            pid = member.sidecar.process.pid
-            wait_until(f"{member.replica.name} to end with its sidecar", lambda: pid in self._dealt_with, UP_SECONDS)
+            process = member.sidecar.process
+            wait_until(f"{member.replica.name} to end with its sidecar", lambda: process in self._dealt_with, UP_SECONDS)
         member.replica.wait_ready()
 
     def stop(self) -> None:
@@ -76,22 +77,23 @@ class Warden:
     def _look(self, member: Member) -> None:
         replica = member.replica
         sidecar = member.sidecar.process
-        if replica.process.exit_code is None and self._ends_with_sidecar and self._is_to_end(sidecar.pid, sidecar.exit_code):
+        if replica.process.exit_code is None and self._ends_with_sidecar and self._is_to_end(sidecar):
             self._bury(replica)
-            self._dealt_with.add(sidecar.pid)
+            self._dealt_with.add(sidecar)
         elif replica.process.exit_code is not None:
             self._bury(replica)
 
-    def _is_to_end(self, pid: int, exit_code: int | None) -> bool:
-        if exit_code is None and _is_stopped(pid):
-            since = self._stopped_since.setdefault(pid, time.monotonic())
-            return pid not in self._dealt_with and time.monotonic() - since > STOPPED_SECONDS
-        if exit_code is None:
+    def _is_to_end(self, sidecar: Process) -> bool:
+        has_ended = sidecar.exit_code is not None
+        if not has_ended and _is_stopped(sidecar.pid):
+            since = self._stopped_since.setdefault(sidecar, time.monotonic())
+            return sidecar not in self._dealt_with and time.monotonic() - since > STOPPED_SECONDS
+        if not has_ended:
             # It may be stopped another time.
-            if self._stopped_since.pop(pid, None):
-                self._dealt_with.discard(pid)
+            if self._stopped_since.pop(sidecar, None):
+                self._dealt_with.discard(sidecar)
             return False
-        return pid not in self._dealt_with
+        return sidecar not in self._dealt_with
 
     def _bury(self, replica: Replica) -> None:
         self.killed_at.append(time.monotonic())
