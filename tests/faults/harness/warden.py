@@ -84,16 +84,15 @@ class Warden:
             self._bury(replica)
 
     def _is_to_end(self, sidecar: Process) -> bool:
-        has_ended = sidecar.exit_code is not None
-        if not has_ended and _is_stopped(sidecar.pid):
+        if sidecar.exit_code is not None:
+            return sidecar not in self._dealt_with
+        if _is_stopped(sidecar.pid):
             since = self._stopped_since.setdefault(sidecar, time.monotonic())
             return sidecar not in self._dealt_with and time.monotonic() - since > STOPPED_SECONDS
-        if not has_ended:
-            # It may be stopped another time.
-            if self._stopped_since.pop(sidecar, None):
-                self._dealt_with.discard(sidecar)
-            return False
-        return sidecar not in self._dealt_with
+        # It may be stopped another time.
+        if self._stopped_since.pop(sidecar, None):
+            self._dealt_with.discard(sidecar)
+        return False
 
     def _bury(self, replica: Replica) -> None:
         self.killed_at.append(time.monotonic())
