@@ -105,7 +105,8 @@ async fn a_slow_upload_is_the_clients_time_and_not_the_replicas() {
     };
     for sidecar in [0, 1] {
         let member = cluster.at(sidecar);
-        assert!(member.metric(&series("client")) >= 2.0 * SLOW.as_secs_f64() * 0.9);
+        let least = SLOW.as_secs_f64() - QUICK_MS / 1000.0;
+        assert!(member.metric(&series("client")) >= 2.0 * least);
         assert!(member.metric(&series("replica")) < 2.0 * QUICK_MS / 1000.0);
     }
 }

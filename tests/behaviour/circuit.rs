@@ -91,13 +91,18 @@ async fn one_request_at_a_time_tries_an_open_circuit() {
         .replica(0)
         .steps([Step::ReadBody, Step::Wait(gate.clone()), Step::say(OK)]);
     let mut trial = cluster.at(0).connect().await;
+    let mut trials = 0;
     eventually("a trial to be let through", async || {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let before = cluster.replica(0).requests().len();
+        trials += 1;
+        let target = format!("/v2/{repository}/manifests/trial-{trials}");
         trial = cluster.at(0).connect().await;
-        trial.send(put(&repository).bytes()).await;
+        trial
+            .send(Request::new("PUT", &target).body("x").bytes())
+            .await;
         let waits = tokio::time::timeout(Duration::from_millis(50), trial.speaks());
-        waits.await.is_err() && cluster.replica(0).requests().len() > before
+        let seen = || cluster.replica(0).requests();
+        waits.await.is_err() && seen().iter().any(|seen| seen.target == target)
     })
     .await;
     let second = cluster.at(0).ask(put(&repository)).await;

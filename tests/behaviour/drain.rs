@@ -60,6 +60,8 @@ async fn peers_are_told_to_the_end_and_send_nothing_more() {
     let mut through_peer = cluster.at(1).connect().await;
     through_peer.send(put(&repository).bytes()).await;
     cluster.replica(0).until_requests(2).await;
+    let up = |cluster: &Cluster| cluster.at(1).metric("shardlet_peer_up{member=\"zot-1\"}");
+    eventually("the peer to be up", async || up(&cluster) > 0.0).await;
 
     let closing = cluster.take(0);
     let clients = closing.addresses().clients;
@@ -68,6 +70,7 @@ async fn peers_are_told_to_the_end_and_send_nothing_more() {
         TcpStream::connect(clients).await.is_err()
     })
     .await;
+    eventually("its peer to know", async || up(&cluster) < 1.0).await;
     let refused = cluster.at(1).ask(put(&repository)).await;
     // By the closing member itself, or by ours that has heard of it.
     let (status, reason) = refused.refused();

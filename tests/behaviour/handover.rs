@@ -21,11 +21,17 @@ use crate::moves::{held_write, put};
 
 /// So much of a body is sent first.
 const PART: usize = 64 * 1024;
+/// The size of [`large_body`].
+const LARGE: usize = 8 * 1024 * 1024;
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
 /// More than is kept to be sent again, and more than sockets take at once.
 pub fn large_body() -> Vec<u8> {
-    (0..8 * 1024 * 1024_u32).map(|at| (at / 7) as u8).collect()
+    // Copied, since leases run out while a debug build computes so many bytes.
+    let period: Vec<u8> = (0..7 * 256).map(|at: u32| (at / 7) as u8).collect();
+    let mut body = period.repeat(LARGE.div_ceil(period.len()));
+    body.truncate(LARGE);
+    body
 }
 
 pub fn large(repository: &str) -> Request {
@@ -232,10 +238,8 @@ async fn a_large_write_whose_owner_dies_before_it_takes_the_body_waits_for_it() 
     cluster.restart(1).await;
     waits.send(&large(&repository).bytes()[PART..]).await;
     assert_eq!(waits.answer().await.status, 201);
-    assert_eq!(
-        (cluster.replica(1).requests().len(), arrived(&cluster, 1)),
-        (2, 1)
-    );
+    // Its head may have come before too, as above.
+    assert_eq!(arrived(&cluster, 1), 1);
 }
 
 #[tokio::test]

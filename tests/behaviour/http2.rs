@@ -304,14 +304,13 @@ async fn an_idle_connection_is_told_goodbye() {
     let mut silent = cluster.at(0).h2_bytes().await;
     silent.send(beginning()).await;
     let mut idle = cluster.at(0).h2_bytes().await;
-    idle.send(beginning()).await;
     let headers = frame(
         HEADERS,
         END_HEADERS | END_STREAM,
         1,
         &block("GET", "/v2/Bad"),
     );
-    idle.send(headers).await;
+    idle.send([beginning(), headers].concat()).await;
     for (mut connection, last) in [(silent, 0), (idle, 1)] {
         let said = connection.until_closed().await;
         // A client may send again what comes behind the last stream.

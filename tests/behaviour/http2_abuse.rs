@@ -207,11 +207,10 @@ async fn a_beginning_that_drips_is_cut() {
     within("the end", async {
         for byte in PREFACE {
             connection.send([*byte]).await;
-            let pause = Duration::from_millis(50);
-            if tokio::time::timeout(pause, connection.speaks())
-                .await
-                .is_ok()
-            {
+            // All of it would take twice its time.
+            let pause = Duration::from_millis(200);
+            if let Ok(spoke) = tokio::time::timeout(pause, connection.speaks()).await {
+                assert!(!spoke, "it was taken for a beginning");
                 return;
             }
         }

@@ -60,7 +60,7 @@ async fn until_answered(cluster: &Cluster, member: &Member, asked: usize) {
 
 #[tokio::test]
 async fn clients_that_do_not_read_take_no_place_from_others() {
-    let places = format!("max_in_flight: {PLACES}, queue: {{ limit: 4, timeout: 1s }}");
+    let places = format!("max_in_flight: {PLACES}, queue: {{ limit: 4, timeout: 30s }}");
     let cluster = format!("hash_key: 000102030405060708090a0b0c0d0e0f, {places}");
     let plan = Plan::of(2).client_tls().set("registry", &places);
     let plan = plan.set(
