@@ -14,6 +14,11 @@ fn leaves_slowly() -> Plan {
         .set("timeouts", "idle: 10s, drain: 10s, drain_delay: 1h")
 }
 
+/// What the second member says of the first: 1 or 0.
+fn first_is_up(cluster: &Cluster) -> f64 {
+    cluster.at(1).metric("shardlet_peer_up{member=\"zot-1\"}")
+}
+
 #[tokio::test]
 async fn a_member_says_first_that_it_is_going_and_goes_on_as_before() {
     let mut cluster = Cluster::start(leaves_slowly()).await;
@@ -60,8 +65,7 @@ async fn peers_are_told_to_the_end_and_send_nothing_more() {
     let mut through_peer = cluster.at(1).connect().await;
     through_peer.send(put(&repository).bytes()).await;
     cluster.replica(0).until_requests(2).await;
-    let up = |cluster: &Cluster| cluster.at(1).metric("shardlet_peer_up{member=\"zot-1\"}");
-    eventually("the peer to be up", async || up(&cluster) > 0.0).await;
+    eventually("the peer to be up", async || first_is_up(&cluster) > 0.0).await;
 
     let closing = cluster.take(0);
     let clients = closing.addresses().clients;
@@ -70,7 +74,7 @@ async fn peers_are_told_to_the_end_and_send_nothing_more() {
         TcpStream::connect(clients).await.is_err()
     })
     .await;
-    eventually("its peer to know", async || up(&cluster) < 1.0).await;
+    eventually("its peer to know", async || first_is_up(&cluster) < 1.0).await;
     let refused = cluster.at(1).ask(put(&repository)).await;
     // By the closing member itself, or by ours that has heard of it.
     let (status, reason) = refused.refused();
@@ -105,12 +109,17 @@ async fn a_dead_replica_is_told_to_the_peers_at_once() {
             ),
     )
     .await;
-    let up = |cluster: &Cluster| cluster.at(1).metric("shardlet_peer_up{member=\"zot-1\"}");
-    eventually("the peer to be up", async || up(&cluster) > 0.0).await;
+    eventually("the peer to be up", async || first_is_up(&cluster) > 0.0).await;
     cluster.replica(0).answers_probes(503);
-    eventually("the peer's replica to be down", async || up(&cluster) < 1.0).await;
+    eventually("the peer's replica to be down", async || {
+        first_is_up(&cluster) < 1.0
+    })
+    .await;
     cluster.replica(0).answers_probes(200);
-    eventually("the peer's replica to be back", async || up(&cluster) > 0.0).await;
+    eventually("the peer's replica to be back", async || {
+        first_is_up(&cluster) > 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
